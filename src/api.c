@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT
+ * The public functions and the tables that name every member. Nothing includes this file. */
+#include "pellucid.h"

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * The contract of a filter: one const pel__filter_type a filter, one file a member (its kernels beside it), one line in
+ * the table of api.c. Parameters are data: the CLI's help, the plan and the docs come from the same table. A filter is
+ * a pure function of global coordinates: its result at a voxel does not depend on how the image was cut. */
+#ifndef PEL_FILTER_FILTER_H
+#define PEL_FILTER_FILTER_H
+
+#include "core/block.h"
+#include "core/budget.h"
+#include "core/error.h"
+#include "core/pool.h"
+#include "filter/params.h"
+#include "pellucid.h"
+
+#include <stdatomic.h>
+
+/* Noise of one channel: Var(Y) = gain * E(Y) + offset, in grey values. gain 0: Gaussian of variance `offset`. */
+typedef struct pel__noise {
+    double gain, offset;
+} pel__noise;
+
+/* One block to work. Neither locks nor allocates: all memory comes with the call. */
+typedef struct pel__filter_call {
+    const pel__values *values;   /* resolved */
+    const pel_image *image;
+    const pel__noise *noise;     /* image->shape[PEL_C] of them, NULL where the filter does not need it */
+    const pel_block *in;         /* any dtype; out's region grown by the halo, cut at the image */
+    const pel_block *out;        /* float32; no halo */
+    pel__pool *pool;
+    void *scratch;               /* block_bytes(…) of them, content undefined */
+    void *thread_scratch;        /* pool threads * thread_bytes(…), content undefined */
+    const atomic_bool *stop;     /* may be NULL; when true: end soon with PEL_INTERRUPTED */
+} pel__filter_call;
+
+typedef struct pel__filter_type {
+    const char *name, *help;
+    const pel__param *params;
+    int32_t param_count;
+    bool needs_noise;
+    /* Replaces "auto" texts by explicit values for this image. */
+    bool (*resolve)(pel__values *v, const pel_image *image, pel_error *err);
+    /* Pure: may these (resolved) values run on this image? */
+    bool (*check)(const pel__values *v, const pel_image *image, pel_error *err);
+    /* Exact reach an axis: out at i depends on in at [i - before, i + after] and nothing else. */
+    void (*halo)(const pel__values *v, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);
+    /* Scratch of one call with these regions; upper bounds, exact enough to plan with. */
+    int64_t (*block_bytes)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
+    int64_t (*thread_bytes)(const pel__values *v, const pel_image *image);
+    /* Operations per voxel of `out` plus those on the halo, in units that only compare plans of one filter. */
+    double (*cost)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
+    bool (*apply)(const pel__filter_call *call, pel_error *err);
+} pel__filter_type;
+
+extern const pel__filter_type pel__filter_identity;
+extern const pel__filter_type pel__filter_ndsafir;
+
+#endif

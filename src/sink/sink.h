@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ * The contract of an output format. Data arrives as blocks that hold whole shards; every file is written aside, synced
+ * and renamed, exactly once, and reported so that the ledger can keep its length and checksum. */
+#ifndef PEL_SINK_SINK_H
+#define PEL_SINK_SINK_H
+
+#include "core/error.h"
+#include "core/pool.h"
+#include "pellucid.h"
+
+#define PEL__MAX_LEVELS 24
+
+/* One resolution level. Level 0 is the full image. A shard holds whole chunks; without shards shard equals chunk. */
+typedef struct pel__level {
+    int64_t shape[PEL_AXES];
+    int64_t factor[PEL_AXES]; /* of level 0 voxels an own voxel, a power of two an axis */
+    int64_t chunk[PEL_AXES];
+    int64_t shard[PEL_AXES];
+} pel__level;
+
+typedef struct pel__layout {
+    int32_t level_count;
+    pel__level level[PEL__MAX_LEVELS];
+} pel__layout;
+
+enum pel__codec_kind { PEL__CODEC_NONE, PEL__CODEC_ZSTD, PEL__CODEC_GZIP, PEL__CODEC_BLOSC };
+enum pel__shuffle { PEL__NOSHUFFLE = 0, PEL__SHUFFLE = 1, PEL__BITSHUFFLE = 2 };
+
+/* As typed: "blosc:lz4:5:bitshuffle", "blosc:zstd:1:shuffle", "zstd:3", "gzip:5", "none". */
+typedef struct pel__codec {
+    enum pel__codec_kind kind;
+    int32_t level;
+    char cname[16];            /* blosc: lz4, zstd, … */
+    enum pel__shuffle shuffle; /* blosc */
+    bool crc32c;               /* checksum behind every inner chunk (Zarr v3 only) */
+} pel__codec;
+
+bool pel__codec_parse(pel__codec *out, const char *text, pel_error *err);
+void pel__codec_text(const pel__codec *codec, char *text, size_t size);
+
+/* All that a sink needs to know; what it points at outlives the sink. */
+typedef struct pel__sink_spec {
+    const char *path;          /* the store, e.g. embryo.ome.zarr */
+    int32_t ome_version;       /* 4: OME-Zarr 0.4 on Zarr v2; 5: OME-Zarr 0.5 on Zarr v3 with shards */
+    pel_dtype dtype;
+    pel__codec codec;
+    int32_t image_count;       /* more than one: a bioformats2raw.layout collection with images in 0, 1, 2, … */
+    const pel_image *const *images;
+    const pel__layout *layouts; /* one an image */
+    const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
+} pel__sink_spec;
+
+/* A file that was written, or bytes = -1 for one left out because every voxel in it is the fill value (zero). */
+typedef struct pel__file_record {
+    char path[256]; /* relative to the store */
+    int64_t bytes;
+    uint32_t crc32c;
+} pel__file_record;
+
+typedef bool pel__on_file(void *arg, const pel__file_record *record, pel_error *err);
+
+typedef struct pel__sink pel__sink;
+
+typedef struct pel__sink_type {
+    const char *name;
+    /* Groups, arrays and metadata, all before any pixel. A store that holds the very same documents is taken over;
+     * other content under the path: PEL_REFUSED, nothing touched. */
+    bool (*create)(pel__sink **out, const pel__sink_spec *spec, pel_error *err);
+    /* Scratch of one write call (all workers together). */
+    int64_t (*write_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
+    /* Pixels of spec->dtype covering whole shards of the level (cut at the image); compresses on the pool. on_file is
+     * called on the caller's thread, in C order of the shards, once each file is in its final place. */
+    bool (*write)(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
+                  pel__on_file *on_file, void *arg, pel_error *err);
+    /* Relative names of all files that the level consists of: count, and the name of number `index` in C order. */
+    int64_t (*file_count)(const pel__sink_spec *spec, int32_t image, int32_t level);
+    void (*file_name)(const pel__sink_spec *spec, int32_t image, int32_t level, int64_t index, char *out, size_t size);
+    /* Marks the store complete: final attributes. */
+    bool (*finish)(pel__sink *s, pel_error *err);
+    void (*destroy)(pel__sink *s);
+} pel__sink_type;
+
+extern const pel__sink_type pel__sink_omezarr;
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ * The contract of a file format: one const pel__source_type a format, one file (or czi_*.c family) a member, one line
+ * in source.c's table. The dispatcher in source.c checks what a member promises; members never call each other. */
+#ifndef PEL_SOURCE_SOURCE_H
+#define PEL_SOURCE_SOURCE_H
+
+#include "core/error.h"
+#include "pellucid.h"
+
+enum pel__answer { PEL__NO, PEL__YES };
+
+typedef struct pel__source_type {
+    const char *name; /* "czi" */
+    /* Is this path mine? Decided from the path and its first `n` bytes (n = 0 for a folder). Pure, reads nothing. */
+    enum pel__answer (*detect)(const char *path, bool is_folder, const uint8_t *head, size_t n);
+    /* On false *out is untouched and err set. options is never NULL. Fills the whole base struct below. */
+    bool (*open)(pel_source **out, const char *path, const pel_open_options *options, pel_error *err);
+    /* See pel_source_read; the dispatcher has checked image, region, dtype. Any thread. */
+    bool (*read)(pel_source *s, int32_t image, const pel_block *dst, pel_error *err);
+    void (*destroy)(pel_source *s); /* NULL allowed, and half-built objects */
+} pel__source_type;
+
+/* Every format's own struct begins with this. The member allocates and frees what it points at. */
+struct pel_source {
+    const pel__source_type *type;
+    char *path;
+    int32_t image_count;
+    pel_image *images;
+    int64_t resident_bytes;  /* what the open source holds: directory, metadata */
+    int64_t thread_bytes;    /* scratch that one reading thread may hold on top of dst, helper processes included */
+    /* Identity for the plan: changes when the pixels may have changed. */
+    int64_t identity_size, identity_mtime_ns;
+    uint32_t identity_crc32c; /* of the header and metadata bytes */
+};
+
+extern const pel__source_type pel__source_czi;
+extern const pel__source_type pel__source_tiff;
+extern const pel__source_type pel__source_zarr;
+extern const pel__source_type pel__source_phantom; /* computed: path is a name like "phantom:t=1,c=2,z=64,y=512,x=512;seed=1" */
+
+#endif
