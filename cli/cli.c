@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ * See cli.h: messages, JSON and quantities. */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char axis_letters[PEL_AXES + 1] = "tczyx";
+
+void say(const verb *self, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)fprintf(stderr, "pellucid %s: ", self->name);
+    (void)vfprintf(stderr, fmt, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+}
+
+int say_error(const verb *self, const pel_error *err, bool while_reading)
+{
+    say(self, "%s", err->text[0] ? err->text : "failed without a reason: a bug of pellucid");
+    switch (err->code) {
+    case PEL_INTERRUPTED:
+        return EXIT_INTERRUPTED;
+    case PEL_ARGUMENT:
+    case PEL_REFUSED:
+        return EXIT_USAGE;
+    default:
+        return while_reading ? EXIT_UNREADABLE : EXIT_FAILED;
+    }
+}
+
+json_object *json_number(double value)
+{
+    if (!isfinite(value))
+        return NULL; /* json-c's null */
+    char text[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return json_object_new_double_s(value, text);
+}
+
+json_object *json_axes(const int64_t values[PEL_AXES])
+{
+    json_object *const o = json_object_new_object();
+    for (int a = 0; a < PEL_AXES; a++) {
+        const char name[2] = {axis_letters[a], '\0'};
+        json_object_object_add(o, name, json_object_new_int64(values[a]));
+    }
+    return o;
+}
+
+void json_print(json_object *document)
+{
+    const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
+    (void)puts(json_object_to_json_string_ext(document, flags));
+    json_object_put(document);
+}
+
+const char *text_bytes(char *out, size_t size, double bytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    int unit = 0;
+    while (bytes >= 1024 && unit < 6) {
+        bytes /= 1024;
+        unit++;
+    }
+    const int digits = unit == 0 || bytes >= 100 ? 0 : bytes >= 10 ? 1 : 2;
+    (void)snprintf(out, size, "%.*f %s", digits, bytes, units[unit]);
+    return out;
+}
+
+const char *text_duration(char *out, size_t size, double seconds)
+{
+    if (!(seconds < 1e9)) {
+        (void)snprintf(out, size, "unknown");
+        return out;
+    }
+    const int64_t s = (int64_t)(seconds + 0.5);
+    if (seconds < 10)
+        (void)snprintf(out, size, "%.1f s", seconds);
+    else if (s < 60)
+        (void)snprintf(out, size, "%" PRId64 " s", s);
+    else if (s < 3600)
+        (void)snprintf(out, size, "%" PRId64 " min %02" PRId64 " s", s / 60, s % 60);
+    else if (s < 86400)
+        (void)snprintf(out, size, "%" PRId64 " h %02" PRId64 " min", s / 3600, s / 60 % 60);
+    else
+        (void)snprintf(out, size, "%" PRId64 " d %02" PRId64 " h", s / 86400, s / 3600 % 24);
+    return out;
+}
+
+const char *text_count(char *out, size_t size, int64_t n)
+{
+    char digits[32];
+    const int count = snprintf(digits, sizeof digits, "%" PRId64, n);
+    size_t k = 0;
+    for (int i = 0; i < count && k + 2 < size; i++) {
+        if (i > 0 && (count - i) % 3 == 0 && digits[i - 1] != '-')
+            out[k++] = ' ';
+        out[k++] = digits[i];
+    }
+    if (size > 0)
+        out[k] = '\0';
+    return out;
+}
+
+int64_t processor_count(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1;
+}
+
+/* ---- stop ------------------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t stop_signals;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_signals = 1;
+}
+
+void stop_install(void)
+{
+    /* Reset after the first one: whoever presses Ctrl-C twice means it. Every state on disk survives that, too. */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+bool stop_asked(void)
+{
+    return stop_signals != 0;
+}

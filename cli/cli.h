@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of the command line share: the table of verbs, exit codes, messages, JSON, text of quantities.
+ * The command line includes pellucid.h and its own headers, nothing else of the project. */
+#ifndef PELLUCID_CLI_H
+#define PELLUCID_CLI_H
+
+#include "pellucid.h"
+
+#include <json.h>
+
+enum exit_code {
+    EXIT_DONE = 0,        /* done, and audited where there is something to audit; compare: equal */
+    EXIT_FAILED = 1,      /* the run failed or has holes; compare: different */
+    EXIT_USAGE = 2,       /* wrong usage, or refused before anything was done */
+    EXIT_UNREADABLE = 3,  /* the input cannot be read */
+    EXIT_INTERRUPTED = 4, /* asked to stop; the same command goes on */
+};
+
+/* One verb: one file cli/verb_NAME.c, one line in the table of main.c. argv[0] is the verb; returns an exit code. */
+typedef struct verb {
+    const char *name, *summary;
+    int (*run)(const struct verb *self, int argc, char **argv);
+} verb;
+
+int verb_checksum(const verb *self, int argc, char **argv);
+int verb_compare(const verb *self, int argc, char **argv);
+int verb_info(const verb *self, int argc, char **argv);
+
+/* ---- messages: to standard error, "pellucid VERB: …" ------------------------------------------------------- */
+
+void say(const verb *self, const char *fmt, ...) PEL_PRINTF(2, 3);
+
+/* Says err's text and returns the exit code that goes with it: `while_reading` when only the input was touched. */
+int say_error(const verb *self, const pel_error *err, bool while_reading);
+
+/* ---- JSON to standard output ------------------------------------------------------------------------------- */
+
+/* The shortest text that reads back as the same number; null where it is no finite number. */
+json_object *json_number(double value);
+json_object *json_axes(const int64_t values[PEL_AXES]); /* {"t": …, "c": …, "z": …, "y": …, "x": …} */
+void json_print(json_object *document);                  /* takes it */
+
+/* ---- quantities as a person reads them; the text is returned -------------------------------------------------- */
+
+const char *text_bytes(char *out, size_t size, double bytes);     /* "1.46 GiB" */
+const char *text_duration(char *out, size_t size, double seconds); /* "2 h 05 min" */
+const char *text_count(char *out, size_t size, int64_t n);        /* "1 203 118" */
+extern const char axis_letters[PEL_AXES + 1];                      /* "tczyx" */
+
+int64_t processor_count(void);
+
+/* ---- being asked to stop (Ctrl-C, SIGTERM) ----------------------------------------------------------------- */
+
+void stop_install(void); /* from now on the first signal sets the flag, the second one ends the process */
+bool stop_asked(void);
+
+#endif

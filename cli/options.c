@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT
+ * See options.h. Hand-made rather than getopt: the tables carry types and help, names are not abbreviated (an
+ * abbreviation that works today breaks when an option is added), and a wrong name gets its nearest neighbour. */
+#include "options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_WIDTH 100
+#define HELP_COLUMN 30
+
+int command_wrong(const verb *self, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)fprintf(stderr, "pellucid %s: ", self->name);
+    (void)vfprintf(stderr, fmt, args);
+    (void)fprintf(stderr, "\n`pellucid %s --help` lists what it takes\n", self->name);
+    va_end(args);
+    return EXIT_USAGE;
+}
+
+/* ---- nearest name ---------------------------------------------------------------------------------------------- */
+
+#define NAME_MAX_LENGTH 40
+
+/* Edit distance with transpositions of neighbours (the commonest slip of the fingers). */
+static int edit_distance(const char *a, const char *b)
+{
+    const int n = (int)strlen(a), m = (int)strlen(b);
+    if (n > NAME_MAX_LENGTH || m > NAME_MAX_LENGTH)
+        return NAME_MAX_LENGTH;
+    int d[NAME_MAX_LENGTH + 1][NAME_MAX_LENGTH + 1];
+    for (int i = 0; i <= n; i++)
+        d[i][0] = i;
+    for (int j = 0; j <= m; j++)
+        d[0][j] = j;
+    for (int i = 1; i <= n; i++)
+        for (int j = 1; j <= m; j++) {
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best)
+                best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best)
+                best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int n)
+{
+    const char *best = NULL;
+    int best_distance = (int)strlen(word) / 3 + 2; /* further away is no slip */
+    for (int i = 0; i < n; i++) {
+        const bool starts = strlen(word) >= 3 && strncmp(names[i], word, strlen(word)) == 0;
+        const int distance = starts ? 1 : edit_distance(word, names[i]);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+/* ---- help ------------------------------------------------------------------------------------------------------ */
+
+/* Prints text wrapped at HELP_WIDTH, further lines indented to `column`; the cursor stands at `column` already.
+ * Columns count characters, not bytes of UTF-8. */
+static void print_wrapped(const char *text, int column)
+{
+    int at = column;
+    while (*text) {
+        const size_t word = strcspn(text, " \n");
+        int width = 0;
+        for (size_t i = 0; i < word; i++)
+            width += ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (at > column && at + 1 + width > HELP_WIDTH) {
+            (void)printf("\n%*s", column, "");
+            at = column;
+        } else if (at > column) {
+            (void)putchar(' ');
+            at++;
+        }
+        (void)printf("%.*s", (int)word, text);
+        at += width;
+        text += word;
+        if (*text == '\n') {
+            (void)printf("\n%*s", column, "");
+            at = column;
+        }
+        if (*text)
+            text++;
+    }
+    (void)putchar('\n');
+}
+
+static void print_entry(const char *left, const char *help)
+{
+    const int width = printf("  %s", left);
+    if (width + 2 > HELP_COLUMN)
+        (void)printf("\n%*s", HELP_COLUMN, "");
+    else
+        (void)printf("%*s", HELP_COLUMN - width, "");
+    print_wrapped(help, HELP_COLUMN);
+}
+
+static void print_usage(const command *c)
+{
+    (void)printf("usage: pellucid %s", c->verb->name);
+    for (int i = 0; i < c->operand_count; i++)
+        (void)printf(c->operands[i].optional ? " [%s]" : " %s", c->operands[i].name);
+    if (c->rest_name)
+        (void)printf(" [%s …]", c->rest_name);
+    (void)printf(" [--option value]\n\n");
+    print_wrapped(c->verb->summary, 0);
+}
+
+static void print_help(const command *c)
+{
+    print_usage(c);
+    if (c->text) {
+        (void)putchar('\n');
+        print_wrapped(c->text, 0);
+    }
+    if (c->operand_count > 0)
+        (void)putchar('\n');
+    for (int i = 0; i < c->operand_count; i++)
+        print_entry(c->operands[i].name, c->operands[i].help);
+    (void)puts("\noptions:");
+    for (int i = 0; i < c->option_count; i++) {
+        const option *const o = &c->options[i];
+        if (o->kind == OPTION_HEADING) {
+            (void)printf("\n%s:\n", o->help);
+            continue;
+        }
+        char left[80];
+        (void)snprintf(left, sizeof left, o->value ? "--%s %s" : "--%s", o->name, o->value ? o->value : "");
+        print_entry(left, o->help);
+    }
+    print_entry("-h, --help", "this text");
+    if (c->examples)
+        (void)printf("\nexamples:\n%s\n", c->examples);
+}
+
+/* ---- values ---------------------------------------------------------------------------------------------------- */
+
+static bool wrong(const char **why, const char *text)
+{
+    *why = text;
+    return false;
+}
+
+bool parse_integer(const char *text, int64_t *out, const char **why)
+{
+    char *end = NULL;
+    const long long v = strtoll(text, &end, 10);
+    if (end == text || *end || text[0] == ' ' || v > INT64_MAX / 2 || v < INT64_MIN / 2)
+        return wrong(why, "expected a whole number");
+    *out = v;
+    return true;
+}
+
+bool parse_number(const char *text, double *out, const char **why)
+{
+    char *end = NULL;
+    const double v = strtod(text, &end);
+    if (end == text || *end || text[0] == ' ' || !(v - v == 0))
+        return wrong(why, "expected a number");
+    *out = v;
+    return true;
+}
+
+bool parse_size(const char *text, int64_t *bytes, const char **why)
+{
+    static const char *const expected = "expected a size such as 300M or 4G (K M G T, 1024-based)";
+    static const char letters[] = "KMGT";
+    char *end = NULL;
+    double v = strtod(text, &end);
+    if (end == text || text[0] == ' ' || text[0] == '-' || !(v >= 0))
+        return wrong(why, expected);
+    const char upper = (char)(*end >= 'a' && *end <= 'z' ? *end - 32 : *end);
+    const char *const letter = upper ? strchr(letters, upper) : NULL;
+    if (letter) {
+        for (const char *p = letters; p <= letter; p++)
+            v *= 1024;
+        end++;
+        if (end[0] == 'i' && end[1] == 'B')
+            end++;
+    }
+    if (*end == 'B')
+        end++;
+    if (*end || !(v < 9e18))
+        return wrong(why, expected);
+    *bytes = (int64_t)v;
+    return true;
+}
+
+/* Splits at commas; calls part(arg, word, index, count) for each. */
+static bool each_part(const char *text, bool (*part)(void *arg, const char *word, int index, int count), void *arg,
+                      const char **why)
+{
+    int count = 1;
+    for (const char *p = text; *p; p++)
+        count += *p == ',';
+    for (int i = 0; i < count; i++) {
+        const size_t n = strcspn(text, ",");
+        char word[64];
+        if (n == 0 || n >= sizeof word)
+            return wrong(why, "expected a list such as z=1,y=3,x=3 (axes t c z y x)");
+        memcpy(word, text, n);
+        word[n] = '\0';
+        if (!part(arg, word, i, count))
+            return false;
+        text += n + (text[n] == ',');
+    }
+    return true;
+}
+
+/* The axis of "z=…": its number, and *value behind the sign; -1 where there is no such axis. */
+static int named_axis(const char *word, const char **value)
+{
+    const char *const at = word[0] ? strchr(axis_letters, word[0]) : NULL;
+    if (!at || word[1] != '=')
+        return -1;
+    *value = word + 2;
+    return (int)(at - axis_letters);
+}
+
+typedef struct axes_target {
+    int64_t *values;
+    axis_range *ranges;
+    const char **why;
+    unsigned seen;
+} axes_target;
+
+static bool once(axes_target *t, int axis)
+{
+    const unsigned bit = 1U << axis;
+    if (t->seen & bit)
+        return wrong(t->why, "an axis is given twice");
+    t->seen |= bit;
+    return true;
+}
+
+static bool axes_part(void *arg, const char *word, int index, int count)
+{
+    axes_target *const t = arg;
+    const char *value = word;
+    int axis = named_axis(word, &value);
+    if (axis < 0 && !strchr(word, '=') && count <= PEL_AXES)
+        axis = PEL_AXES - count + index;
+    if (axis < 0)
+        return wrong(t->why, "expected a list such as z=1,y=3,x=3 (axes t c z y x)");
+    return once(t, axis) && parse_integer(value, &t->values[axis], t->why);
+}
+
+bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why)
+{
+    axes_target t = {.values = out, .why = why};
+    return each_part(text, axes_part, &t, why);
+}
+
+static bool range_part(void *arg, const char *word, int index, int count)
+{
+    axes_target *const t = arg;
+    (void)index;
+    (void)count;
+    const char *value = word;
+    const int axis = named_axis(word, &value);
+    if (axis < 0)
+        return wrong(t->why, "expected ranges such as t=0:5,c=1,y=100:612 (axes t c z y x)");
+    char begin[64];
+    (void)snprintf(begin, sizeof begin, "%s", value);
+    char *const colon = strchr(begin, ':');
+    axis_range r = {0, -1};
+    if (colon)
+        *colon = '\0';
+    if ((begin[0] || !colon) && !parse_integer(begin, &r.begin, t->why))
+        return false;
+    if (!colon)
+        r.end = r.begin + 1;
+    else if (colon[1] && !parse_integer(colon + 1, &r.end, t->why))
+        return false;
+    if (r.begin < 0 || (colon && colon[1] && r.end <= r.begin))
+        return wrong(t->why, "expected begin:end with 0 <= begin < end");
+    t->ranges[axis] = r;
+    return once(t, axis);
+}
+
+bool parse_ranges(const char *text, axis_range out[PEL_AXES], const char **why)
+{
+    axes_target t = {.ranges = out, .why = why};
+    return each_part(text, range_part, &t, why);
+}
+
+/* ---- the words ------------------------------------------------------------------------------------------------- */
+
+static bool in_range(const option *o, double v)
+{
+    return (o->min == 0 && o->max == 0) || (v >= o->min && v <= o->max);
+}
+
+static bool set_axes(const option *o, const char *text, const char **why)
+{
+    int64_t *const out = o->out;
+    if (!parse_axes(text, out, why))
+        return false;
+    for (int a = 0; a < PEL_AXES; a++)
+        if (out[a] < 0 || !in_range(o, (double)out[a]))
+            return wrong(why, "a value is out of range");
+    return true;
+}
+
+static bool set_value(const option *o, const char *text, const char **why)
+{
+    switch (o->kind) {
+    case OPTION_TEXT:
+        *(const char **)o->out = text;
+        return true;
+    case OPTION_INTEGER: {
+        int64_t *const v = o->out;
+        return parse_integer(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+    }
+    case OPTION_NUMBER: {
+        double *const v = o->out;
+        return parse_number(text, v, why) && (in_range(o, *v) || wrong(why, "out of range"));
+    }
+    case OPTION_SIZE: {
+        int64_t *const v = o->out;
+        return parse_size(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+    }
+    case OPTION_AXES:
+        return set_axes(o, text, why);
+    case OPTION_RANGES:
+        return parse_ranges(text, o->out, why);
+    case OPTION_FLAG:
+    case OPTION_HEADING:
+        break;
+    }
+    return wrong(why, "takes no value");
+}
+
+static const option *find_option(const command *c, const char *name, size_t length)
+{
+    for (int i = 0; i < c->option_count; i++) {
+        const option *const o = &c->options[i];
+        if (o->kind != OPTION_HEADING && strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+#define MAX_OPTIONS 96
+
+static int no_such_option(const command *c, const char *word)
+{
+    const char *names[MAX_OPTIONS + 1] = {"help"};
+    int n = 1;
+    for (int i = 0; i < c->option_count && n <= MAX_OPTIONS; i++)
+        if (c->options[i].kind != OPTION_HEADING)
+            names[n++] = c->options[i].name;
+    char plain[64];
+    const char *const bare = word + strspn(word, "-");
+    (void)snprintf(plain, sizeof plain, "%.*s", (int)strcspn(bare, "="), bare);
+    const char *const near = nearest_name(plain, names, n);
+    if (near)
+        return command_wrong(c->verb, "no option '%s': did you mean '--%s'?", word, near);
+    return command_wrong(c->verb, "no option '%s'", word);
+}
+
+/* Reads the option at argv[*i]; *i moves over a value in the next word. */
+static int read_option(const command *c, int argc, char **argv, int *i)
+{
+    const char *const word = argv[*i];
+    const size_t length = strcspn(word + 2, "=");
+    const option *const o = strncmp(word, "--", 2) == 0 ? find_option(c, word + 2, length) : NULL;
+    if (!o)
+        return no_such_option(c, word);
+    const char *value = word[2 + length] == '=' ? word + 2 + length + 1 : NULL;
+    if (o->kind == OPTION_FLAG) {
+        if (value)
+            return command_wrong(c->verb, "--%s takes no value, found '%s'", o->name, value);
+        *(bool *)o->out = true;
+        return EXIT_DONE;
+    }
+    if (!value && *i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
+        value = argv[++*i];
+    if (!value)
+        return command_wrong(c->verb, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+    const char *why = "";
+    if (set_value(o, value, &why))
+        return EXIT_DONE;
+    if (o->min != 0 || o->max != 0)
+        return command_wrong(c->verb, "--%s '%s': %s (%g to %g)", o->name, value, why, o->min, o->max);
+    return command_wrong(c->verb, "--%s '%s': %s", o->name, value, why);
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+/* Operands are gathered to the front of argv, so that the rest is one array. */
+static int take_operands(const command *c, int count, char **words)
+{
+    int used = 0;
+    for (; used < c->operand_count && used < count; used++)
+        *c->operands[used].out = words[used];
+    if (used < c->operand_count && !c->operands[used].optional)
+        return command_wrong(c->verb, "%s is missing: %s", c->operands[used].name, c->operands[used].help);
+    if (c->rest_name) {
+        *c->rest = words + used;
+        *c->rest_count = count - used;
+    } else if (used < count) {
+        return command_wrong(c->verb, "one word too many: '%s'", words[used]);
+    }
+    return EXIT_DONE;
+}
+
+bool command_parse(const command *c, int argc, char **argv, int *exit_code)
+{
+    if (wants_help(argc, argv)) {
+        print_help(c);
+        *exit_code = EXIT_DONE;
+        return false;
+    }
+    int words = 1;
+    bool only_words = false;
+    for (int i = 1; i < argc; i++) {
+        if (!only_words && strcmp(argv[i], "--") == 0) {
+            only_words = true;
+        } else if (!only_words && argv[i][0] == '-' && argv[i][1]) {
+            *exit_code = read_option(c, argc, argv, &i);
+            if (*exit_code != EXIT_DONE)
+                return false;
+        } else {
+            argv[words++] = argv[i];
+        }
+    }
+    *exit_code = take_operands(c, words - 1, argv + 1);
+    return *exit_code == EXIT_DONE;
+}
