@@ -147,6 +147,152 @@ PEL_API const pel_image *pel_source_image(const pel_source *source, int32_t imag
  * Any thread, at most options.threads at once. Errors: IO, DAMAGED, FORMAT, NO_MEMORY, ARGUMENT. */
 PEL_API bool pel_source_read(pel_source *source, int32_t image, const pel_block *dst, pel_error *err);
 
+/* ---- progress and stopping --------------------------------------------------------------------------------- */
+
+typedef struct pel_progress {
+    const char *phase;     /* "noise", "blocks", "pyramid", "audit", "checksum", "compare", … */
+    int64_t done, total;   /* in the unit of the phase: blocks, files, bytes */
+    int64_t bytes;         /* pixel bytes worked so far, for a rate */
+    int64_t memory_bytes;  /* resident memory now; 0 = not measured */
+} pel_progress;
+
+/* Called now and then, several times a second, from the thread that called the library (never from two at once).
+ * Returning false asks to stop: the function then ends soon with PEL_INTERRUPTED. Functions take it with `arg`; NULL
+ * where nobody watches. */
+typedef bool pel_on_progress(void *arg, const pel_progress *p);
+
+/* ---- filters ----------------------------------------------------------------------------------------------- */
+
+/* A parameter of a filter, for help texts and bindings. */
+typedef struct pel_parameter {
+    const char *name, *unit, *fallback, *help;
+    const char *expects; /* "a number", "one of a|b", "whole numbers an axis: z=1,y=3,x=3", … */
+    double min, max;     /* both 0 where they mean nothing */
+} pel_parameter;
+
+PEL_API int32_t pel_filter_count(void);
+PEL_API const char *pel_filter_name(int32_t filter);
+PEL_API const char *pel_filter_help(int32_t filter);
+PEL_API bool pel_filter_needs_noise(int32_t filter);
+PEL_API int32_t pel_filter_parameter_count(int32_t filter);
+PEL_API void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out);
+
+/* ---- noise ------------------------------------------------------------------------------------------------- */
+
+/* Var(Y) = gain * E(Y) + offset in grey values, of one channel of one image. gain 0: Gaussian, variance `offset`. */
+typedef struct pel_noise {
+    double gain, offset;
+    double gain_error, offset_error; /* standard errors; 0 where the values were given */
+    double r2;                       /* of the line through mean and variance; 0 where given */
+    int64_t pairs;                   /* mean/variance pairs that the line went through; 0 where given */
+    char remark[160];                /* "" or what makes this estimate doubtful */
+} pel_noise;
+
+/* Estimates the noise of one channel from a fixed sample of the whole image (about four million voxels, spread over
+ * t, z, y and x; the same for every call). out_mean/out_variance may be NULL or hold `capacity` pairs for a picture.
+ * Errors: REFUSED where the data cannot tell, with the reason; those of reading. */
+PEL_API bool pel_noise_estimate(pel_noise *out, pel_source *source, int32_t image, int64_t channel,
+                                pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* ---- runs -------------------------------------------------------------------------------------------------- */
+
+typedef struct pel_setting {
+    const char *name, *value;
+} pel_setting;
+
+/* What to do. Zeros and NULLs mean the defaults. All strings are copied. */
+typedef struct pel_run_options {
+    const char *filter;       /* "ndsafir", "identity", … */
+    const char *input, *output;
+    pel_open_options open;
+    const pel_setting *settings; /* of the filter, by parameter name */
+    int32_t setting_count;
+    const char *noise;        /* "sigma", "gain,offset" or "gain,background,readout"; `;` between channels; NULL or
+                                 "auto": estimated once from the whole image. offset = readout^2 - gain * background */
+    int64_t memory_bytes;     /* resident memory of all processes of the run stays below; 0: half of the machine's */
+    int32_t threads;          /* 0: the processors this process may use */
+    const char *dtype;        /* of the output, NULL: the input's */
+    const char *ome_version;  /* "0.5" (default) or "0.4" */
+    const char *codec;        /* "blosc:lz4:5:bitshuffle", "zstd:3", "gzip:5", "none", NULL: by the dtype */
+    const char *chunk, *block; /* "z=32,y=128,x=128"; NULL: chosen by the plan. A block is one shard */
+    int32_t levels;           /* resolution levels, 0: down to a plane of 256 */
+    const char *command;      /* the command line as typed, kept as provenance; may be NULL */
+    bool fresh;               /* throw away what an earlier run left in the output, whatever its settings */
+} pel_run_options;
+
+/* What will happen, or is happening. Numbers of the whole run. */
+typedef struct pel_plan_summary {
+    int32_t image_count, threads, slots; /* slots 2: reading, working and writing overlap; 1: they take turns */
+    int64_t blocks, pyramid_jobs;        /* pyramid_jobs: shards of the levels made at the end */
+    int64_t block[PEL_AXES], halo[PEL_AXES], chunk[PEL_AXES]; /* of the first image */
+    int32_t levels;
+    double halo_read;                    /* voxels read / voxels of the image */
+    double halo_work;                    /* operations with halo / without */
+    int64_t voxels, bytes_in, bytes_out; /* pixels, uncompressed; bytes_out with the pyramid */
+    int64_t files;
+    int64_t memory_limit, memory_promised; /* bytes */
+    int64_t memory_source, memory_filter, memory_buffers, memory_write, memory_base; /* the parts of the promise */
+    double seconds_estimated;            /* 0: not timed */
+    bool resumed;                        /* the plan was found in the output, not made anew */
+} pel_plan_summary;
+
+typedef struct pel_run pel_run;
+
+/* Describes the input, settles the noise and plans; writes nothing. Where the output holds a run with the same
+ * settings its plan is taken over; with others: PEL_REFUSED, naming each setting that differs. A plan that cannot fit
+ * into the memory: PEL_NO_MEMORY, naming the limit that would do. */
+PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* Opens the run that lies beside an output (its plan and its input). memory_bytes and threads as in the options. */
+PEL_API bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, pel_error *err);
+
+PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
+PEL_API void pel_run_summary(const pel_run *run, pel_plan_summary *out);
+PEL_API const pel_source *pel_run_source(const pel_run *run);
+PEL_API int32_t pel_run_noise_count(const pel_run *run, int32_t image);                     /* channels; 0: no noise needed */
+PEL_API const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel); /* borrowed */
+PEL_API const char *pel_run_setting(const pel_run *run, const char *name); /* resolved text; NULL: no such setting */
+
+/* Times the filter on a sample of the image and fills seconds_estimated of later summaries. */
+PEL_API bool pel_run_time(pel_run *run, pel_error *err);
+
+/* Does all that is not done yet: blocks, pyramid, audit; needs the run's lock (PEL_REFUSED while another process
+ * works on it). Failed blocks do not stop the rest. PEL_INCOMPLETE: some failed or the audit found holes, see
+ * pel_status; PEL_INTERRUPTED: asked to stop, resumable. */
+PEL_API bool pel_run_work(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+typedef struct pel_status {
+    char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done" */
+    char input[4096];
+    char filter[32];
+    int64_t blocks_done, blocks_total, blocks_failed;
+    int64_t pyramid_done, pyramid_total;
+    int64_t voxels, clipped;          /* of the finished blocks */
+    int64_t bytes_written;            /* files of the finished blocks */
+    double seconds;                   /* of work, summed over all starts */
+    int64_t memory_promised, memory_peak; /* peak measured by the workers */
+    char worker[160];                 /* host and process id that hold the lock, "" = nobody */
+    char last_error[512];
+} pel_status;
+
+/* Progress of the run beside an output, from any machine that sees the folder; reads the plan and the ledger only. */
+PEL_API bool pel_run_status(pel_status *out, const char *output, pel_error *err);
+
+/* Calls failure(arg, block, attempt, host, text) for each block that is failed now. */
+typedef void pel_on_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text);
+PEL_API bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pel_error *err);
+
+typedef struct pel_verify_result {
+    int64_t files, missing, damaged;     /* the audit: expected, absent, of other length or checksum */
+    int64_t windows, voxels, different;  /* recomputed across block faces; voxels whose bits differ */
+    char first[256];                     /* the first trouble in words */
+} pel_verify_result;
+
+/* Audits every file of a run against the ledger and recomputes `windows` random windows of the output, most of them
+ * across faces of blocks, straight from the input. seed 0: another choice each time. */
+PEL_API bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed,
+                            pel_on_progress *on_progress, void *arg, pel_error *err);
+
 #ifdef __cplusplus
 }
 #endif
