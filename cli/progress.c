@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,52 +29,66 @@ int64_t resident_bytes(void)
     return n == 2 ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
-progress progress_start(const char *label, const char *unit, bool quiet)
+progress progress_start(const char *label, bool quiet)
 {
-    const double now = now_seconds();
-    return (progress){.label = label, .unit = unit, .quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1,
-                      .started = now, .last = now};
+    return (progress){.label = label, .quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1};
 }
 
-static void print_line(const progress *p, int64_t done, int64_t total, int64_t bytes, int64_t memory, double seconds)
+/* What done and total count; NULL: bytes. */
+static const char *unit_of(const char *phase)
 {
-    char a[32], b[32], rate[32], eta[32], mem[32];
-    if (p->unit) {
-        (void)text_count(a, sizeof a, done);
-        (void)text_count(b, sizeof b, total);
+    static const char *const units[][2] = {{"blocks", "blocks"}, {"pyramid", "shards"}, {"audit", "files"}, {"verify", "windows"}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(phase, units[i][0]) == 0)
+            return units[i][1];
+    return NULL;
+}
+
+static void print_line(const progress *p, const pel_progress *now, double seconds)
+{
+    char done[32], total[32], rate[32], left[32] = "?", memory[32];
+    const char *const unit = unit_of(p->phase);
+    if (unit) {
+        (void)text_count(done, sizeof done, now->done);
+        (void)text_count(total, sizeof total, now->total);
     } else {
-        (void)text_bytes(a, sizeof a, (double)done);
-        (void)text_bytes(b, sizeof b, (double)total);
+        (void)text_bytes(done, sizeof done, (double)now->done);
+        (void)text_bytes(total, sizeof total, (double)now->total);
     }
-    const double fresh = (double)(done - p->first_done);
-    const double percent = total > 0 ? 100.0 * (double)done / (double)total : 100.0;
-    (void)text_bytes(rate, sizeof rate, seconds > 0 ? (double)(bytes - p->first_bytes) / seconds : 0);
+    const double percent = now->total > 0 ? 100.0 * (double)now->done / (double)now->total : 100.0;
+    const int64_t fresh = now->done - p->first_done;
+    (void)text_bytes(rate, sizeof rate, seconds > 0 ? (double)(now->bytes - p->first_bytes) / seconds : 0);
     if (fresh > 0)
-        (void)text_duration(eta, sizeof eta, (double)(total - done) / fresh * seconds);
-    else
-        (void)snprintf(eta, sizeof eta, "?");
-    (void)text_bytes(mem, sizeof mem, (double)(memory > 0 ? memory : resident_bytes()));
-    (void)fprintf(stderr, "%s%s: %s of %s%s%s (%.0f %%), %s/s, %s left, memory %s%s", p->terminal ? "\r" : "", p->label,
-                  a, b, p->unit ? " " : "", p->unit ? p->unit : "", percent, rate, eta, mem,
-                  p->terminal ? "\033[K" : "\n");
+        (void)text_duration(left, sizeof left, (double)(now->total - now->done) / (double)fresh * seconds);
+    (void)text_bytes(memory, sizeof memory, (double)(now->memory_bytes > 0 ? now->memory_bytes : resident_bytes()));
+    const bool named = strcmp(p->label, p->phase) != 0 && strcmp(p->phase, "blocks") != 0;
+    (void)fprintf(stderr, "%s%s%s%s: %s of %s%s%s (%.0f %%), %s/s, %s left, memory %s%s", p->terminal ? "\r" : "", p->label,
+                  named ? ", " : "", named ? p->phase : "", done, total, unit ? " " : "", unit ? unit : "", percent, rate,
+                  left, memory, p->terminal ? "\033[K" : "\n");
     (void)fflush(stderr);
 }
 
-void progress_show(progress *p, int64_t done, int64_t total, int64_t bytes, int64_t memory)
+bool progress_show(void *arg, const pel_progress *now)
 {
+    progress *const p = arg;
     if (p->quiet)
-        return;
-    if (!p->begun) {
-        p->begun = true;
-        p->first_done = done;
-        p->first_bytes = bytes;
+        return !stop_asked();
+    const double time = now_seconds();
+    const char *const phase = now->phase ? now->phase : "";
+    if (p->started == 0 || strncmp(p->phase, phase, sizeof p->phase - 1) != 0) {
+        (void)snprintf(p->phase, sizeof p->phase, "%s", phase);
+        p->first_done = now->done;
+        p->first_bytes = now->bytes;
+        p->started = time;
+        if (p->last == 0)
+            p->last = time; /* short work shows no line at all */
     }
-    const double now = now_seconds();
-    if (now - p->last < (p->terminal ? TERMINAL_SECONDS : LOG_SECONDS))
-        return;
-    p->last = now;
-    p->shown = true;
-    print_line(p, done, total, bytes, memory, now - p->started);
+    if (time - p->last >= (p->terminal ? TERMINAL_SECONDS : LOG_SECONDS)) {
+        p->last = time;
+        p->shown = true;
+        print_line(p, now, time - p->started);
+    }
+    return !stop_asked();
 }
 
 void progress_end(progress *p)

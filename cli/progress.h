@@ -7,17 +7,18 @@
 
 typedef struct progress {
     const char *label; /* "denoise" */
-    const char *unit;  /* "blocks"; NULL: done and total are bytes */
     bool quiet, terminal, shown;
-    double started, last;       /* seconds on the steady clock */
+    char phase[24];
+    double started, last;            /* of the phase, of the last line; seconds on the steady clock */
     int64_t first_done, first_bytes; /* what a resumed run had already: it does not count for speed */
-    bool begun;
 } progress;
 
-progress progress_start(const char *label, const char *unit, bool quiet);
+progress progress_start(const char *label, bool quiet);
 
-/* bytes: pixels worked so far; memory: resident bytes, 0 = look it up for this process. Cheap: call it often. */
-void progress_show(progress *p, int64_t done, int64_t total, int64_t bytes, int64_t memory);
+/* A pel_on_progress: shows the line, and asks to stop after a signal (see stop_install). arg is the progress. Bytes are
+ * the unit of done and total unless the phase is "blocks", "pyramid" or "audit". */
+bool progress_show(void *arg, const pel_progress *now);
+
 void progress_end(progress *p); /* wipes the line of a terminal */
 
 int64_t resident_bytes(void); /* of this process, now; 0 = not known */

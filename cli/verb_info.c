@@ -220,8 +220,10 @@ static void print_image(const pel_image *im, int32_t index, bool all)
 /* A plate has hundreds of positions that differ in name and place only: one line is enough for each further one. */
 static bool same_kind(const pel_image *a, const pel_image *b)
 {
+    for (int i = 0; i < PEL_AXES; i++)
+        if (a->pixel_size[i] != b->pixel_size[i])
+            return false;
     return memcmp(a->shape, b->shape, sizeof a->shape) == 0 && a->dtype == b->dtype
-           && memcmp(a->pixel_size, b->pixel_size, sizeof a->pixel_size) == 0
            && strcmp(a->compression, b->compression) == 0 && a->planes_missing == b->planes_missing
            && a->note_count == b->note_count;
 }

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+# The front door: a thin wrapper around Meson. `make` builds build/pellucid.
+#   make demo          the whole story on a made image, in a few minutes
+#   make test          all tests; the last line is "N passed, N failed"
+#   make sanitize      unit tests with address+undefined and with thread sanitizers
+#   make tidy          the blocking clang-tidy checks
+#   make bench         speed, side by side with the tools that pellucid replaces
+#   make bench-quality PSNR of the denoiser, side by side
+#   make soak          a long run of randomised kills and resumes
+#   make install       into PREFIX (default /usr/local)
+# On Debian 12, demo, test and sanitize install what is missing when run by root.
+BUILD  ?= build
+PREFIX ?= /usr/local
+VENV   := $(BUILD)/venv
+PYTHON := $(VENV)/bin/python
+
+.PHONY: all deps demo test sanitize soak bench bench-quality install tidy lint clean
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	meson setup --prefix $(PREFIX) $(BUILD)
+
+# Debian packages of the program and of its tests; says what to type where it may not install itself.
+deps:
+	@scripts/deps.sh
+
+# The Python environment of tests, demo picture and benchmarks; made anew when the list changes.
+$(VENV)/.ready: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+# The prerequisites in order: packages, then everything that needs them.
+test: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@$(PYTHON) tests/run.py --build $(BUILD) $(TEST_ARGS)
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@scripts/demo.sh $(BUILD)/pellucid $(BUILD)/demo
+
+sanitize: deps
+	@test -f build-asan/build.ninja || meson setup --buildtype debugoptimized -Db_sanitize=address,undefined -Db_lundef=false build-asan
+	ninja -C build-asan
+	@test -f build-tsan/build.ninja || meson setup --buildtype debugoptimized -Db_sanitize=thread -Db_lundef=false build-tsan
+	ninja -C build-tsan
+	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@status=0; \
+	echo "== address, undefined"; \
+	$(PYTHON) tests/run.py --build build-asan --sanitized tests/test_cli.py || status=1; \
+	echo "== thread"; \
+	$(PYTHON) tests/run.py --build build-tsan --unit --sanitized || status=1; \
+	exit $$status
+
+lint:
+	@python3 tests/lint.py --build $(BUILD)
+
+tidy: all
+	@scripts/tidy.sh $(BUILD)
+
+bench bench-quality soak: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/$@.sh
+
+install: all
+	ninja -C $(BUILD) install
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan
