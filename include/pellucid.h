@@ -293,6 +293,42 @@ typedef struct pel_verify_result {
 PEL_API bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed,
                             pel_on_progress *on_progress, void *arg, pel_error *err);
 
+/* ---- the phantom: a made image with known truth -------------------------------------------------------------- */
+
+/* Begin with PEL_PHANTOM_DEFAULTS, set the size, change what you want. */
+typedef struct pel_phantom_options {
+    int64_t size[PEL_AXES];      /* voxels, each at least 1 */
+    int32_t scenes;              /* images in the file, each with objects of its own; 1 .. 1000 */
+    uint64_t seed;               /* same seed, same image, bit for bit */
+    pel_dtype dtype;             /* PEL_U8, PEL_U16 (rounded, saturated) or PEL_F32 (neither) */
+    double gain, offset, background; /* camera: Y = gain N + e, N Poisson, e normal around `background` grey levels with
+                                    readout^2 = offset + gain * background; gain 0: no photon statistics */
+    double brightness;           /* factor on the expected photon counts (background 2-10, objects 10-500) */
+    bool truth;                  /* no noise: the grey values that the camera shows on average, as PEL_F32 */
+    double pixel_size[PEL_AXES]; /* as in pel_image */
+    int64_t origin[PEL_AXES];    /* CZI: where voxel 0 lies in the file's coordinates; y and x only */
+    /* Of files only: */
+    int64_t tile_y, tile_x;      /* CZI mosaic, TIFF tile (multiples of 16); 0 = chosen by the image */
+    int64_t overlap;             /* CZI: voxels that neighbouring tiles share */
+    const char *compression;     /* "raw"; CZI: "zstd1"; TIFF: "deflate"; NULL = "raw" */
+    int32_t threads;             /* 0 = 1 */
+} pel_phantom_options;
+
+#define PEL_PHANTOM_DEFAULTS                                                                                      \
+    {                                                                                                             \
+        .size = {1, 1, 1, 512, 512}, .scenes = 1, .seed = 1, .dtype = PEL_U16, .gain = 3.92, .offset = -388.0,    \
+        .background = 100.0, .brightness = 1.0, .pixel_size = {1.0, 0.0, 0.3, 0.1, 0.1}                           \
+    }
+
+/* Writes OUT.czi or OUT.tif(f) (BigTIFF, OME-TIFF) aside and renames it: never a half file under `path`. Memory is a
+ * few tiles a thread, whatever the size. Errors: ARGUMENT, IO, NO_MEMORY, INTERRUPTED. */
+PEL_API bool pel_phantom_write(const char *path, const pel_phantom_options *options, pel_on_progress *on_progress, void *arg,
+                               pel_error *err);
+
+/* The name under which pel_source_open computes the same pixels without a file, e.g.
+ * "phantom:t=1,c=2,z=64,y=512,x=512;seed=1;noise=3.92,-388". 512 bytes are always enough. */
+PEL_API bool pel_phantom_name(char *name, size_t size, const pel_phantom_options *options, pel_error *err);
+
 #ifdef __cplusplus
 }
 #endif
