@@ -265,7 +265,7 @@ static json_object *grey(double v)
 
 static json_object *omero_channel(const pel_image *image, int64_t c)
 {
-    char text[24];
+    char text[40];
     double min, max, start, end;
     pel__ome_window(image, c, &min, &max, &start, &end);
     json_object *window = pel__json_put(json_object_new_object(), "min", grey(min));
