@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: MIT
+ * ND-SAFIR in up to four searched dimensions (t, z, y, x), channel by channel; docs/denoising.md has the formulas.
+ * One block: stabilise the raw voxels, then for each iteration run the kernel on tiles of the block grown by what the
+ * later iterations reach, then transform back. A tile copies what it reads into dense padded arrays, mirroring at the
+ * image's faces by global coordinates; so neither kernel nor block arrays know of borders, and nothing of the result
+ * depends on how blocks and tiles lie. Odd voxels (NaN, infinite, absurd) are NaN in every array and stay as they are. */
+#include "filter/ndsafir.h"
+
+#include "core/bytes.h"
+#include "core/region.h"
+#include "noise/noise.h"
+
+#include <math.h>
+#include <string.h>
+
+#define RHO 3.0f       /* half width of a voxel's intervals, in standard deviations */
+#define ABSURD 1e15f   /* in standard deviations of the noise: squares would leave float32 */
+
+/* One channel of one block. Arrays cover their own regions. */
+typedef struct work {
+    const pel__filter_call *call;
+    pel__ndsafir s;
+    pel_region image;
+    pel_region region[PEL__MAX_STEPS + 1]; /* [n]: where iteration n's input must be known; [steps]: the output */
+    pel_block raw, u[2], q[2], low, high;  /* low, high: every estimate yet accepted lies in; low > high: frozen */
+    const pel__noise *noise;
+    int32_t step;
+    int64_t tile[PEL_AXES];
+    int64_t thread_bytes;
+} work;
+
+/* ---- geometry ---------------------------------------------------------------------------------------------- */
+
+static void regions(work *w, const pel_region *out)
+{
+    w->region[w->s.steps] = *out;
+    for (int32_t n = w->s.steps - 1; n >= 0; n--) {
+        int64_t reach[PEL_AXES] = {0};
+        for (int a = 0; a < PEL__ND; a++)
+            reach[pel__ndsafir_axis(a)] = pel__ndsafir_reach(&w->s, n, a);
+        w->region[n] = pel__region_grow(&w->region[n + 1], reach, reach, &w->image);
+    }
+}
+
+/* Voxels of a tile: its arrays should stay in the second-level cache. Any shape gives the same bits. */
+static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t tile[PEL_AXES])
+{
+    bool deep = false;
+    for (int32_t n = 0; n < s->steps; n++)
+        deep |= s->radius[n][PEL__NZ] > 0 || s->radius[n][PEL__NT] > 0;
+    deep |= s->patch[PEL__NZ] > 0 || s->patch[PEL__NT] > 0;
+    const int64_t flat_shape[PEL_AXES] = {1, 1, 1, 32, 256}, deep_shape[PEL_AXES] = {1, 1, 8, 16, 128};
+    for (int a = 0; a < PEL_AXES; a++)
+        tile[a] = pel__min(deep ? deep_shape[a] : flat_shape[a], image->shape[a]);
+}
+
+/* A tile of this shape in this iteration: strides and sizes, no pointers. Returns floats of one padded input. */
+static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step, const int64_t shape[PEL_AXES], int64_t *origin)
+{
+    int64_t size[PEL__ND], reach[PEL__ND];
+    for (int a = 0; a < PEL__ND; a++) {
+        k->n[a] = shape[pel__ndsafir_axis(a)];
+        k->radius[a] = s->radius[step][a];
+        k->patch[a] = s->patch[a];
+        reach[a] = pel__ndsafir_reach(s, step, a);
+        size[a] = k->n[a] + 2 * reach[a];
+    }
+    const int64_t pad = pel__round_up(reach[PEL__NX], PEL__ND_VECTOR) + PEL__ND_VECTOR;
+    size[PEL__NX] = pel__ndsafir_padded(k->n[PEL__NX]) + 2 * pad;
+    k->stride[PEL__NY] = size[PEL__NX];
+    k->stride[PEL__NZ] = size[PEL__NX] * size[PEL__NY];
+    k->stride[PEL__NT] = k->stride[PEL__NZ] * size[PEL__NZ];
+    k->aggregate = s->aggregate && step == s->steps - 1;
+    *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad;
+    return k->stride[PEL__NT] * size[PEL__NT];
+}
+
+static int64_t results_floats(const pel__ndsafir_tile *k)
+{
+    return k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY] * pel__ndsafir_padded(k->n[PEL__NX]);
+}
+
+static int64_t float_bytes(int64_t n) { return pel__arena_cost(n * (int64_t)sizeof(float)); }
+
+static int64_t tile_bytes(const pel__ndsafir *s, const pel_image *image)
+{
+    int64_t tile[PEL_AXES], most = 0, origin = 0;
+    tile_shape(s, image, tile);
+    for (int32_t n = 0; n < s->steps; n++) {
+        pel__ndsafir_tile k = {0};
+        const int64_t input = lay_out(&k, s, n, tile, &origin);
+        const int64_t bytes = 3 * float_bytes(input) + 3 * float_bytes(results_floats(&k)) + float_bytes(pel__ndsafir_scratch(&k));
+        most = pel__max(most, bytes);
+    }
+    return most + 64; /* where the caller's memory is not aligned */
+}
+
+/* ---- into a tile and out of it ----------------------------------------------------------------------------- */
+
+/* Coordinate within 0 .. n-1 by mirroring at the faces, the face itself not repeated. */
+static int64_t mirror(int64_t i, int64_t n)
+{
+    if (n == 1)
+        return 0;
+    const int64_t period = 2 * (n - 1);
+    i %= period;
+    if (i < 0)
+        i += period;
+    return i < n ? i : period - i;
+}
+
+/* One row of n voxels from global x0 on, mirrored; src is the block's row, first voxel at `origin`. */
+static void copy_row(float *dst, const float *src, int64_t x0, int64_t n, int64_t origin, int64_t image)
+{
+    const int64_t begin = pel__max(x0, 0), end = pel__min(x0 + n, image);
+    for (int64_t x = x0; x < begin; x++)
+        dst[x - x0] = src[mirror(x, image) - origin];
+    memcpy(dst + (begin - x0), src + (begin - origin), (size_t)(end - begin) * sizeof *dst);
+    for (int64_t x = end; x < x0 + n; x++)
+        dst[x - x0] = src[mirror(x, image) - origin];
+}
+
+/* Rows of a tile's padded input, in the order of memory: which global row, and whether it is the last. */
+typedef struct row_walk {
+    const pel__ndsafir_tile *k;
+    int64_t first[PEL__ND], at[PEL__ND], size[PEL__ND]; /* size along x without padding */
+} row_walk;
+
+static row_walk walk_rows(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
+{
+    row_walk r = {.k = k};
+    for (int a = 0; a < PEL__ND; a++) {
+        const int64_t reach = pel__ndsafir_reach(&w->s, w->step, a);
+        r.first[a] = tile->origin[pel__ndsafir_axis(a)] - reach;
+        r.size[a] = k->n[a] + 2 * reach;
+    }
+    return r;
+}
+
+/* Copies block b around the tile into dst (padding zero). Returns whether a NaN was among it. */
+static bool gather(const work *w, row_walk r, const pel_block *b, float *dst)
+{
+    const int64_t stride = r.k->stride[PEL__NY], n = r.size[PEL__NX];
+    const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR - (n - r.k->n[PEL__NX]) / 2;
+    const int64_t rows = r.size[PEL__NT] * r.size[PEL__NZ] * r.size[PEL__NY];
+    bool odd = false;
+    for (int64_t i = 0; i < rows; i++, dst += stride) {
+        int64_t at[PEL_AXES] = {0};
+        at[PEL_T] = mirror(r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
+        at[PEL_C] = b->region.origin[PEL_C];
+        at[PEL_Z] = mirror(r.first[PEL__NZ] + i / r.size[PEL__NY] % r.size[PEL__NZ], w->image.shape[PEL_Z]);
+        at[PEL_Y] = mirror(r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
+        at[PEL_X] = b->region.origin[PEL_X];
+        memset(dst, 0, (size_t)left * sizeof *dst);
+        copy_row(dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], w->image.shape[PEL_X]);
+        memset(dst + left + n, 0, (size_t)(stride - left - n) * sizeof *dst);
+        int found = 0;
+        for (int64_t x = 0; x < stride; x++)
+            found |= dst[x] != dst[x];
+        odd |= found != 0;
+    }
+    return odd;
+}
+
+static void scale(float *p, int64_t n, float factor)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] *= factor;
+}
+
+static void fill(float *p, int64_t n, float value)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = value;
+}
+
+static void odd_to_zero(float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = p[i] == p[i] ? p[i] : 0.0f;
+}
+
+/* One row of results: the test against the voxel's earlier estimates (Lepskii), pointwise. */
+typedef struct result_row {
+    const float *estimate, *precision, *width, *raw;
+    const float *u0, *q0;      /* of the last iteration; NULL in the first */
+    float *u, *q, *low, *high; /* q, low, high NULL in the last iteration */
+} result_row;
+
+static void first_results(const result_row *r, int64_t n)
+{
+    for (int64_t x = 0; x < n; x++) {
+        const bool odd = r->raw[x] != r->raw[x];
+        r->u[x] = odd ? NAN : r->estimate[x];
+        if (r->q) {
+            r->q[x] = odd ? 1.0f : r->precision[x];
+            r->low[x] = r->estimate[x] - r->width[x];
+            r->high[x] = r->estimate[x] + r->width[x];
+        }
+    }
+}
+
+static void next_results(const result_row *r, int64_t n)
+{
+    for (int64_t x = 0; x < n; x++) {
+        const float e = r->estimate[x];
+        const bool odd = r->raw[x] != r->raw[x], accepted = e >= r->low[x] && e <= r->high[x];
+        r->u[x] = odd ? NAN : accepted ? e : r->u0[x];
+        if (r->q) {
+            r->q[x] = odd ? 1.0f : accepted ? r->precision[x] : r->q0[x];
+            r->low[x] = accepted ? fmaxf(r->low[x], e - r->width[x]) : INFINITY;
+            r->high[x] = accepted ? fminf(r->high[x], e + r->width[x]) : -INFINITY;
+        }
+    }
+}
+
+static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
+{
+    const int64_t width = pel__ndsafir_padded(k->n[PEL__NX]);
+    const int32_t n = w->step, now = n % 2, before = 1 - now;
+    const bool last = n == w->s.steps - 1;
+    for (int64_t row = 0; row < k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY]; row++) {
+        int64_t at[PEL_AXES];
+        memcpy(at, tile->origin, sizeof at);
+        at[PEL_T] += row / k->n[PEL__NY] / k->n[PEL__NZ];
+        at[PEL_Z] += row / k->n[PEL__NY] % k->n[PEL__NZ];
+        at[PEL_Y] += row % k->n[PEL__NY];
+        result_row r = {.estimate = k->estimate + row * width, .precision = k->precision + row * width, .width = k->width + row * width};
+        r.raw = pel__block_at(&w->raw, at);
+        r.u = pel__block_at(&w->u[now], at);
+        if (n > 0) {
+            r.u0 = pel__block_at(&w->u[before], at);
+            r.q0 = pel__block_at(&w->q[before], at);
+        }
+        if (w->s.steps > 1) {
+            r.low = pel__block_at(&w->low, at);
+            r.high = pel__block_at(&w->high, at);
+        }
+        if (!last)
+            r.q = pel__block_at(&w->q[now], at);
+        if (n == 0)
+            first_results(&r, k->n[PEL__NX]);
+        else
+            next_results(&r, k->n[PEL__NX]);
+    }
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------------------- */
+
+static bool stopped(const work *w, pel_error *err)
+{
+    if (w->call->stop && atomic_load_explicit(w->call->stop, memory_order_relaxed))
+        return pel__fail(err, PEL_INTERRUPTED, "asked to stop");
+    return true;
+}
+
+static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const int32_t n = w->step, before = 1 - n % 2;
+    const pel_region tile = pel__grid_cell(&w->region[n + 1], w->tile, index);
+    pel__ndsafir_tile k = {.rho = RHO, .stop = w->call->stop};
+    int64_t origin = 0;
+    if (!stopped(w, err))
+        return false;
+    const int64_t input = lay_out(&k, &w->s, n, tile.shape, &origin), result = results_floats(&k);
+    pel__arena arena = pel__arena_over((char *)w->call->thread_scratch + worker * w->thread_bytes, w->thread_bytes);
+    float *u = pel__arena_take(&arena, input * 4), *q = pel__arena_take(&arena, input * 4), *y = pel__arena_take(&arena, input * 4);
+    k.estimate = pel__arena_take(&arena, result * 4);
+    k.precision = pel__arena_take(&arena, result * 4);
+    k.width = pel__arena_take(&arena, result * 4);
+    k.scratch = pel__arena_take(&arena, pel__ndsafir_scratch(&k) * 4);
+    if (!k.scratch)
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: a tile does not fit into its scratch");
+    const row_walk rows = walk_rows(w, &k, &tile);
+    for (int a = 0; a < PEL__ND; a++) {
+        k.low[a] = -tile.origin[pel__ndsafir_axis(a)];
+        k.high[a] = k.low[a] + w->image.shape[pel__ndsafir_axis(a)];
+    }
+    k.odd = gather(w, rows, n ? &w->u[before] : &w->raw, u);
+    if (n)
+        (void)gather(w, rows, &w->q[before], q);
+    if (n)
+        scale(q, input, w->s.exponent[n]);
+    else
+        fill(q, input, w->s.exponent[n]);
+    if (gather(w, rows, &w->raw, y))
+        odd_to_zero(y, input);
+    k.u = u + origin;
+    k.q = q + origin;
+    k.y = y + origin;
+    w->s.kernel(&k);
+    if (!stopped(w, err))
+        return false;
+    put_results(w, &k, &tile);
+    return true;
+}
+
+#define STRIP_ROWS 64 /* of the tasks that only convert */
+
+static pel_region strip(const pel_region *r, int64_t index)
+{
+    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    return pel__grid_cell(r, cell, index);
+}
+
+static int64_t strips(const pel_region *r)
+{
+    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    return pel__grid_cells(r, cell);
+}
+
+static bool read_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    const pel_block *in = w->call->in;
+    const char *src = pel__block_at(in, at);
+    float *dst = pel__block_at(&w->raw, at);
+    const int64_t step = in->stride[PEL_X];
+    if (step == 1) {
+        pel__to_float(dst, src, in->dtype, n);
+    } else {
+        for (int64_t x = 0; x < n; x++)
+            pel__to_float(dst + x, src + x * step * (int64_t)pel_dtype_size(in->dtype), in->dtype, 1);
+    }
+    for (int64_t x = 0; x < n; x++)
+        dst[x] = fabsf(dst[x]) < INFINITY ? dst[x] : NAN;
+    pel__stabilise(dst, dst, n, w->noise->gain, w->noise->offset);
+    for (int64_t x = 0; x < n; x++)
+        dst[x] = fabsf(dst[x]) < ABSURD ? dst[x] : NAN;
+    return true;
+}
+
+static bool read_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region r = strip(&w->region[0], index);
+    return stopped(w, err) && pel__region_rows(&r, read_row, arg);
+}
+
+static bool write_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    const pel_block *in = w->call->in, *out = w->call->out;
+    const char *raw = pel__block_at(in, at);
+    const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
+    float *dst = pel__block_at(out, at);
+    const int64_t step = out->stride[PEL_X], raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
+    if (step == 1)
+        pel__unstabilise(dst, u, n, w->noise->gain, w->noise->offset);
+    for (int64_t x = 0; x < n; x++) {
+        if (step != 1)
+            pel__unstabilise(dst + x * step, u + x, 1, w->noise->gain, w->noise->offset);
+        if (u[x] != u[x])
+            pel__to_float(dst + x * step, raw + x * raw_step, in->dtype, 1);
+    }
+    return true;
+}
+
+static bool write_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region r = strip(&w->region[w->s.steps], index);
+    return stopped(w, err) && pel__region_rows(&r, write_row, arg);
+}
+
+/* ---- one channel, one block -------------------------------------------------------------------------------- */
+
+static bool take_block(pel_block *b, const pel_region *r, pel__arena *arena)
+{
+    void *memory = pel__arena_take(arena, pel__region_voxels(r) * (int64_t)sizeof(float));
+    *b = pel__block_dense(r, PEL_F32, memory);
+    return memory != NULL;
+}
+
+/* Arrays of one channel; also their size, where arena is NULL. */
+static int64_t array_bytes(const work *w)
+{
+    const int64_t raw = float_bytes(pel__region_voxels(&w->region[0])), one = float_bytes(pel__region_voxels(&w->region[1]));
+    const int64_t two = w->s.steps > 1 ? float_bytes(pel__region_voxels(&w->region[2])) : 0;
+    return raw + 2 * one + (w->s.steps > 1 ? 2 * one : 0) + 2 * two + 64;
+}
+
+static bool take_arrays(work *w, pel__arena *arena)
+{
+    bool ok = take_block(&w->raw, &w->region[0], arena);
+    for (int i = 0; i < 2 && i < w->s.steps; i++)
+        ok = ok && take_block(&w->u[i], &w->region[i + 1], arena) && take_block(&w->q[i], &w->region[i + 1], arena);
+    if (w->s.steps > 1)
+        ok = ok && take_block(&w->low, &w->region[1], arena) && take_block(&w->high, &w->region[1], arena);
+    return ok;
+}
+
+static bool check_noise(const pel__noise *noise, int64_t channel, pel_error *err)
+{
+    const double g = noise->gain, o = noise->offset;
+    if (!(g >= 0) || !(fabs(o) < (double)INFINITY) || g > 1e15 || (g == 0 && !(o > 0)))
+        return pel__fail(err, PEL_ARGUMENT, "noise of channel %d: gain %g, offset %g; expected a gain above 0, or gain 0 and an offset above 0",
+                         (int)channel, g, o);
+    return true;
+}
+
+static bool filter_channel(work *w, int64_t channel, pel_error *err)
+{
+    pel_region out = w->call->out->region;
+    pel__pool *pool = w->call->pool;
+    out.origin[PEL_C] = channel;
+    out.shape[PEL_C] = 1;
+    w->image.origin[PEL_C] = channel;
+    w->image.shape[PEL_C] = 1;
+    w->noise = &w->call->noise[channel];
+    regions(w, &out);
+    pel__arena arena = pel__arena_over(w->call->scratch, array_bytes(w));
+    if (!check_noise(w->noise, channel, err))
+        return false;
+    if (!pel__region_inside(&w->region[0], &w->call->in->region) || !take_arrays(w, &arena))
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo or scratch");
+    if (!pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&w->region[0]), read_strip, w, err))
+        return false;
+    for (w->step = 0; w->step < w->s.steps; w->step++) {
+        if (!pel__pool_run(pool, PEL__COMPUTE_LAST, pel__grid_cells(&w->region[w->step + 1], w->tile), run_tile, w, err))
+            return false;
+    }
+    return pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&out), write_strip, w, err);
+}
+
+static bool apply(const pel__filter_call *call, pel_error *err)
+{
+    const pel_region *out = &call->out->region;
+    work w = {.call = call};
+    pel__ndsafir_settings(&w.s, call->values, call->image);
+    w.image = pel__region(PEL_AXES, NULL, call->image->shape);
+    tile_shape(&w.s, call->image, w.tile);
+    w.thread_bytes = tile_bytes(&w.s, call->image);
+    if (pel__region_empty(out))
+        return true;
+    for (int64_t c = out->origin[PEL_C]; c < out->origin[PEL_C] + out->shape[PEL_C]; c++) {
+        if (!filter_channel(&w, c, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what the plan asks ------------------------------------------------------------------------------------ */
+
+static void halo(const pel__values *v, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES])
+{
+    pel__ndsafir s;
+    pel__ndsafir_settings(&s, v, image);
+    memset(before, 0, PEL_AXES * sizeof *before);
+    for (int a = 0; a < PEL__ND; a++) {
+        for (int32_t n = 0; n < s.steps; n++)
+            before[pel__ndsafir_axis(a)] += pel__ndsafir_reach(&s, n, a);
+    }
+    memcpy(after, before, PEL_AXES * sizeof *after);
+}
+
+/* The regions of one channel of a block. */
+static void describe(work *w, const pel__values *v, const pel_image *image, const pel_region *out)
+{
+    pel_region one = *out;
+    one.shape[PEL_C] = 1;
+    *w = (work){.image = pel__region(PEL_AXES, NULL, image->shape)};
+    pel__ndsafir_settings(&w->s, v, image);
+    regions(w, &one);
+}
+
+static int64_t block_bytes(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+{
+    work w;
+    describe(&w, v, image, out);
+    return array_bytes(&w);
+}
+
+static int64_t thread_bytes(const pel__values *v, const pel_image *image)
+{
+    pel__ndsafir s;
+    pel__ndsafir_settings(&s, v, image);
+    return tile_bytes(&s, image);
+}
+
+/* Pairs of voxels compared, per voxel of the output; aggregating is one half more. */
+static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+{
+    work w;
+    double sum = 0;
+    describe(&w, v, image, out);
+    for (int32_t n = 0; n < w.s.steps; n++) {
+        double window = 1;
+        for (int a = 0; a < PEL__ND; a++)
+            window *= (double)(2 * w.s.radius[n][a] + 1);
+        sum += window * (w.s.aggregate && n == w.s.steps - 1 ? 1.5 : 1.0) * (double)pel__region_voxels(&w.region[n + 1]);
+    }
+    return sum / (double)pel__max(1, pel__region_voxels(&w.region[w.s.steps]));
+}
+
+const pel__filter_type pel__filter_ndsafir = {
+    .name = "ndsafir",
+    .help = "denoises: adaptive patch-based averaging with growing windows (ND-SAFIR), Poisson-Gaussian or Gaussian noise",
+    .params = pel__ndsafir_params,
+    .param_count = PEL__NDSAFIR_PARAMS,
+    .needs_noise = true,
+    .resolve = pel__ndsafir_resolve,
+    .check = pel__ndsafir_check,
+    .halo = halo,
+    .block_bytes = block_bytes,
+    .thread_bytes = thread_bytes,
+    .cost = cost,
+    .apply = apply,
+};

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * ND-SAFIR's settings as numbers, shared by its files: ndsafir_settings.c makes them, ndsafir.c runs with them. */
+#ifndef PEL_FILTER_NDSAFIR_H
+#define PEL_FILTER_NDSAFIR_H
+
+#include "filter/filter.h"
+#include "filter/ndsafir_kernel.h"
+
+typedef struct pel__ndsafir {
+    int32_t steps;                                /* iterations */
+    int64_t radius[PEL__MAX_STEPS][PEL__ND];      /* of the window */
+    int64_t patch[PEL__ND];
+    bool aggregate;                               /* in the last iteration */
+    float exponent[PEL__MAX_STEPS];               /* makes -log2(weight) of sum (u_i - u_j)^2 (1/v_i + 1/v_j) */
+    pel__ndsafir_kernel *kernel;
+} pel__ndsafir;
+
+#define PEL__NDSAFIR_PARAMS 11
+extern const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS];
+
+bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err);
+bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error *err);
+
+/* Of resolved and checked values. */
+void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_image *image);
+
+/* How far iteration `step` (0-based) reads around a voxel, an axis of the kernel. */
+int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis);
+
+/* The value that a chi-square variable of an odd number of degrees of freedom exceeds with this probability. */
+double pel__chi_square_limit(int64_t freedom, double probability);
+
+/* Axis of the image of an axis of the kernel. */
+static inline int pel__ndsafir_axis(int kernel_axis) { return kernel_axis == PEL__NT ? PEL_T : kernel_axis + 1; }
+
+#endif

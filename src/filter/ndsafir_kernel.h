@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ * The numeric heart of ND-SAFIR: one iteration on one tile, from dense padded float arrays to estimate, precision and
+ * interval. Nothing here knows of blocks, images or threads. The same source (ndsafir_kernel.c) is compiled once an
+ * instruction set; every build gives the same bits, because all of them do the same operations lane by lane. */
+#ifndef PEL_FILTER_NDSAFIR_KERNEL_H
+#define PEL_FILTER_NDSAFIR_KERNEL_H
+
+#include "pellucid.h"
+
+#include <stdatomic.h>
+
+enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axes t z y x of the kernel */
+#define PEL__ND_VECTOR 16    /* rows are padded to this many floats, the widest vector of any build */
+#define PEL__ND_MAX_PATCH 10 /* radius an axis */
+
+/* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
+ * around it and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
+ * PEL__ND_VECTOR floats further along x. q is the precision 1/v times the exponent's constant: a weight is
+ * 2^-(sum over the patch of (u_i - u_j)^2 (q_i + q_j)). */
+typedef struct pel__ndsafir_tile {
+    int64_t n[PEL__ND], radius[PEL__ND], patch[PEL__ND];
+    int64_t low[PEL__ND], high[PEL__ND]; /* the image, from the tile's origin: candidates lie in [low, high) */
+    int64_t stride[PEL__NX];             /* of u, q, y along t, z, y; a multiple of PEL__ND_VECTOR along y */
+    const float *u, *q, *y;              /* at the tile's origin, aligned to 64 bytes */
+    bool aggregate, odd;
+    float rho;                           /* half width of the interval in standard deviations */
+    /* Results, dense, rows padded to PEL__ND_VECTOR: the estimate, its precision 1/v, rho * sqrt(v). The last two are
+     * undefined where aggregated. */
+    float *estimate, *precision, *width;
+    float *scratch;                      /* pel__ndsafir_scratch floats, aligned to 64 bytes */
+    const atomic_bool *stop;             /* may be NULL; checked now and then: results are then undefined */
+} pel__ndsafir_tile;
+
+typedef void pel__ndsafir_kernel(const pel__ndsafir_tile *tile);
+
+/* Floats of a result's row. A row of u, q, y begins (stride - padded n) / 2 left of x = 0. */
+static inline int64_t pel__ndsafir_padded(int64_t n) { return (n + PEL__ND_VECTOR - 1) / PEL__ND_VECTOR * PEL__ND_VECTOR; }
+
+/* Floats of one of the kernel's two intermediate arrays: planes and rows of the tile, of the moved tile, and grown by
+ * the patch (twice along t and z where aggregated). */
+static inline int64_t pel__ndsafir_stage(const pel__ndsafir_tile *k)
+{
+    int64_t n = k->stride[PEL__NY];
+    for (int a = 0; a < PEL__NX; a++) {
+        const int64_t moved = a == PEL__NY || k->radius[a] < k->n[a] ? k->radius[a] : k->n[a] - 1;
+        n *= k->n[a] + moved + 2 * k->patch[a] * ((a != PEL__NY) + k->aggregate);
+    }
+    return n;
+}
+
+/* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]. */
+static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
+{
+    return 2 * pel__ndsafir_stage(k) + k->stride[PEL__NY];
+}
+
+pel__ndsafir_kernel pel__ndsafir_scalar; /* any machine of this architecture */
+#ifdef __x86_64__
+pel__ndsafir_kernel pel__ndsafir_avx2; /* AVX2 and FMA */
+pel__ndsafir_kernel pel__ndsafir_avx512; /* F, VL, BW, DQ */
+#endif
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * A vector of PEL_LANES floats and the few operations that plain C operators on it do not give. Each of them yields the
+ * same bits in a lane for every PEL_LANES and instruction set: that is all that makes the kernels agree. */
+#ifndef PEL_FILTER_NDSAFIR_LANES_H
+#define PEL_FILTER_NDSAFIR_LANES_H
+
+#include <stdint.h>
+
+#if PEL_LANES > 4
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+typedef float vf __attribute__((vector_size(4 * PEL_LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * PEL_LANES)));
+typedef float vf_anywhere __attribute__((vector_size(4 * PEL_LANES), aligned(4), may_alias));
+
+static inline vf load(const float *p) { return *(const vf_anywhere *)p; }
+static inline void store(float *p, vf v) { *(vf_anywhere *)p = v; }
+static inline vf splat(float f) { return f - (vf){0}; }
+
+/* a * b + c, rounded once. */
+#if PEL_LANES == 16
+static inline vf fused(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+#elif PEL_LANES == 8
+static inline vf fused(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+#elif defined(__aarch64__)
+static inline vf fused(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+#else
+/* Without the instruction: the product is exact in double; the sum is rounded to odd there, after which rounding it
+ * to float cannot err (53 bits hold 24 and more than two guard bits). */
+typedef double vd __attribute__((vector_size(8 * PEL_LANES)));
+typedef int64_t vl __attribute__((vector_size(8 * PEL_LANES)));
+static inline vf fused(vf a, vf b, vf c)
+{
+    const vd p = __builtin_convertvector(a, vd) * __builtin_convertvector(b, vd), d = __builtin_convertvector(c, vd);
+    const vd s = p + d, back = s - p, lost = (p - (s - back)) + (d - back);
+    const vl bits = (vl)s, inexact = (lost < 0) | (lost > 0), even = (bits & 1) - 1;
+    const vl outward = (lost > 0) ^ (s < 0); /* all ones: the true sum is further from zero than s */
+    const vl step = (outward & 1) - (~outward & 1);
+    return __builtin_convertvector((vd)(bits + (step & inexact & even)), vf);
+}
+#endif
+
+/* v in the lanes where a < b, zero elsewhere (and where either is NaN). */
+static inline vf where_less(vf a, vf b, vf v)
+{
+#if PEL_LANES == 16
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), v);
+#else
+    return (vf)((vu)(a < b) & (vu)v);
+#endif
+}
+
+/* v where it is a number, zero where it is NaN. */
+static inline vf where_number(vf a, vf v)
+{
+#if PEL_LANES == 16
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), v);
+#else
+    return (vf)((vu)(a == a) & (vu)v);
+#endif
+}
+
+/* 2^-x for x >= 0, exactly 1 at 0 and exactly 0 from x = 24 on (and for infinity and NaN): weights below 6e-8 of the
+ * centre's are none. Relative error 3e-6: minimax polynomial on [-1/2, 1/2] with the constant held at 1. */
+static inline vf weight_of(vf x)
+{
+    const vf magic = splat(0x1.8p23f), t = x + magic, f = (t - magic) - x;
+    vf p = fused(f, splat(0.009582576f), splat(0.05590683f));
+    p = fused(p, f, splat(0.24024107f));
+    p = fused(p, f, splat(0.6931241f));
+    p = fused(p, f, splat(1.0f));
+    return where_less(x, splat(24.0f), (vf)((vu)p - ((vu)t << 23)));
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT
+ * ND-SAFIR's parameters: the table, what "auto" means for an image, what cannot be meant, and the numbers that the
+ * filter runs with. The defaults are the ones that are safe on both natural scenes and fluorescence; docs/denoising.md
+ * has the measurements. */
+#include "filter/ndsafir.h"
+
+#include "core/bytes.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__aarch64__)
+#define ISA_CHOICES "auto|scalar"
+#else
+#define ISA_CHOICES "auto|scalar|avx2|avx512"
+#endif
+
+const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
+    {.name = "patch", .unit = "voxels", .fallback = "auto", .min = 0, .max = PEL__ND_MAX_PATCH, .kind = PEL__PER_AXIS, .exact = true,
+     .help = "radius of the patches that are compared; auto: y=3,x=3, with time t=1,y=2,x=2, with depth z=1,y=1,x=1"},
+    {.name = "axes", .unit = "", .fallback = "auto", .kind = PEL__LETTERS, .exact = true,
+     .help = "axes searched for similar patches, of t z y x; auto: all that are longer than 1"},
+    {.name = "iterations", .unit = "", .fallback = "auto", .min = 1, .max = PEL__MAX_STEPS, .kind = PEL__INTEGER, .exact = true,
+     .help = "times that the window grows; auto: 4 in a plane, 3 with depth or time"},
+    {.name = "p-value", .unit = "", .fallback = "0.01", .min = 1e-9, .max = 0.5, .kind = PEL__NUMBER, .exact = true,
+     .help = "of the chi-square test that two patches differ by noise only; smaller smooths a little more"},
+    {.name = "strength", .unit = "", .fallback = "1", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
+     .help = "narrowness of the kernel: 0.5 smooths more (sparse fluorescence), 1.5 keeps more (textured scenes)"},
+    {.name = "first", .unit = "", .fallback = "auto", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
+     .help = "factor on strength in the first iteration; auto: 1.3 in a plane, 1.4 with depth or time"},
+    {.name = "aggregate", .unit = "", .fallback = "auto", .choices = "auto|no|last", .kind = PEL__CHOICE, .exact = true,
+     .help = "average all patches that hold a voxel, in the last iteration; auto: last in a plane, no with depth or time"},
+    {.name = "radius-xy", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "window radius along y and x in each iteration; auto: 1,2,4,8"},
+    {.name = "radius-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "window radius along z in each iteration; auto: 1,1,2"},
+    {.name = "radius-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "window radius along t in each iteration; auto: 1,1,1"},
+    {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
+     .help = "instruction set; all give the same bits"},
+};
+
+/* ---- instruction sets -------------------------------------------------------------------------------------- */
+
+/* NULL: not on this machine, or not in this build. */
+static pel__ndsafir_kernel *kernel_of(const char *isa)
+{
+    const bool any = strcmp(isa, "auto") == 0;
+#ifdef __x86_64__
+    if ((any || strcmp(isa, "avx512") == 0) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+        return pel__ndsafir_avx512;
+    if ((any || strcmp(isa, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return pel__ndsafir_avx2;
+#endif
+    return any || strcmp(isa, "scalar") == 0 ? pel__ndsafir_scalar : NULL;
+}
+
+/* ---- auto -------------------------------------------------------------------------------------------------- */
+
+static bool set_steps(pel__values *v, const char *name, const int32_t *known, int32_t known_count, int64_t count, pel_error *err)
+{
+    char text[PEL__VALUE_SIZE];
+    size_t used = 0;
+    if (!pel__value_is_auto(v, name))
+        return true;
+    for (int64_t i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%d", i ? "," : "", known[pel__min(i, known_count - 1)]);
+    return pel__values_set(v, name, text, err);
+}
+
+static bool set_auto(pel__values *v, const char *name, const char *text, pel_error *err)
+{
+    return !pel__value_is_auto(v, name) || pel__values_set(v, name, text, err);
+}
+
+static bool resolve_axes(pel__values *v, const pel_image *image, pel_error *err)
+{
+    static const char letters[] = "tczyx";
+    char text[PEL_AXES + 1] = "";
+    size_t n = 0;
+    for (int a = 0; a < PEL_AXES; a++) {
+        if (a != PEL_C && image->shape[a] > 1)
+            text[n++] = letters[a];
+    }
+    return set_auto(v, "axes", n ? text : "yx", err);
+}
+
+/* An explicit list of radii says how many iterations there are. */
+static bool resolve_iterations(pel__values *v, bool plane, pel_error *err)
+{
+    static const char *const lists[] = {"radius-xy", "radius-z", "radius-t"};
+    int64_t count = plane ? 4 : 3, radii[PEL__MAX_STEPS];
+    char text[PEL__VALUE_SIZE];
+    for (int i = 2; i >= 0; i--) {
+        if (!pel__value_is_auto(v, lists[i]))
+            count = pel__value_steps(v, lists[i], radii);
+    }
+    (void)snprintf(text, sizeof text, "%d", (int)count);
+    return set_auto(v, "iterations", text, err);
+}
+
+bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err)
+{
+    static const int32_t xy[] = {1, 2, 4, 8, 16}, z[] = {1, 1, 2}, t[] = {1}, none[] = {0};
+    if (!resolve_axes(v, image, err))
+        return false;
+    const uint32_t axes = pel__value_letters(v, "axes");
+    const bool has_z = (axes & 1U << PEL_Z) && image->shape[PEL_Z] > 1, has_t = (axes & 1U << PEL_T) && image->shape[PEL_T] > 1;
+    const bool plane = !has_z && !has_t;
+    if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, plane, err))
+        return false;
+    const int64_t count = pel__value_integer(v, "iterations");
+    return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane ? "last" : "no", err) &&
+           set_steps(v, "radius-xy", xy, 5, count, err) &&
+           set_steps(v, "radius-z", has_z ? z : none, has_z ? 3 : 1, count, err) &&
+           set_steps(v, "radius-t", has_t ? t : none, 1, count, err);
+}
+
+/* ---- check ------------------------------------------------------------------------------------------------- */
+
+bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error *err)
+{
+    static const char *const lists[] = {"radius-xy", "radius-z", "radius-t"};
+    int64_t patch[PEL_AXES], radii[PEL__MAX_STEPS], samples = 1;
+    const int64_t count = pel__value_integer(v, "iterations");
+    if (pel__value_letters(v, "axes") & 1U << PEL_C)
+        return pel__fail(err, PEL_UNSUPPORTED, "axes: c: channels cannot be searched jointly yet; without c each is filtered by itself");
+    for (int i = 0; i < 3; i++) {
+        const int32_t found = pel__value_steps(v, lists[i], radii);
+        if (found != count)
+            return pel__fail(err, PEL_ARGUMENT, "%s: found %d radii (%s), expected %d: one an iteration", lists[i], (int)found,
+                             pel__value_text(v, lists[i]), (int)count);
+    }
+    pel__value_axes(v, "patch", patch);
+    if (patch[PEL_C])
+        return pel__fail(err, PEL_UNSUPPORTED, "patch: c=%d: patches cannot reach over channels yet", (int)patch[PEL_C]);
+    for (int a = 0; a < PEL_AXES; a++)
+        samples *= 2 * patch[a] + 1;
+    if (samples > 9261)
+        return pel__fail(err, PEL_ARGUMENT, "patch: %s is %lld voxels, expected at most 9261", pel__value_text(v, "patch"), (long long)samples);
+    if (!kernel_of(pel__value_text(v, "isa")))
+        return pel__fail(err, PEL_UNSUPPORTED, "isa: this machine cannot run %s; auto takes the best that it can", pel__value_text(v, "isa"));
+    return true;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------------------- */
+
+/* P(chi-square > x) for odd freedom: a finite sum. In logarithms, for large patches. */
+static double chi_square_tail(int64_t freedom, double x)
+{
+    double log_term = 0.5 * log(2 * x / 3.14159265358979323846) - x / 2, sum = erfc(sqrt(x / 2));
+    for (int64_t r = 1; r < freedom; r += 2) {
+        sum += exp(log_term);
+        log_term += log(x / (double)(r + 2));
+    }
+    return sum;
+}
+
+double pel__chi_square_limit(int64_t freedom, double probability)
+{
+    double low = 1e-9, high = 10.0 * (double)freedom + 100;
+    for (int i = 0; i < 100; i++) {
+        const double middle = 0.5 * (low + high);
+        if (chi_square_tail(freedom, middle) > probability)
+            low = middle;
+        else
+            high = middle;
+    }
+    return nearbyint(low * 1e4) * 1e-4; /* the last bits of a machine's exp and log shall not matter */
+}
+
+static void fill_radii(pel__ndsafir *s, const pel__values *v, const pel_image *image)
+{
+    static const char *const lists[PEL__ND] = {"radius-t", "radius-z", "radius-xy", "radius-xy"};
+    const uint32_t axes = pel__value_letters(v, "axes");
+    for (int a = 0; a < PEL__ND; a++) {
+        int64_t radii[PEL__MAX_STEPS];
+        const int axis = pel__ndsafir_axis(a);
+        (void)pel__value_steps(v, lists[a], radii);
+        for (int32_t i = 0; i < s->steps; i++)
+            s->radius[i][a] = (axes & 1U << axis) && image->shape[axis] > 1 ? radii[i] : 0;
+    }
+}
+
+void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_image *image)
+{
+    int64_t patch[PEL_AXES], samples = 1;
+    *out = (pel__ndsafir){.steps = (int32_t)pel__value_integer(v, "iterations")};
+    pel__value_axes(v, "patch", patch);
+    for (int a = 0; a < PEL__ND; a++) {
+        const int axis = pel__ndsafir_axis(a);
+        out->patch[a] = image->shape[axis] > 1 ? patch[axis] : 0;
+        samples *= 2 * out->patch[a] + 1;
+    }
+    fill_radii(out, v, image);
+    out->aggregate = strcmp(pel__value_text(v, "aggregate"), "last") == 0;
+    const double lambda = pel__chi_square_limit(samples, pel__value_number(v, "p-value"));
+    for (int32_t i = 0; i < out->steps; i++) {
+        const double factor = pel__value_number(v, "strength") * (i == 0 ? pel__value_number(v, "first") : 1.0);
+        out->exponent[i] = (float)(factor * 1.4426950408889634 / (4 * lambda));
+    }
+    out->kernel = kernel_of(pel__value_text(v, "isa"));
+}
+
+int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis)
+{
+    const bool twice = s->aggregate && step == s->steps - 1;
+    return s->radius[step][axis] + s->patch[axis] * (twice ? 2 : 1);
+}
