@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ * Reading boxes of a Zarr array. The box is walked chunk by chunk of the grid; shards are opened once a call, their
+ * index checked, and only the inner chunks that are needed are read. A chunk that lies whole in the box and is laid out
+ * there as it is stored is decoded straight into the caller's memory. */
+#include "zarr/array.h"
+
+#include "core/bytes.h"
+#include "core/region.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MISSING UINT64_MAX
+
+/* What one call carries along. */
+typedef struct reading {
+    pel__zarr_array *array;
+    pel__codec_state *state;
+    const pel_region *box;
+    uint8_t *dst; /* the voxel at box's origin */
+    const int64_t *stride;
+    pel__object *object; /* the chunk's or shard's */
+    char key[PEL__PATH_MAX];
+} reading;
+
+/* ---- open -------------------------------------------------------------------------------------------------- */
+
+bool pel__zarr_array_open(pel__zarr_array **out, pel__store *store, const char *path, const pel__zarr_node *node,
+                          pel_error *err)
+{
+    pel__zarr_array *const a = calloc(1, sizeof *a);
+    const size_t n = strlen(path);
+    if (!a || !(a->path = malloc(n + 2))) {
+        free(a);
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    }
+    (void)snprintf(a->path, n + 2, "%s%s", path, n ? "/" : "");
+    a->store = store;
+    a->format = node->format;
+    const bool ok = node->kind != PEL__NODE_ARRAY ? pel__fail(err, PEL_FORMAT, "no array here")
+        : node->format == 3                       ? pel__zarr_parse_v3(a, node, err)
+                                                  : pel__zarr_parse_v2(a, node, err);
+    if (!ok) {
+        (void)pel__where(err, "%s/%s%s: ", pel__store_root(store), a->path, node->format == 3 ? "zarr.json" : ".zarray");
+        pel__zarr_array_close(a);
+        return false;
+    }
+    *out = a;
+    return true;
+}
+
+void pel__zarr_array_close(pel__zarr_array *array)
+{
+    if (!array)
+        return;
+    pel__chain_free(&array->chain);
+    free(array->path);
+    free(array);
+}
+
+int64_t pel__zarr_array_thread_bytes(const pel__zarr_array *array)
+{
+    return pel__chain_thread_bytes(&array->chain);
+}
+
+bool pel__zarr_chunk_key(const pel__zarr_array *a, const int64_t *grid, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "%s%s", a->path, a->prefixed ? "c" : "");
+    for (int32_t i = 0; i < a->ndim && used < size; i++) {
+        const char between[2] = {i > 0 || a->prefixed ? a->separator : '\0', '\0'};
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", between, (long long)grid[i]);
+    }
+    if (a->ndim == 0 && !a->prefixed && used < size)
+        used += (size_t)snprintf(out + used, size - used, "0");
+    return used < size;
+}
+
+/* ---- one chunk --------------------------------------------------------------------------------------------- */
+
+static uint8_t *address(const reading *r, const pel_region *part)
+{
+    int64_t at = 0;
+    for (int32_t i = 0; i < part->ndim; i++)
+        at += (part->origin[i] - r->box->origin[i]) * r->stride[i];
+    return r->dst + at * r->array->chain.item;
+}
+
+/* The copy from a decoded chunk (or, for fills, from nothing) into the part of the box. */
+static pel__strided copy_plan(const reading *r, const pel__zarr_chain *leaf, const pel_region *part)
+{
+    pel__strided s = {.ndim = part->ndim, .item = leaf->item};
+    for (int32_t i = 0; i < part->ndim; i++) {
+        s.shape[i] = part->shape[i];
+        s.to[i] = r->stride[i];
+        s.from[i] = leaf->stride[i];
+    }
+    return s;
+}
+
+static void fill(const reading *r, const pel_region *part)
+{
+    const pel__strided s = copy_plan(r, pel__chain_leaf(&r->array->chain), part);
+    pel__strided_fill(&s, address(r, part), r->array->fill);
+}
+
+static bool same_layout(const reading *r, const pel__zarr_chain *leaf, const pel_region *part)
+{
+    for (int32_t i = 0; i < part->ndim; i++)
+        if (part->shape[i] != leaf->shape[i] || (part->shape[i] > 1 && r->stride[i] != leaf->stride[i]))
+            return false;
+    return true;
+}
+
+/* Decodes the n bytes at offset of the open object, a leaf chunk at `chunk`, into its part of the box. */
+static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, int64_t n, const pel_region *chunk,
+                      pel_error *err)
+{
+    const pel_region part = pel__region_intersect(chunk, r->box);
+    if (n > pel__chain_stored_max(leaf))
+        return pel__fail(err, PEL_DAMAGED, "%lld bytes stored for a chunk of %lld", (long long)n, (long long)leaf->bytes);
+    const bool direct = same_layout(r, leaf, &part);
+    const bool plain = leaf->steps == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
+    uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes, err);
+    uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, n, err);
+    if (!raw || !stored || !pel__object_read(r->object, offset, stored, n, err)
+        || !pel__chain_decode(leaf, r->state, stored, n, raw, err))
+        return false;
+    if (!direct) {
+        const pel__strided s = copy_plan(r, leaf, &part);
+        int64_t first = 0;
+        for (int32_t i = 0; i < part.ndim; i++)
+            first += (part.origin[i] - chunk->origin[i]) * leaf->stride[i];
+        pel__strided_copy(&s, address(r, &part), raw + first * leaf->item);
+    }
+    return true;
+}
+
+/* ---- shards ------------------------------------------------------------------------------------------------ */
+
+static bool read_chunk(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *chunk,
+                       pel_error *err);
+
+/* The index of the shard that is n bytes at offset; free() it. */
+static bool read_index(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, uint8_t **out, pel_error *err)
+{
+    const int64_t bytes = pel__chain_index_bytes(chain);
+    int64_t left = bytes;
+    if (n < bytes)
+        return pel__fail(err, PEL_DAMAGED, "shard of %lld bytes, its index alone has %lld", (long long)n, (long long)bytes);
+    uint8_t *const index = malloc((size_t)bytes);
+    if (!index)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %lld bytes for the index of a shard", (long long)bytes);
+    if (!pel__object_read(r->object, chain->index_first ? offset : offset + n - bytes, index, bytes, err)
+        || (chain->index_crc32c && !pel__step_crc32c_check(index, bytes, &left, err))) {
+        free(index);
+        return pel__where(err, "index: ");
+    }
+    *out = index;
+    return true;
+}
+
+static uint64_t index_number(const pel__zarr_chain *chain, const uint8_t *index, int64_t i)
+{
+    const uint64_t v = pel__load_u64(index + 8 * i);
+    return chain->index_swap ? __builtin_bswap64(v) : v;
+}
+
+/* Inner chunk `i` at `cell`, by the index of a shard of n bytes at offset. */
+static bool read_entry(reading *r, const pel__zarr_chain *chain, const uint8_t *index, int64_t i, const pel_region *cell,
+                       int64_t offset, int64_t n, pel_error *err)
+{
+    const uint64_t at = index_number(chain, index, 2 * i), bytes = index_number(chain, index, 2 * i + 1);
+    if (at == MISSING && bytes == MISSING) {
+        const pel_region part = pel__region_intersect(cell, r->box);
+        fill(r, &part);
+        return true;
+    }
+    if (at > (uint64_t)n || bytes > (uint64_t)n - at)
+        return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: bytes %llu + %llu, the shard has %lld", (long long)i,
+                         (unsigned long long)at, (unsigned long long)bytes, (long long)n);
+    return read_chunk(r, chain->inner, offset + (int64_t)at, (int64_t)bytes, cell, err)
+        || pel__where(err, "inner chunk %lld: ", (long long)i);
+}
+
+/* Steps `grid` to the next cell of [low, high) in C order; false after the last. */
+static bool next_cell(int32_t ndim, const int64_t *low, const int64_t *high, int64_t *grid)
+{
+    for (int32_t i = ndim - 1; i >= 0; i--) {
+        if (++grid[i] < high[i])
+            return true;
+        grid[i] = low[i];
+    }
+    return false;
+}
+
+/* Cells of a grid from `origin` that touch the box (which is not empty and lies behind origin). */
+static void touched(const pel_region *box, const int64_t *origin, const int64_t *cell, int64_t *low, int64_t *high)
+{
+    for (int32_t i = 0; i < box->ndim; i++) {
+        low[i] = (box->origin[i] - origin[i]) / cell[i];
+        high[i] = pel__ceil_div(box->origin[i] + box->shape[i] - origin[i], cell[i]);
+    }
+}
+
+static pel_region cell_region(int32_t ndim, const int64_t *origin, const int64_t *cell, const int64_t *grid)
+{
+    pel_region c = {.ndim = ndim};
+    for (int32_t i = 0; i < ndim; i++) {
+        c.origin[i] = origin[i] + grid[i] * cell[i];
+        c.shape[i] = cell[i];
+    }
+    return c;
+}
+
+static bool read_shard(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *shard,
+                       pel_error *err)
+{
+    const pel_region part = pel__region_intersect(shard, r->box);
+    int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM];
+    uint8_t *index = NULL;
+    if (!read_index(r, chain, offset, n, &index, err))
+        return false;
+    touched(&part, shard->origin, chain->inner->shape, low, high);
+    memcpy(grid, low, sizeof grid);
+    bool ok = true;
+    do {
+        int64_t i = 0;
+        for (int32_t k = 0; k < chain->ndim; k++)
+            i = i * chain->grid[k] + grid[k];
+        const pel_region cell = cell_region(chain->ndim, shard->origin, chain->inner->shape, grid);
+        ok = read_entry(r, chain, index, i, &cell, offset, n, err);
+    } while (ok && next_cell(chain->ndim, low, high, grid));
+    free(index);
+    return ok;
+}
+
+static bool read_chunk(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *chunk,
+                       pel_error *err)
+{
+    return chain->inner ? read_shard(r, chain, offset, n, chunk, err) : read_leaf(r, chain, offset, n, chunk, err);
+}
+
+/* ---- the grid ---------------------------------------------------------------------------------------------- */
+
+static bool read_cell(reading *r, const int64_t *grid, pel_error *err)
+{
+    static const int64_t zero[PEL_MAX_NDIM];
+    pel__zarr_array *const a = r->array;
+    const pel_region chunk = cell_region(a->ndim, zero, a->chunk, grid);
+    if (!pel__zarr_chunk_key(a, grid, r->key, sizeof r->key))
+        return pel__fail(err, PEL_ARGUMENT, "the key of a chunk is too long");
+    if (!pel__store_object(a->store, r->key, &r->object, err))
+        return false;
+    if (!r->object) {
+        const pel_region part = pel__region_intersect(&chunk, r->box);
+        fill(r, &part);
+        return true;
+    }
+    const bool ok = read_chunk(r, &a->chain, 0, pel__object_size(r->object), &chunk, err)
+        || pel__where(err, "%s/%s: ", pel__store_root(a->store), r->key);
+    pel__object_close(r->object);
+    r->object = NULL;
+    return ok;
+}
+
+bool pel__zarr_array_read(pel__zarr_array *array, pel__codec_shelf *shelf, const pel_region *box, void *dst,
+                          const int64_t *stride, pel_error *err)
+{
+    static const int64_t zero[PEL_MAX_NDIM];
+    int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM];
+    if (pel__region_empty(box))
+        return true;
+    reading r = {.array = array, .box = box, .dst = dst, .stride = stride};
+    r.state = pel__codec_take(shelf, err);
+    if (!r.state)
+        return false;
+    touched(box, zero, array->chunk, low, high);
+    memcpy(grid, low, sizeof grid);
+    bool ok = true;
+    do
+        ok = read_cell(&r, grid, err);
+    while (ok && next_cell(array->ndim, low, high, grid));
+    pel__codec_put(shelf, r.state);
+    return ok;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * Array metadata of both versions: strict where a member could change the meaning of the bytes, patient with what real
+ * writers leave behind (consolidated_metadata: null, empty lists, fill values of the other number kind). */
+#include "core/bytes.h"
+#include "zarr/array.h"
+#include "zarr/dtype.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_METADATA ((size_t)64 << 20)
+
+/* ---- nodes ------------------------------------------------------------------------------------------------- */
+
+/* A document, or NULL where there is none. Its bytes go into the node's checksum. */
+static bool read_document(pel__zarr_node *node, pel__store *store, const char *path, const char *name, json_object **out,
+                          pel_error *err)
+{
+    char key[PEL__PATH_MAX];
+    char *text = NULL;
+    size_t size = 0;
+    *out = NULL;
+    (void)snprintf(key, sizeof key, "%s%s%s", path, path[0] ? "/" : "", name);
+    if (!pel__store_text(store, key, MAX_METADATA, &text, &size, err))
+        return false;
+    if (!text)
+        return true;
+    bool ok = pel__json_parse(out, text, size, key, err);
+    node->crc32c = pel__crc32c(node->crc32c, text, size);
+    node->bytes += (int64_t)size;
+    free(text);
+    if (ok && !json_object_is_type(*out, json_type_object)) {
+        json_object_put(*out);
+        *out = NULL;
+        ok = pel__fail(err, PEL_FORMAT, "%s: expected a JSON object", key);
+    }
+    return ok || pel__where(err, "%s: ", pel__store_root(store));
+}
+
+static bool node_v3(pel__zarr_node *node, pel_error *err)
+{
+    const char *const type = pel__json_string(node->meta, "node_type");
+    json_object *const format = pel__json_get(node->meta, "zarr_format", json_type_int);
+    node->format = 3;
+    if (!format || json_object_get_int64(format) != 3)
+        return pel__fail(err, PEL_UNSUPPORTED, "zarr.json: zarr_format is not 3");
+    if (!type || (strcmp(type, "array") != 0 && strcmp(type, "group") != 0))
+        return pel__fail(err, PEL_FORMAT, "zarr.json: node_type is \"%s\", expected array or group", type ? type : "");
+    node->kind = type[0] == 'a' ? PEL__NODE_ARRAY : PEL__NODE_GROUP;
+    node->attributes = json_object_get(pel__json_get(node->meta, "attributes", json_type_object));
+    return true;
+}
+
+static bool node_v2(pel__zarr_node *node, pel__store *store, const char *path, pel_error *err)
+{
+    node->format = 2;
+    if (!read_document(node, store, path, ".zarray", &node->meta, err))
+        return false;
+    node->kind = node->meta ? PEL__NODE_ARRAY : PEL__NODE_NONE;
+    if (!node->meta && !read_document(node, store, path, ".zgroup", &node->meta, err))
+        return false;
+    if (!read_document(node, store, path, ".zattrs", &node->attributes, err))
+        return false;
+    if (node->kind == PEL__NODE_NONE && (node->meta || node->attributes))
+        node->kind = PEL__NODE_GROUP;
+    return true;
+}
+
+bool pel__zarr_node_read(pel__zarr_node *node, pel__store *store, const char *path, pel_error *err)
+{
+    *node = (pel__zarr_node){0};
+    bool ok = read_document(node, store, path, "zarr.json", &node->meta, err);
+    if (ok && node->meta) {
+        ok = node_v3(node, err) || pel__where(err, "%s/%s: ", pel__store_root(store), path);
+    } else if (ok) {
+        ok = node_v2(node, store, path, err);
+    }
+    if (!ok)
+        pel__zarr_node_free(node);
+    return ok;
+}
+
+void pel__zarr_node_free(pel__zarr_node *node)
+{
+    json_object_put(node->meta);
+    json_object_put(node->attributes);
+    *node = (pel__zarr_node){0};
+}
+
+/* ---- what both versions have ------------------------------------------------------------------------------- */
+
+static bool parse_shape(pel__zarr_array *a, json_object *meta, pel_error *err)
+{
+    int64_t voxels = 0;
+    if (!pel__json_int_list(pel__json_get(meta, "shape", json_type_array), 0, a->shape, PEL_MAX_NDIM, &a->ndim, err))
+        return pel__where(err, "shape: ");
+    if (!pel__product(a->shape, a->ndim, &voxels) || !pel__mul(voxels, 8, &voxels))
+        return pel__fail(err, PEL_FORMAT, "shape: the number of voxels overflows");
+    return true;
+}
+
+static bool parse_chunk(pel__zarr_array *a, json_object *list, pel_error *err)
+{
+    int32_t n = 0;
+    if (!pel__json_int_list(list, 1, a->chunk, PEL_MAX_NDIM, &n, err))
+        return pel__where(err, "chunk shape: ");
+    if (n != a->ndim)
+        return pel__fail(err, PEL_FORMAT, "chunk shape: %d axes, the array has %d", (int)n, (int)a->ndim);
+    for (int32_t i = 0; i < n; i++) /* so that origin + chunk never overflows */
+        if (a->chunk[i] > (int64_t)1 << 40)
+            return pel__fail(err, PEL_UNSUPPORTED, "chunk shape: %lld along axis %d", (long long)a->chunk[i], (int)i);
+    return true;
+}
+
+static bool keep_fill(pel__zarr_array *a, json_object *meta, pel_error *err)
+{
+    static const uint8_t zero[8];
+    json_object *value = NULL;
+    if (!json_object_object_get_ex(meta, "fill_value", &value))
+        return pel__fail(err, PEL_FORMAT, "fill_value is missing");
+    if (!pel__zarr_fill(value, a->dtype, a->boolean, a->format == 2, a->fill, err))
+        return false;
+    a->fill_zero = memcmp(a->fill, zero, 8) == 0;
+    return true;
+}
+
+static bool keep_names(pel__zarr_array *a, json_object *list, pel_error *err)
+{
+    if (!list)
+        return true;
+    if (json_object_array_length(list) != (size_t)a->ndim)
+        return pel__fail(err, PEL_FORMAT, "%zu dimension names, the array has %d axes", json_object_array_length(list),
+                         (int)a->ndim);
+    for (int32_t i = 0; i < a->ndim; i++) {
+        json_object *const v = json_object_array_get_idx(list, (size_t)i);
+        if (json_object_is_type(v, json_type_string))
+            (void)snprintf(a->name[i], sizeof a->name[i], "%s", json_object_get_string(v));
+        else if (v)
+            return pel__fail(err, PEL_FORMAT, "dimension name %d is no string", (int)i);
+    }
+    return true;
+}
+
+/* ---- v3 ---------------------------------------------------------------------------------------------------- */
+
+static bool known_members(json_object *meta, pel_error *err)
+{
+    static const char *const known[] = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding",
+                                        "fill_value", "codecs", "attributes", "dimension_names"};
+    json_object_object_foreach(meta, key, value) {
+        bool ok = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            ok = ok || strcmp(known[i], key) == 0;
+        if (!ok && strcmp(key, "storage_transformers") == 0)
+            ok = !value || (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0);
+        if (!ok && strcmp(key, "consolidated_metadata") == 0)
+            ok = !value;
+        json_object *const must = pel__json_get(value, "must_understand", json_type_boolean);
+        if (!ok && !(must && !json_object_get_boolean(must)))
+            return pel__fail(err, PEL_UNSUPPORTED, "member \"%s\" of the array's metadata is not understood", key);
+    }
+    return true;
+}
+
+/* {"name", "configuration"} or a bare name: the name, and the configuration or NULL. */
+static const char *extension(json_object *meta, const char *key, json_object **configuration)
+{
+    json_object *const o = pel__json_get(meta, key, json_type_object);
+    *configuration = o ? pel__json_get(o, "configuration", json_type_object) : NULL;
+    const char *const name = o ? pel__json_string(o, "name") : pel__json_string(meta, key);
+    return name ? name : "";
+}
+
+static bool parse_keys_v3(pel__zarr_array *a, json_object *meta, pel_error *err)
+{
+    json_object *configuration = NULL;
+    const char *const name = extension(meta, "chunk_key_encoding", &configuration);
+    a->prefixed = strcmp(name, "default") == 0;
+    if (!a->prefixed && strcmp(name, "v2") != 0)
+        return pel__fail(err, PEL_UNSUPPORTED, "chunk_key_encoding \"%s\", expected default or v2", name);
+    const char *const separator = pel__json_string(configuration, "separator");
+    a->separator = a->prefixed ? '/' : '.';
+    if (!separator)
+        return true;
+    a->separator = separator[0];
+    if (strcmp(separator, "/") != 0 && strcmp(separator, ".") != 0)
+        return pel__fail(err, PEL_FORMAT, "chunk_key_encoding: separator \"%s\", expected / or .", separator);
+    return true;
+}
+
+bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)
+{
+    json_object *const meta = node->meta;
+    json_object *configuration = NULL;
+    const char *const type = pel__json_string(meta, "data_type");
+    if (!known_members(meta, err))
+        return false;
+    if (!type)
+        return pel__fail(err, PEL_UNSUPPORTED, "data_type: expected the name of a core type");
+    if (!pel__zarr_dtype_v3(type, &a->dtype, &a->boolean, err) || !parse_shape(a, meta, err))
+        return false;
+    const char *const grid = extension(meta, "chunk_grid", &configuration);
+    if (strcmp(grid, "regular") != 0)
+        return pel__fail(err, PEL_UNSUPPORTED, "chunk_grid \"%s\", expected regular", grid);
+    return parse_chunk(a, pel__json_get(configuration, "chunk_shape", json_type_array), err) && parse_keys_v3(a, meta, err)
+        && keep_fill(a, meta, err) && keep_names(a, pel__json_get(meta, "dimension_names", json_type_array), err)
+        && pel__chain_v3(&a->chain, pel__json_get(meta, "codecs", json_type_array), a->ndim, a->chunk,
+                         (int32_t)pel_dtype_size(a->dtype), PEL__CHAIN_NESTING, err);
+}
+
+/* ---- v2 ---------------------------------------------------------------------------------------------------- */
+
+/* Writers older than the member made nested folders without saying so: no "0.0", but a folder "0". */
+static void guess_separator(pel__zarr_array *a)
+{
+    int64_t first[PEL_MAX_NDIM] = {0};
+    char key[PEL__PATH_MAX];
+    pel__object *object = NULL;
+    if (a->ndim < 2 || !pel__zarr_chunk_key(a, first, key, sizeof key))
+        return;
+    if (pel__store_object(a->store, key, &object, NULL) && object) {
+        pel__object_close(object);
+        return;
+    }
+    (void)snprintf(key, sizeof key, "%s0", a->path);
+    if (pel__store_has_folder(a->store, key))
+        a->separator = '/';
+}
+
+bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)
+{
+    json_object *const meta = node->meta;
+    bool big = false;
+    json_object *const format = pel__json_get(meta, "zarr_format", json_type_int);
+    const char *const type = pel__json_string(meta, "dtype");
+    if (!format || json_object_get_int64(format) != 2)
+        return pel__fail(err, PEL_UNSUPPORTED, "zarr_format is not 2");
+    if (!type)
+        return pel__fail(err, PEL_UNSUPPORTED, "dtype: expected a NumPy type string, found a structure or nothing");
+    if (!pel__zarr_dtype_v2(type, &a->dtype, &a->boolean, &big, err) || !parse_shape(a, meta, err)
+        || !parse_chunk(a, pel__json_get(meta, "chunks", json_type_array), err) || !keep_fill(a, meta, err))
+        return false;
+    json_object *value = NULL;
+    const bool told = json_object_object_get_ex(meta, "dimension_separator", &value);
+    const char *const separator = value ? json_object_get_string(value) : ".";
+    if (strcmp(separator, "/") != 0 && strcmp(separator, ".") != 0)
+        return pel__fail(err, PEL_FORMAT, "dimension_separator \"%s\", expected / or .", separator);
+    a->separator = separator[0];
+    if (!told)
+        guess_separator(a);
+    return keep_names(a, pel__json_get(node->attributes, "_ARRAY_DIMENSIONS", json_type_array), err)
+        && pel__chain_v2(&a->chain, meta, a->ndim, a->chunk, (int32_t)pel_dtype_size(a->dtype), big, err);
+}
