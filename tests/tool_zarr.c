@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * A program for tests/test_zarr_readers.py: writes small OME-Zarr stores with known pixels.
- *   tool_zarr write STORE VERSION DTYPE CODEC T,C,Z,Y,X CHUNK SHARD [IMAGES]
+ * A program for tests/test_zarr_readers.py: writes small OME-Zarr stores with known pixels, and reads any store.
+ *   tool_zarr write STORE 4|5 DTYPE CODEC SHAPE CHUNK SHARD [IMAGES]     lists are T,C,Z,Y,X
+ *   tool_zarr info  STORE [LEVEL [AXES]]                  a line an image: shape, dtype, pixel size, name, channels
+ *   tool_zarr dump  STORE IMAGE ORIGIN SHAPE [LEVEL [AXES]]    raw voxels on standard output
  * Voxel value = (31 t + 17 c + 7 z + 3 y + x) mod 251 except that x < 16, y < 16 is zero; two more levels, factor 2 in
  * y and x, hold the same formula of their own coordinates. */
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
 #include "sink/sink.h"
+#include "source/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,15 +84,13 @@ static bool write_store(const pel__sink_spec *spec, pel_error *err)
     return ok;
 }
 
-int main(int argc, char **argv)
+static bool do_write(int argc, char **argv, pel_error *err)
 {
-    pel_error err = {0};
     int64_t shape[5], chunk[5], shard[5];
     pel__sink_spec spec = {.provenance = "{\"command\": \"tool_zarr\"}"};
     if (argc < 9 || !numbers(argv[6], shape) || !numbers(argv[7], chunk) || !numbers(argv[8], shard)
-        || !pel_dtype_parse(&spec.dtype, argv[4]) || !pel__codec_parse(&spec.codec, argv[5], &err)) {
-        fprintf(stderr, "usage: tool_zarr write STORE 4|5 DTYPE CODEC SHAPE CHUNK SHARD [IMAGES]; %s\n", err.text);
-        return 2;
+        || !pel_dtype_parse(&spec.dtype, argv[4]) || !pel__codec_parse(&spec.codec, argv[5], err)) {
+        return pel__fail(err, PEL_ARGUMENT, "write: wrong arguments");
     }
     spec.path = argv[2];
     spec.ome_version = atoi(argv[3]);
@@ -108,10 +109,70 @@ int main(int argc, char **argv)
     }
     spec.images = images;
     spec.layouts = layouts;
-    const bool ok = write_store(&spec, &err);
-    if (!ok)
-        fprintf(stderr, "%s\n", err.text);
+    const bool ok = write_store(&spec, err);
     free(layouts);
     free(channels);
+    return ok;
+}
+
+static bool open_store(pel_source **out, int argc, char **argv, int first, pel_error *err)
+{
+    pel_open_options options = {0};
+    options.level = argc > first ? atoi(argv[first]) : 0;
+    options.axes = argc > first + 1 ? argv[first + 1] : NULL;
+    return pel_source_open(out, argv[2], &options, err);
+}
+
+static bool do_info(int argc, char **argv, pel_error *err)
+{
+    pel_source *s = NULL;
+    if (argc < 3 || !open_store(&s, argc, argv, 3, err))
+        return false;
+    for (int32_t i = 0; i < pel_source_image_count(s); i++) {
+        const pel_image *const m = pel_source_image(s, i);
+        printf("%ld,%ld,%ld,%ld,%ld %s %g,%g,%g,%g tile %ld,%ld,%ld,%ld,%ld [%s] \"%s\"", m->shape[0], m->shape[1], m->shape[2],
+               m->shape[3], m->shape[4], pel_dtype_name(m->dtype), m->pixel_size[0], m->pixel_size[2], m->pixel_size[3],
+               m->pixel_size[4], m->tile[0], m->tile[1], m->tile[2], m->tile[3], m->tile[4], m->compression, m->name);
+        for (int64_t c = 0; c < m->shape[PEL_C]; c++)
+            printf(" \"%s\" %06x %g %g", m->channels[c].name, m->channels[c].rgb, m->channels[c].window_start, m->channels[c].window_end);
+        for (int32_t k = 0; k < m->note_count; k++)
+            printf(" note: %s", m->notes[k]);
+        printf("\n");
+    }
+    pel_source_destroy(s);
+    return true;
+}
+
+static bool do_dump(int argc, char **argv, pel_error *err)
+{
+    pel_source *s = NULL;
+    pel_region r = {.ndim = PEL_AXES};
+    if (argc < 6 || !numbers(argv[4], r.origin) || !numbers(argv[5], r.shape))
+        return pel__fail(err, PEL_ARGUMENT, "dump: wrong arguments");
+    if (!open_store(&s, argc, argv, 6, err))
+        return false;
+    const int32_t image = atoi(argv[3]);
+    const pel_dtype dtype = pel_source_image(s, image)->dtype;
+    const size_t n = (size_t)pel__region_voxels(&r);
+    void *const data = malloc(n * pel_dtype_size(dtype) + 1);
+    const pel_block b = pel__block_dense(&r, dtype, data);
+    const bool ok = pel_source_read(s, image, &b, err);
+    if (ok)
+        (void)fwrite(data, pel_dtype_size(dtype), n, stdout);
+    free(data);
+    pel_source_destroy(s);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    pel_error err = {0};
+    const char *const verb = argc > 2 ? argv[1] : "";
+    const bool ok = strcmp(verb, "write") == 0 ? do_write(argc, argv, &err)
+        : strcmp(verb, "info") == 0            ? do_info(argc, argv, &err)
+        : strcmp(verb, "dump") == 0            ? do_dump(argc, argv, &err)
+                                               : pel__fail(&err, PEL_ARGUMENT, "usage: tool_zarr write|info|dump ...");
+    if (!ok)
+        fprintf(stderr, "%s\n", err.text);
     return ok ? 0 : 1;
 }

@@ -20,6 +20,7 @@
 static const pel__source_type *const formats[] = {
     &pel__source_czi,
     &pel__source_phantom,
+    &pel__source_zarr,
 };
 
 typedef struct probe {

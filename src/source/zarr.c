@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ * The Zarr source: OME-Zarr images (0.1 to 0.5, on Zarr v2 and v3), bioformats2raw collections, bare arrays of up to
+ * five axes. Metadata is read at open; a read touches the chunks it needs and nothing else. */
+#include "source/zarr.h"
+
+#include "core/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define MAX_IMAGES 100000
+#define MAX_NOTES 8
+
+static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
+{
+    (void)path;
+    (void)head;
+    (void)n;
+    return is_folder ? PEL__YES : PEL__NO;
+}
+
+void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...)
+{
+    pel_image *const image = &s->base.images[number];
+    pel__zarr_image *const own = &s->list[number];
+    char *text = NULL;
+    if (!own->notes)
+        own->notes = calloc(MAX_NOTES, sizeof *own->notes);
+    if (!own->notes || image->note_count == MAX_NOTES)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    const int n = vasprintf(&text, fmt, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    own->notes[image->note_count++] = text;
+    image->notes = (const char *const *)own->notes;
+}
+
+static void destroy(pel_source *source)
+{
+    pel__zarr_source *const s = (pel__zarr_source *)source;
+    if (!s)
+        return;
+    for (int32_t i = 0; s->list && i < s->base.image_count; i++) {
+        pel__zarr_array_close(s->list[i].array);
+        free(s->list[i].channels);
+        for (int32_t k = 0; s->list[i].notes && k < s->base.images[i].note_count; k++)
+            free(s->list[i].notes[k]);
+        free(s->list[i].notes);
+    }
+    free(s->list);
+    free(s->base.images);
+    pel__codec_shelf_destroy(s->shelf);
+    pel__store_close(s->store);
+    free(s->base.path);
+    free(s);
+}
+
+/* ---- what is in the store ---------------------------------------------------------------------------------- */
+
+static bool make_room(pel__zarr_source *s, int32_t count, pel_error *err)
+{
+    s->list = calloc((size_t)count, sizeof *s->list);
+    s->base.images = calloc((size_t)count, sizeof *s->base.images);
+    if (!s->list || !s->base.images)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %d images", (int)count);
+    s->base.image_count = count;
+    return true;
+}
+
+static void keep_identity(pel__zarr_source *s, const pel__zarr_node *node)
+{
+    s->base.identity_size += node->bytes;
+    s->base.identity_crc32c = pel__crc32c(s->base.identity_crc32c, &node->crc32c, sizeof node->crc32c);
+}
+
+/* The newest change of the documents and folders that writers of an array touch. */
+static void keep_mtime(pel__zarr_source *s, const char *key)
+{
+    char path[PEL__PATH_MAX];
+    struct stat st;
+    if (!pel__path_join(path, sizeof path, s->base.path, key, NULL) || stat(path, &st) != 0)
+        return;
+    const int64_t t = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    s->base.identity_mtime_ns = pel__max(s->base.identity_mtime_ns, t);
+}
+
+static void keep_array_mtime(pel__zarr_source *s, const pel__zarr_array *a)
+{
+    static const char *const names[] = {"zarr.json", ".zarray", "c", ""};
+    char key[PEL__PATH_MAX];
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(key, sizeof key, "%s%s", a->path, names[i]);
+        keep_mtime(s, key);
+    }
+}
+
+/* Series of a bioformats2raw collection: OME/series, or groups 0, 1, 2, … as far as there are. Takes a list of strings
+ * or counts; *count images. */
+static bool count_series(pel__zarr_source *s, json_object *series, int32_t *count, pel_error *err)
+{
+    if (series) {
+        const size_t n = json_object_array_length(series);
+        if (n < 1 || n > MAX_IMAGES)
+            return pel__fail(err, PEL_UNSUPPORTED, "OME/series: %zu images", n);
+        *count = (int32_t)n;
+        return true;
+    }
+    for (*count = 0; *count < MAX_IMAGES; ++*count) {
+        char path[24];
+        (void)snprintf(path, sizeof path, "%d", (int)*count);
+        if (!pel__store_has_folder(s->store, path))
+            break;
+    }
+    return *count > 0 || pel__fail(err, PEL_FORMAT, "a bioformats2raw collection without images");
+}
+
+static bool open_series(pel__zarr_source *s, json_object *series, int32_t i, int32_t level, pel_error *err)
+{
+    char number[24];
+    (void)snprintf(number, sizeof number, "%d", (int)i);
+    json_object *const entry = series ? json_object_array_get_idx(series, (size_t)i) : NULL;
+    const char *const path = entry && json_object_is_type(entry, json_type_string) ? json_object_get_string(entry) : number;
+    if (strstr(path, "..") || path[0] == '/' || path[0] == '\0')
+        return pel__fail(err, PEL_FORMAT, "OME/series: path \"%s\" leads out of the store", path);
+    pel__zarr_node node = {0};
+    if (!pel__zarr_node_read(&node, s->store, path, err))
+        return false;
+    keep_identity(s, &node);
+    const bool ok = node.kind != PEL__NODE_GROUP
+        ? pel__fail(err, PEL_FORMAT, "series \"%s\": no group there", path)
+        : pel__zarr_ome_image(s, i, path, &node, level, err);
+    pel__zarr_node_free(&node);
+    return ok;
+}
+
+static bool open_collection(pel__zarr_source *s, int32_t level, pel_error *err)
+{
+    pel__zarr_node ome = {0};
+    int32_t count = 0;
+    if (!pel__zarr_node_read(&ome, s->store, "OME", err))
+        return false;
+    keep_identity(s, &ome);
+    json_object *const attributes = ome.kind == PEL__NODE_NONE ? NULL : pel__zarr_ome(&ome, NULL);
+    json_object *const series = pel__json_get(attributes, "series", json_type_array);
+    bool ok = count_series(s, series, &count, err) && make_room(s, count, err);
+    for (int32_t i = 0; ok && i < count; i++)
+        ok = open_series(s, series, i, level, err);
+    pel__zarr_node_free(&ome);
+    return ok;
+}
+
+/* A run that was not finished leaves "complete": false. */
+static void note_incomplete(pel__zarr_source *s, const pel__zarr_node *root)
+{
+    json_object *const own = pel__json_get(root->attributes, "pellucid", json_type_object);
+    json_object *const complete = pel__json_get(own, "complete", json_type_boolean);
+    if (complete && !json_object_get_boolean(complete))
+        for (int32_t i = 0; i < s->base.image_count; i++)
+            pel__zarr_note(s, i, "The run that writes this store is not finished: voxels may be missing (zero).");
+}
+
+static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t level, pel_error *err)
+{
+    pel_error e = {0};
+    json_object *const ome = pel__zarr_ome(root, &e);
+    if (e.code)
+        return pel__fail(err, e.code, "%s", e.text);
+    if (pel__json_get(ome, "plate", json_type_object))
+        return pel__fail(err, PEL_UNSUPPORTED, "a plate: give the path of one image of a well, for example A/1/0");
+    if (pel__json_get(ome, "multiscales", json_type_array))
+        return make_room(s, 1, err) && pel__zarr_ome_image(s, 0, "", root, level, err);
+    if (pel__json_get(ome, "bioformats2raw.layout", json_type_int))
+        return open_collection(s, level, err);
+    return pel__fail(err, PEL_UNSUPPORTED, "a Zarr group without OME-Zarr metadata (no \"multiscales\"): give the path of an array in it");
+}
+
+static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_error *err)
+{
+    pel__zarr_node root = {0};
+    if (!pel__zarr_node_read(&root, s->store, "", err))
+        return false;
+    keep_identity(s, &root);
+    bool ok = false;
+    if (root.kind == PEL__NODE_NONE)
+        ok = pel__fail(err, PEL_FORMAT, "a folder without zarr.json, .zarray, .zgroup or .zattrs: no Zarr store");
+    else if (root.kind == PEL__NODE_GROUP)
+        ok = open_group(s, &root, options->level, err);
+    else if (options->level != 0)
+        ok = pel__fail(err, PEL_NOT_FOUND, "level %d: a bare array has level 0 only", (int)options->level);
+    else
+        ok = make_room(s, 1, err) && pel__zarr_bare_image(s, 0, "", &root, options->axes, err);
+    if (ok)
+        note_incomplete(s, &root);
+    pel__zarr_node_free(&root);
+    return ok;
+}
+
+static void keep_sizes(pel__zarr_source *s)
+{
+    s->base.resident_bytes = 64 << 10;
+    keep_mtime(s, "zarr.json");
+    keep_mtime(s, ".zattrs");
+    for (int32_t i = 0; i < s->base.image_count; i++) {
+        const pel__zarr_array *const a = s->list[i].array;
+        s->base.resident_bytes += (int64_t)(sizeof *a + sizeof(pel_image) + sizeof(pel__zarr_image) + 1024)
+            + s->base.images[i].shape[PEL_C] * (int64_t)sizeof(pel_channel);
+        s->base.thread_bytes = pel__max(s->base.thread_bytes, pel__zarr_array_thread_bytes(a));
+        keep_array_mtime(s, a);
+    }
+}
+
+static bool open_zarr(pel_source **out, const char *path, const pel_open_options *options, pel_error *err)
+{
+    pel__zarr_source *const s = calloc(1, sizeof *s);
+    if (!s || !(s->base.path = strdup(path))) {
+        free(s);
+        return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", path);
+    }
+    s->base.type = &pel__source_zarr;
+    if (!pel__store_open(&s->store, path, err)) {
+        destroy(&s->base);
+        return false;
+    }
+    if (!pel__codec_shelf_create(&s->shelf, err) || !open_root(s, options, err)) {
+        if (err && strncmp(err->text, path, strlen(path)) != 0)
+            (void)pel__where(err, "%s: ", path);
+        destroy(&s->base);
+        return false;
+    }
+    keep_sizes(s);
+    *out = &s->base;
+    return true;
+}
+
+/* ---- pixels ------------------------------------------------------------------------------------------------ */
+
+static bool read_zarr(pel_source *source, int32_t image, const pel_block *dst, pel_error *err)
+{
+    pel__zarr_source *const s = (pel__zarr_source *)source;
+    const pel__zarr_image *const own = &s->list[image];
+    pel_region box = {.ndim = own->array->ndim};
+    int64_t stride[PEL_MAX_NDIM] = {0};
+    for (int32_t i = 0; i < box.ndim; i++) {
+        const int32_t k = own->axis[i];
+        box.origin[i] = k < 0 ? 0 : dst->region.origin[k];
+        box.shape[i] = k < 0 ? 1 : dst->region.shape[k];
+        stride[i] = k < 0 ? 0 : dst->stride[k];
+    }
+    for (int k = 0; k < PEL_AXES; k++) /* an empty axis that the array does not have */
+        if (dst->region.shape[k] == 0)
+            return true;
+    return pel__zarr_array_read(own->array, s->shelf, &box, dst->data, stride, err);
+}
+
+const pel__source_type pel__source_zarr = {
+    .name = "zarr",
+    .detect = detect,
+    .open = open_zarr,
+    .read = read_zarr,
+    .destroy = destroy,
+};
