@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * pellucid info: what is in a file, as a person wants to read it, or as JSON. No pixel is read. */
-#include "options.h"
+#include "input.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct settings {
-    const char *path, *axes;
-    int64_t image, level;
-    bool json, recover, all;
+    const char *path;
+    input_options in;
+    bool json, all;
 } settings;
 
 static double image_bytes(const pel_image *im)
@@ -255,11 +255,8 @@ static bool read_words(const verb *self, int argc, char **argv, settings *s, int
     const operand operands[] = {{"IN", "a CZI or TIFF file, or an OME-Zarr folder", &s->path, false}};
     const option options[] = {
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &s->json, 0, 0},
-        {OPTION_INTEGER, "image", "N", "only this image (scene, position, series), from 0", &s->image, 0, INT32_MAX},
+        INPUT_OPTIONS(s->in),
         {OPTION_FLAG, "all", NULL, "every image and channel in full, also those that are as the one before", &s->all, 0, 0},
-        {OPTION_INTEGER, "level", "N", "Zarr: this resolution level (0 = full)", &s->level, 0, 64},
-        {OPTION_TEXT, "axes", "LETTERS", "bare Zarr arrays and TIFF stacks: the axes, e.g. pczyx", &s->axes, 0, 0},
-        {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &s->recover, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
                        .option_count = COUNT(options),
@@ -269,26 +266,17 @@ static bool read_words(const verb *self, int argc, char **argv, settings *s, int
 
 int verb_info(const verb *self, int argc, char **argv)
 {
-    settings s = {.image = -1};
+    settings s = {.in = {.image = -1}};
     int code = EXIT_DONE;
-    if (!read_words(self, argc, argv, &s, &code))
-        return code;
-    pel_error err = {0};
     pel_source *source = NULL;
-    const pel_open_options how = {.level = (int32_t)s.level, .recover = s.recover, .axes = s.axes};
-    if (!pel_source_open(&source, s.path, &how, &err))
-        return say_error(self, &err, true);
-    const int32_t count = pel_source_image_count(source);
-    if (s.image >= count) {
-        say(self, "--image %" PRId64 ": %s has images 0 to %" PRId32, s.image, s.path, count - 1);
-        code = EXIT_USAGE;
-    } else {
-        const int32_t first = s.image < 0 ? 0 : (int32_t)s.image, last = s.image < 0 ? count : first + 1;
-        if (s.json)
-            print_json(&s, source, first, last);
-        else
-            print_text(&s, source, first, last);
-    }
+    if (!read_words(self, argc, argv, &s, &code) || !input_open(self, &source, s.path, &s.in, 1, &code))
+        return code;
+    int32_t first = 0, last = 0;
+    input_images(source, &s.in, &first, &last);
+    if (s.json)
+        print_json(&s, source, first, last);
+    else
+        print_text(&s, source, first, last);
     pel_source_destroy(source);
     return code;
 }

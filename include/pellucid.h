@@ -161,6 +161,39 @@ typedef struct pel_progress {
  * where nobody watches. */
 typedef bool pel_on_progress(void *arg, const pel_progress *p);
 
+/* ---- going once through an image --------------------------------------------------------------------------- */
+
+/* Called in C order of the planes once the whole image has been read; c is the channel (of a colour group the first). */
+typedef void pel_on_plane(void *arg, int64_t t, int64_t c, int64_t z, uint32_t crc32);
+
+/* How; NULL or zeros mean the defaults. Memory: about 32 MiB a thread and source, and what the source itself needs. */
+typedef struct pel_scan {
+    int32_t threads;              /* no more than the source was opened for; 0 = 1. The result does not depend on it */
+    pel_on_progress *on_progress; /* may be NULL */
+    pel_on_plane *on_plane;       /* pel_checksum only; may be NULL */
+    void *arg;                    /* for both */
+} pel_scan;
+
+/* CRC-32 (zlib's) over the pixel values of an image, little endian, in C order of t, c, z, y, x. Colour samples that
+ * the file interleaves (samples 3 or 4) stay interleaved, in the file's order: t, colour group, z, y, x, sample.
+ * Errors: ARGUMENT, NO_MEMORY, INTERRUPTED, those of pel_source_read. */
+PEL_API bool pel_checksum(uint32_t *out, pel_source *source, int32_t image, const pel_scan *scan, pel_error *err);
+
+typedef struct pel_difference {
+    int64_t voxels, unequal;
+    double max_abs, rms;      /* of a - b, in grey values */
+    double peak, psnr;        /* peak: range of a's dtype for 8 and 16 bits, otherwise high - low of a's values.
+                                 psnr = 20 log10(peak / rms) in dB, infinite where nothing differs */
+    double low[2], high[2];   /* of the values of a and of b */
+    int64_t first[PEL_AXES];  /* the first unequal voxel in C order; zeros where there is none */
+} pel_difference;
+
+/* Compares two images of the same shape; their data types may differ. NaN equals NaN, -0 equals 0. sources[0] and
+ * sources[1] must be two open sources (of the same file, if need be).
+ * Errors: ARGUMENT (no such image, other shape), NO_MEMORY, INTERRUPTED, those of pel_source_read. */
+PEL_API bool pel_compare(pel_difference *out, pel_source *const sources[2], const int32_t images[2], const pel_scan *scan,
+                         pel_error *err);
+
 /* ---- filters ----------------------------------------------------------------------------------------------- */
 
 /* A parameter of a filter, for help texts and bindings. */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * Opening inputs: the options that every verb with an input takes, and the call that obeys them. */
+#ifndef PELLUCID_CLI_INPUT_H
+#define PELLUCID_CLI_INPUT_H
+
+#include "options.h"
+
+typedef struct input_options {
+    const char *axes;
+    int64_t image, level; /* image -1: all */
+    bool recover, mask;
+} input_options;
+
+/* For a verb's table of options. */
+#define INPUT_OPTIONS(in)                                                                                          \
+    {OPTION_INTEGER, "image", "N", "only this image (scene, position, series), from 0", &(in).image, 0, INT32_MAX}, \
+    {OPTION_INTEGER, "level", "N", "Zarr: this resolution level (0 = full)", &(in).level, 0, 64},                   \
+    {OPTION_TEXT, "axes", "LETTERS", "bare arrays: what the axes are, one letter each of p t c z y x", &(in).axes, 0, 0}, \
+    {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
+    {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}
+
+/* Opens for `threads` readers and checks in->image. On false the reason was said and *code is what the verb returns. */
+bool input_open(const verb *self, pel_source **out, const char *path, const input_options *in, int64_t threads, int *code);
+
+/* The images that in->image means: [*first, *last). */
+void input_images(const pel_source *source, const input_options *in, int32_t *first, int32_t *last);
+
+#endif

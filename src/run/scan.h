@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ * Going once through all voxels of an image on several threads in bounded memory: what checksum and compare share. */
+#ifndef PEL_RUN_SCAN_H
+#define PEL_RUN_SCAN_H
+
+#include "core/error.h"
+#include "pellucid.h"
+
+#define PEL__SCAN_BYTES (INT64_C(32) << 20) /* of pixels that one thread holds at once, of one source */
+
+/* A window to read at once: whole tiles, enlarged along x, then y while it stays within PEL__SCAN_BYTES, made smaller
+ * than a tile (t, c, z, then y, then x) where one tile is larger than that. Channels come in multiples of `group`.
+ * whole_rows: x is widened to the image first, so that rows need not be put together. */
+void pel__scan_window(const pel_image *image, const int64_t tile[PEL_AXES], int64_t group, bool whole_rows,
+                      int64_t window[PEL_AXES]);
+
+/* memory: thread_bytes of the scan, the thread's own, content undefined. */
+typedef bool pel__scan_task(void *arg, int64_t index, uint8_t *memory, pel_error *err);
+
+typedef struct pel__scan {
+    const char *phase;
+    const pel_scan *options;
+    int64_t tasks, thread_bytes;
+    int64_t total_bytes; /* pixels, for progress; tasks count as equal parts of it */
+    pel__scan_task *task;
+    void *arg;
+} pel__scan;
+
+/* Runs task 0 .. tasks-1, each once, in any order on options->threads threads. */
+bool pel__scan_run(const pel__scan *scan, pel_error *err);
+
+#endif
