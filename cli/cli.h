@@ -25,6 +25,9 @@ typedef struct verb {
 int verb_checksum(const verb *self, int argc, char **argv);
 int verb_compare(const verb *self, int argc, char **argv);
 int verb_info(const verb *self, int argc, char **argv);
+int verb_noise(const verb *self, int argc, char **argv);
+int verb_phantom(const verb *self, int argc, char **argv);
+int verb_picture(const verb *self, int argc, char **argv);
 
 /* ---- messages: to standard error, "pellucid VERB: …" ------------------------------------------------------- */
 

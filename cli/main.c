@@ -29,6 +29,12 @@ static int verb_version(const verb *self, int argc, char **argv)
 
 /* In the order in which people meet them. */
 static const verb verbs[] = {
+    {"info", "what is in a file", verb_info},
+    {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},
+    {"checksum", "CRC-32 of the pixel values of any source", verb_checksum},
+#if PELLUCID_PNG
+    {"picture", "planes side by side as a PNG picture", verb_picture},
+#endif
     {"version", "the version of this program", verb_version},
 };
 

@@ -114,7 +114,7 @@ static void print_usage(const command *c)
     for (int i = 0; i < c->operand_count; i++)
         (void)printf(c->operands[i].optional ? " [%s]" : " %s", c->operands[i].name);
     if (c->rest_name)
-        (void)printf(" [%s …]", c->rest_name);
+        (void)printf(" %s", c->rest_name);
     (void)printf(" [--option value]\n\n");
     print_wrapped(c->verb->summary, 0);
 }
@@ -232,6 +232,7 @@ static int named_axis(const char *word, const char **value)
 
 typedef struct axes_target {
     int64_t *values;
+    double *lengths;
     axis_range *ranges;
     const char **why;
     unsigned seen;
@@ -255,12 +256,20 @@ static bool axes_part(void *arg, const char *word, int index, int count)
         axis = PEL_AXES - count + index;
     if (axis < 0)
         return wrong(t->why, "expected a list such as z=1,y=3,x=3 (axes t c z y x)");
-    return once(t, axis) && parse_integer(value, &t->values[axis], t->why);
+    if (!once(t, axis))
+        return false;
+    return t->lengths ? parse_number(value, &t->lengths[axis], t->why) : parse_integer(value, &t->values[axis], t->why);
 }
 
 bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why)
 {
     axes_target t = {.values = out, .why = why};
+    return each_part(text, axes_part, &t, why);
+}
+
+bool parse_lengths(const char *text, double out[PEL_AXES], const char **why)
+{
+    axes_target t = {.lengths = out, .why = why};
     return each_part(text, axes_part, &t, why);
 }
 
@@ -304,13 +313,30 @@ static bool in_range(const option *o, double v)
     return (o->min == 0 && o->max == 0) || (v >= o->min && v <= o->max);
 }
 
+/* As in_range, and nothing negative where no range is given. */
+static bool in_axis_range(const option *o, double v)
+{
+    return (v >= 0 || o->min < 0) && in_range(o, v);
+}
+
 static bool set_axes(const option *o, const char *text, const char **why)
 {
     int64_t *const out = o->out;
     if (!parse_axes(text, out, why))
         return false;
     for (int a = 0; a < PEL_AXES; a++)
-        if (out[a] < 0 || !in_range(o, (double)out[a]))
+        if (!in_axis_range(o, (double)out[a]))
+            return wrong(why, "a value is out of range");
+    return true;
+}
+
+static bool set_lengths(const option *o, const char *text, const char **why)
+{
+    double *const out = o->out;
+    if (!parse_lengths(text, out, why))
+        return false;
+    for (int a = 0; a < PEL_AXES; a++)
+        if (!in_axis_range(o, out[a]))
             return wrong(why, "a value is out of range");
     return true;
 }
@@ -335,6 +361,8 @@ static bool set_value(const option *o, const char *text, const char **why)
     }
     case OPTION_AXES:
         return set_axes(o, text, why);
+    case OPTION_LENGTHS:
+        return set_lengths(o, text, why);
     case OPTION_RANGES:
         return parse_ranges(text, o->out, why);
     case OPTION_FLAG:
@@ -395,7 +423,7 @@ static int read_option(const command *c, int argc, char **argv, int *i)
     if (set_value(o, value, &why))
         return EXIT_DONE;
     if (o->min != 0 || o->max != 0)
-        return command_wrong(c->verb, "--%s '%s': %s (%g to %g)", o->name, value, why, o->min, o->max);
+        return command_wrong(c->verb, "--%s '%s': %s (%.15g to %.15g)", o->name, value, why, o->min, o->max);
     return command_wrong(c->verb, "--%s '%s': %s", o->name, value, why);
 }
 

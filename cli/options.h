@@ -14,6 +14,7 @@ enum option_kind {
     OPTION_NUMBER,  /* double */
     OPTION_SIZE,    /* int64_t bytes: 300M, 4G, 1.5T; 1024-based */
     OPTION_AXES,    /* int64_t[PEL_AXES]: z=1,y=3,x=3, or 1,3,3 for the last axes; axes not named keep their value */
+    OPTION_LENGTHS, /* double[PEL_AXES]: the same with fractions, z=0.3,y=0.1,x=0.1 */
     OPTION_RANGES,  /* axis_range[PEL_AXES]: t=0:5,c=1,y=100:612 */
 };
 
@@ -28,7 +29,7 @@ typedef struct option {
     const char *value; /* what the help calls the value; NULL for a flag */
     const char *help;
     void *out;         /* the verb's variable, of the type beside the kind; keeps its value where not given */
-    double min, max;   /* of a number, integer or size, or of each axis; both 0: anything from 0 (SIZE, AXES) or at all */
+    double min, max;   /* of a number, integer or size, or of each axis; both 0: anything from 0 (SIZE, AXES, LENGTHS) or at all */
 } option;
 
 typedef struct operand {
@@ -66,6 +67,7 @@ bool parse_size(const char *text, int64_t *bytes, const char **why);
 bool parse_integer(const char *text, int64_t *out, const char **why);
 bool parse_number(const char *text, double *out, const char **why);
 bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why);
+bool parse_lengths(const char *text, double out[PEL_AXES], const char **why);
 bool parse_ranges(const char *text, axis_range out[PEL_AXES], const char **why);
 
 #endif

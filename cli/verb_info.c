@@ -71,7 +71,7 @@ static json_object *image_json(const pel_image *im, int32_t index)
     json_object_object_add(o, "shape", json_axes(im->shape));
     json_object_object_add(o, "dtype", json_object_new_string(pel_dtype_name(im->dtype)));
     json_object_object_add(o, "significant_bits", im->significant_bits > 0 ? json_object_new_int(im->significant_bits) : NULL);
-    json_object_object_add(o, "bytes", json_number(image_bytes(im)));
+    json_object_object_add(o, "bytes", json_object_new_int64((int64_t)image_bytes(im)));
     json_object_object_add(o, "pixel_size", pixel_size_json(im));
     json_object_object_add(o, "origin", json_axes(im->origin));
     json_object_object_add(o, "tile", json_axes(im->tile));

@@ -147,6 +147,10 @@ PEL_API const pel_image *pel_source_image(const pel_source *source, int32_t imag
  * Any thread, at most options.threads at once. Errors: IO, DAMAGED, FORMAT, NO_MEMORY, ARGUMENT. */
 PEL_API bool pel_source_read(pel_source *source, int32_t image, const pel_block *dst, pel_error *err);
 
+/* The same as float32 in C order: out holds as many values as the region has voxels (5 axes, inside the image).
+ * Integers beyond 2^24 are rounded. Errors: those of pel_source_read. */
+PEL_API bool pel_read_float(pel_source *source, int32_t image, const pel_region *region, float *out, pel_error *err);
+
 /* ---- progress and stopping --------------------------------------------------------------------------------- */
 
 typedef struct pel_progress {

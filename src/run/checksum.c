@@ -125,7 +125,7 @@ bool pel_checksum(uint32_t *out, pel_source *source, int32_t image, const pel_sc
     static const pel_scan nothing = {0};
     const pel_image *const im = pel_source_image(source, image);
     if (!im)
-        return pel__fail(err, PEL_ARGUMENT, "checksum: no image %d, the file has 0 to %d", image, pel_source_image_count(source) - 1);
+        return pel__fail(err, PEL_ARGUMENT, "no image %d, the file has 0 to %d", image, pel_source_image_count(source) - 1);
     checksum c = {.source = source, .image = im, .index = image, .bounds = pel__region(PEL_AXES, NULL, im->shape)};
     pel__scan_window(im, im->tile, im->samples, true, c.window);
     c.bands = pel__ceil_div(im->shape[PEL_Y], c.window[PEL_Y]);

@@ -67,6 +67,13 @@ static void note_range(part *p, int which, double v)
     p->high[which] = v > p->high[which] ? v : p->high[which];
 }
 
+/* The larger one; a NaN wins and stays. */
+static void raise_to(double *most, double d)
+{
+    if (d > *most || isnan(d))
+        *most = d;
+}
+
 /* The row's part of the sums; `number` is the C order number of its first voxel. */
 static void compare_row(part *p, const pel_block b[2], const uint8_t *const row[2], int64_t n, int64_t number)
 {
@@ -84,8 +91,7 @@ static void compare_row(part *p, const pel_block b[2], const uint8_t *const row[
         if (number + i < p->first)
             p->first = number + i;
         p->squares += d * d;
-        if (!(d <= p->max_abs)) /* a NaN stays */
-            p->max_abs = d;
+        raise_to(&p->max_abs, d);
     }
 }
 
@@ -156,8 +162,7 @@ static void add_up(pel_difference *out, const compare *c, int64_t windows)
         out->unequal += p->unequal;
         squares += p->squares;
         first = pel__min(first, p->first);
-        if (!(p->max_abs <= out->max_abs))
-            out->max_abs = p->max_abs;
+        raise_to(&out->max_abs, p->max_abs);
         for (int k = 0; k < 2; k++) {
             out->low[k] = fmin(out->low[k], p->low[k]);
             out->high[k] = fmax(out->high[k], p->high[k]);
@@ -176,13 +181,13 @@ static bool check_shapes(const compare *c, pel_error *err)
 {
     for (int k = 0; k < 2; k++)
         if (!c->image[k])
-            return pel__fail(err, PEL_ARGUMENT, "compare: no image %d in the %s file, it has 0 to %d", c->index[k],
+            return pel__fail(err, PEL_ARGUMENT, "no image %d in the %s file, it has 0 to %d", c->index[k],
                              k ? "second" : "first", pel_source_image_count(c->source[k]) - 1);
     const pel_region a = pel__region(PEL_AXES, NULL, c->image[0]->shape), b = pel__region(PEL_AXES, NULL, c->image[1]->shape);
     if (pel__region_equal(&a, &b))
         return true;
     char text[2][128];
-    return pel__fail(err, PEL_ARGUMENT, "compare: the images differ in shape (t, c, z, y, x): %s and %s",
+    return pel__fail(err, PEL_ARGUMENT, "the images differ in shape (t, c, z, y, x): %s and %s",
                      pel__region_text(&a, text[0], sizeof text[0]), pel__region_text(&b, text[1], sizeof text[1]));
 }
 

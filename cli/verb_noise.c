@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * pellucid noise: gain and offset of each channel, estimated from the image itself, with the goodness of the fit. */
+#include "input.h"
+#include "progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+typedef struct job {
+    const char *path;
+    input_options in;
+    bool json, quiet;
+    progress line;
+} job;
+
+static json_object *noise_json(const pel_noise *n, int64_t channel)
+{
+    json_object *const o = json_object_new_object();
+    json_object_object_add(o, "channel", json_object_new_int64(channel));
+    json_object_object_add(o, "gain", json_number(n->gain));
+    json_object_object_add(o, "offset", json_number(n->offset));
+    json_object_object_add(o, "gain_error", json_number(n->gain_error));
+    json_object_object_add(o, "offset_error", json_number(n->offset_error));
+    json_object_object_add(o, "r2", json_number(n->r2));
+    json_object_object_add(o, "pairs", json_object_new_int64(n->pairs));
+    json_object_object_add(o, "remark", n->remark[0] ? json_object_new_string(n->remark) : NULL);
+    return o;
+}
+
+static void print_noise(const pel_noise *n, const char *name, int64_t channel)
+{
+    (void)printf("  channel %" PRId64 "%s%s: ", channel, name[0] ? " " : "", name);
+    if (n->gain == 0)
+        (void)printf("Gaussian noise, sigma %.5g\n", sqrt(n->offset > 0 ? n->offset : 0));
+    else
+        (void)printf("variance = %.5g x mean %+.5g   (gain ± %.2g, offset ± %.2g, R² %.4f, %" PRId64 " pairs)\n", n->gain,
+                     n->offset, n->gain_error, n->offset_error, n->r2, n->pairs);
+    if (n->remark[0])
+        (void)printf("    doubtful: %s\n", n->remark);
+}
+
+/* The text that `denoise --noise` takes. */
+static void print_setting(const double (*values)[2], int64_t count)
+{
+    (void)printf("  as a setting: --noise '");
+    for (int64_t c = 0; c < count; c++) {
+        if (values[c][0] == 0)
+            (void)printf("%s%.6g", c ? ";" : "", sqrt(values[c][1] > 0 ? values[c][1] : 0));
+        else
+            (void)printf("%s%.6g,%.6g", c ? ";" : "", values[c][0], values[c][1]);
+    }
+    (void)printf("'\n");
+}
+
+#define CHANNELS_AT_MOST 64
+
+static bool one_image(job *j, pel_source *source, int32_t image, json_object *images, pel_error *err)
+{
+    const pel_image *const im = pel_source_image(source, image);
+    json_object *const o = json_object_new_object(), *const list = json_object_new_array();
+    json_object_object_add(o, "image", json_object_new_int(image));
+    json_object_object_add(o, "name", json_object_new_string(im->name));
+    json_object_object_add(o, "channels", list);
+    json_object_array_add(images, o);
+    if (!j->json)
+        (void)printf("image %" PRId32 "%s%s\n", image, im->name[0] ? " " : "", im->name);
+    double values[CHANNELS_AT_MOST][2];
+    for (int64_t c = 0; c < im->shape[PEL_C]; c++) {
+        pel_noise n = {0};
+        const bool ok = pel_noise_estimate(&n, source, image, c, progress_show, &j->line, err);
+        progress_end(&j->line);
+        if (!ok)
+            return false;
+        json_object_array_add(list, noise_json(&n, c));
+        if (!j->json)
+            print_noise(&n, im->channels[c].name, c);
+        if (c < CHANNELS_AT_MOST) {
+            values[c][0] = n.gain;
+            values[c][1] = n.offset;
+        }
+    }
+    if (!j->json && im->shape[PEL_C] <= CHANNELS_AT_MOST)
+        print_setting(values, im->shape[PEL_C]);
+    return true;
+}
+
+static int run(const verb *self, job *j, pel_source *source)
+{
+    pel_error err = {0};
+    int32_t image = 0, last = 0;
+    input_images(source, &j->in, &image, &last);
+    json_object *const document = json_object_new_object(), *const images = json_object_new_array();
+    json_object_object_add(document, "path", json_object_new_string(j->path));
+    json_object_object_add(document, "images", images);
+    j->line = progress_start("noise", j->quiet);
+    bool ok = true;
+    for (; ok && image < last; image++)
+        ok = one_image(j, source, image, images, &err);
+    if (ok && j->json)
+        json_print(document);
+    else
+        json_object_put(document);
+    return ok ? EXIT_DONE : say_error(self, &err, true);
+}
+
+int verb_noise(const verb *self, int argc, char **argv)
+{
+    job j = {.in = {.image = -1}};
+    const operand operands[] = {{"IN", "a CZI or TIFF file, or an OME-Zarr folder", &j.path, false}};
+    const option options[] = {
+        {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j.json, 0, 0},
+        INPUT_OPTIONS(j.in),
+        {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
+    };
+    const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
+                       .option_count = COUNT(options),
+                       .text = "The model is variance = gain x mean + offset in grey values, with offset = readout² - gain x "
+                               "background. It is fitted to pairs of local mean and variance from a fixed sample of the whole "
+                               "image, the one that denoise takes when no --noise is given. R² says how well the line fits.",
+                       .examples = "  pellucid noise embryo.czi"};
+    int code = EXIT_DONE;
+    pel_source *source = NULL;
+    if (!command_parse(&c, argc, argv, &code) || !input_open(self, &source, j.path, &j.in, 1, &code))
+        return code;
+    stop_install();
+    code = run(self, &j, source);
+    pel_source_destroy(source);
+    return code;
+}
