@@ -32,6 +32,8 @@ FAMILIES = {"source": ("czi", "tiff", "zarr", "phantom"), "filter": ("ndsafir", 
 
 # file or function -> reason. A longer function or file is a finding; so is an entry here that is no longer needed.
 LONG_FUNCTIONS = {}
+# header -> reason why it does not compile alone
+NOT_ALONE = {"filter/ndsafir_lanes.h": "a template: compiled once for each instruction set, with its name defined before"}
 LONG_FILES = {}
 FUNCTION_LINES = 60
 FILE_LINES = 800
@@ -204,14 +206,16 @@ def check_headers_alone(root, build=None):
     found = []
     strict = ["-Werror", "-pedantic"]
     jobs = [("pellucid.h", "gcc", ["-std=c17", *strict]), ("pellucid.h", "g++", ["-std=c++17", *strict])]
-    jobs += [(h[len("src/"):], "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror"]) for h in sources(root, "src", ends=(".h",))]
+    jobs += [(h[len("src/"):], "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror"]) for h in sources(root, "src", ends=(".h",))
+             if h[len("src/"):] not in NOT_ALONE]
     for header, compiler, flags in jobs:
         try:
             done = compile_alone(root, header, compiler, flags)
         except FileNotFoundError:
             continue  # no such compiler here
         if done.returncode != 0:
-            found.append(f"{header} alone with {compiler}: " + (done.stderr.splitlines() or ["?"])[0])
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or ["?"]
+            found.append(f"{header} alone with {compiler}: {lines[0]}")
     return found
 
 
