@@ -35,6 +35,7 @@ static const verb verbs[] = {
 #if PELLUCID_PNG
     {"picture", "planes side by side as a PNG picture", verb_picture},
 #endif
+    {"phantom", "make an image whose truth is known", verb_phantom},
     {"version", "the version of this program", verb_version},
 };
 

@@ -31,7 +31,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_INTEGER, "overlap", "N", "CZI: voxels that neighbouring tiles share (default 0)", &p->overlap, 0, 1 << 20},
         {OPTION_TEXT, "compression", "NAME", "raw (default), CZI: zstd1, TIFF: deflate", &p->compression, 0, 0},
         {OPTION_TEXT, "truth", "OUT", "also the image without noise, as float32: NAME.tif", &j->truth, 0, 0},
-        {OPTION_FLAG, "computed", NULL, "write nothing; print the name under which every verb computes this image", &j->computed, 0, 0},
+        {OPTION_FLAG, "computed", NULL, "write nothing; print the name under which every verb computes this image (phantom-truth: instead of phantom: for its truth)", &j->computed, 0, 0},
         {OPTION_INTEGER, "threads", "N", "default: all processors", &j->threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
     };
@@ -91,6 +91,8 @@ static int write_file(const verb *self, const job *j, const char *path, bool tru
     if (truth) {
         options.truth = true;
         options.dtype = PEL_F32;
+        options.tile_y = options.tile_x = options.overlap = 0; /* they are the image's; the truth has its own format */
+        options.compression = NULL;
     }
     progress line = progress_start(truth ? "phantom, truth" : "phantom", j->quiet);
     const bool ok = pel_phantom_write(path, &options, progress_show, &line, &err);
