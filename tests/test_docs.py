@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""The pages say what is true: their marked examples run, their links lead somewhere, what they name exists.
+
+A fenced sh block right after the line <!-- run --> is run with `set -e` in the page's own temporary folder; the blocks of a
+page share it and run in order.
+"""
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import ROOT, program
+
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] + sorted(
+    "docs/" + n for n in os.listdir(os.path.join(ROOT, "docs")) if n.endswith(".md"))
+BLOCK = re.compile(r"^<!-- run -->\n```sh\n(.*?)^```$", re.M | re.S)
+
+
+def read(page):
+    with open(os.path.join(ROOT, page), encoding="utf-8") as f:
+        return f.read()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if BLOCK.search(read(p))])
+def test_examples_run(page, tmp_path):
+    path = os.path.dirname(program()) + os.pathsep + os.environ["PATH"]
+    for number, block in enumerate(BLOCK.findall(read(page)), 1):
+        done = subprocess.run(["sh", "-e", "-c", block], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True,
+                              text=True, timeout=300)
+        assert done.returncode == 0, f"{page}, block {number}:\n{block}\n{done.stdout}\n{done.stderr}"
+
+
+def test_there_are_examples():
+    assert sum(len(BLOCK.findall(read(p))) for p in PAGES) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    folder = os.path.dirname(os.path.join(ROOT, page))
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", read(page)):
+        if "://" not in target:
+            assert os.path.exists(os.path.join(folder, target)), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_verbs_and_options_exist(page, cli):
+    """Every `pellucid VERB … --option` in a fenced block or in backquotes is known to the program."""
+    text = read(page)
+    code = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) + re.findall(r"`(pellucid [^`\n]+)`", text)
+    for line in "\n".join(code).replace("\\\n", " ").split("\n"):
+        for verb, words in re.findall(r"\bpellucid ([a-z]+)\b([^|;&#)]*)", line):
+            if verb == "help":
+                continue
+            known = cli.ok("help", verb)
+            for option in re.findall(r"(?<!\S)--([a-z][a-z0-9-]*)", words):
+                assert f"--{option}" in known, f"{page}: {line.strip()}: --{option}"
+
+
+def test_make_targets_exist():
+    makefile = read("Makefile")
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", read(page), re.M):
+            assert re.search(rf"^[a-z -]*\b{target}\b[a-z -]*:", makefile, re.M), f"{page}: make {target}"
