@@ -162,7 +162,7 @@ static void print_channels(const pel_image *im, bool all)
             (void)printf("… and %" PRId64 " more (--all shows them)\n", im->shape[PEL_C] - c);
             return;
         }
-        (void)printf("%" PRId64 "  %-20s #%06" PRIx32, c, ch->name[0] ? ch->name : "(no name)", ch->rgb & 0xFFFFFF);
+        (void)printf("%2" PRId64 "  %-20s #%06" PRIx32, c, ch->name[0] ? ch->name : "(no name)", ch->rgb & 0xFFFFFF);
         if (ch->excitation_nm > 0)
             (void)printf("  excitation %.4g nm", ch->excitation_nm);
         if (ch->emission_nm > 0)
@@ -176,7 +176,7 @@ static void print_storage(const pel_image *im)
     print_label("tiles");
     (void)printf("%" PRId64 " x %" PRId64 " (x, y)", im->tile[PEL_X], im->tile[PEL_Y]);
     for (int a = PEL_T; a <= PEL_Z; a++)
-        if (im->tile[a] > 1)
+        if (im->tile[a] > (a == PEL_C ? im->samples : 1)) /* colour samples go together anyway */
             (void)printf(", %c %" PRId64, axis_letters[a], im->tile[a]);
     (void)printf("; compression %s\n", im->compression[0] ? im->compression : "unknown");
     print_label("planes");
