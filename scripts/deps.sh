@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that are missing; without root it says which and how.
 set -eu
-packages="gcc pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev
+packages="gcc g++ pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev
 libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev python3 python3-venv"
 
 if ! command -v dpkg-query >/dev/null; then

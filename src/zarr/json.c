@@ -106,7 +106,7 @@ json_object *pel__json_double(double value)
     }
     point(text);
     if (!strpbrk(text, ".eE"))
-        strcat(text, ".0");
+        memcpy(text + strlen(text), ".0", 3);
     return json_object_new_double_s(value, text);
 }
 
