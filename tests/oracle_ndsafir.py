@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""ND-SAFIR written from its formulas, in double precision and without any of the program's shortcuts: every pair of
+voxels by itself, every patch sample by its mirrored coordinate. Slow; for small images of axes (t, z, y, x)."""
+import itertools
+
+import numpy as np
+from scipy.stats import chi2
+
+
+def mirror(i, n):
+    """Coordinates folded into 0 .. n-1, the faces not repeated."""
+    if n == 1:
+        return np.zeros_like(i)
+    i = np.abs(i) % (2 * (n - 1))
+    return np.where(i < n, i, 2 * (n - 1) - i)
+
+
+def box(radii):
+    return itertools.product(*[range(-r, r + 1) for r in radii])
+
+
+class Grid:
+    """Voxel coordinates of an image and lookups at a displacement."""
+
+    def __init__(self, shape):
+        self.shape = shape
+        self.at = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+
+    def mirrored(self, a, d):
+        return a[tuple(mirror(x + s, n) for x, s, n in zip(self.at, d, self.shape))]
+
+    def inside(self, d):
+        return np.all([(x + s >= 0) & (x + s < n) for x, s, n in zip(self.at, d, self.shape)], axis=0)
+
+
+def weights(g, u, v, odd, d, patch, k):
+    """exp(-k dist) of every voxel i and i + d; 0 where i + d lies outside or either is odd."""
+    dist = np.zeros(g.shape)
+    for s in box(patch):
+        j = tuple(a + b for a, b in zip(s, d))
+        e = 0.5 * (g.mirrored(u, s) - g.mirrored(u, j)) ** 2 * (1 / g.mirrored(v, s) + 1 / g.mirrored(v, j))
+        dist += np.where(g.mirrored(odd, s) | g.mirrored(odd, j), 0.0, e)
+    return np.where(g.inside(d) & ~odd & ~g.mirrored(odd, d), np.exp(-k * dist), 0.0)
+
+
+def aggregated(g, w_of, d, patch):
+    """Sum over the patch of the weights of i + s; pairs that leave the image count nothing."""
+    total = np.zeros(g.shape)
+    w = w_of(d)
+    for s in box(patch):
+        total += np.where(g.inside(s), g.mirrored(w, s), 0.0)
+    return total
+
+
+def ndsafir(y, radii, patch, p_value=0.01, strength=1.0, first=1.0, aggregate=False, rho=3.0):
+    """y: stabilised data (noise variance 1), axes t z y x; radii: one window radius tuple an iteration."""
+    g = Grid(y.shape)
+    patch = tuple(p if n > 1 else 0 for p, n in zip(patch, y.shape))
+    odd = ~np.isfinite(y)
+    raw = np.where(odd, 0.0, y)
+    u, v = raw.copy(), np.ones(y.shape)
+    accepted, frozen = [], np.zeros(y.shape, bool)
+    lam = chi2.ppf(1 - p_value, np.prod([2 * p + 1 for p in patch]))
+    for n, radius in enumerate(radii):
+        k = strength * (first if n == 0 else 1.0) / (2 * lam)
+        last = aggregate and n == len(radii) - 1
+        radius = tuple(r if m > 1 else 0 for r, m in zip(radius, y.shape))
+        s0, s1, s2 = np.zeros(y.shape), np.zeros(y.shape), np.zeros(y.shape)
+        zero = (0,) * len(radius)
+        for d in box(radius):
+            def w_of(d):
+                return np.ones(g.shape) if d == zero else weights(g, u, v, odd, d, patch, k)
+            w = w_of(d)
+            if last:
+                w = aggregated(g, w_of, d, patch)
+                w = np.where(g.inside(d) & ~(odd | g.mirrored(odd, d)) | (d == zero), w, 0.0)
+            s0 += w
+            s1 += w * g.mirrored(raw, d)
+            s2 += w * w
+        estimate, variance = s1 / s0, s2 / s0**2
+        ok = ~frozen
+        for um, vm in accepted:
+            ok &= np.abs(estimate - um) <= rho * np.sqrt(vm)
+        frozen = ~ok
+        u, v = np.where(ok, estimate, u), np.where(ok, variance, v)
+        accepted.append((u, v))
+    return np.where(odd, y, u)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The compiled filter against the oracle: small images in 2-D, 3-D, with time, with odd voxels, near borders."""
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oracle_ndsafir import ndsafir
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = Path(os.environ.get("PELLUCID_BUILD", ROOT / "build")) / "tests" / "tool_ndsafir"
+
+
+def run(y, noise="0,1", **settings):
+    """y has axes t z y x."""
+    t, z, h, w = y.shape
+    words = [f"{k.replace('_', '-')}={v}" for k, v in settings.items()]
+    done = subprocess.run([TOOL, f"{t},1,{z},{h},{w}", noise, *words], input=y.astype(np.float32).tobytes(), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return np.frombuffer(done.stdout, np.float32).reshape(y.shape)
+
+
+def scene(shape, seed):
+    """Edges, a ramp and a blob, with unit noise."""
+    rng = np.random.default_rng(seed)
+    t, z, y, x = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    clean = 8.0 * ((x + t) // 6 % 2) + 0.3 * y + 12.0 * np.exp(-((y - 9.0) ** 2 + (x - 11.0) ** 2 + 4.0 * (z - 2.0) ** 2) / 18)
+    return (clean + rng.normal(size=shape)).astype(np.float32)
+
+
+def words(radii):
+    t, z, y, x = zip(*radii)
+    assert y == x
+    text = [",".join(map(str, r)) for r in (t, z, y)]
+    return {"radius_t": text[0], "radius_z": text[1], "radius_xy": text[2]}
+
+
+CASES = {
+    "plane": ((1, 1, 30, 37), [(0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 4, 4)], (0, 0, 3, 3), {}),
+    "plane, aggregated": ((1, 1, 30, 37), [(0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 4, 4)], (0, 0, 3, 3), {"aggregate": "last"}),
+    "plane, patch 4, p-value": ((1, 1, 26, 31), [(0, 0, 1, 1), (0, 0, 3, 3)], (0, 0, 4, 4), {"p_value": 0.1}),
+    "plane, patch 5 and 2": ((1, 1, 26, 31), [(0, 0, 1, 1), (0, 0, 3, 3)], (0, 0, 5, 2), {"aggregate": "last"}),
+    "plane, patch 2 and 6": ((1, 1, 26, 31), [(0, 0, 1, 1), (0, 0, 3, 3)], (0, 0, 2, 6), {}),
+    "plane, no patch": ((1, 1, 16, 20), [(0, 0, 1, 1), (0, 0, 2, 2)], (0, 0, 0, 0), {}),
+    "window wider than the image": ((1, 1, 7, 5), [(0, 0, 1, 1), (0, 0, 5, 5)], (0, 0, 3, 3), {"aggregate": "last"}),
+    "patch wider than the image": ((1, 1, 3, 2), [(0, 0, 1, 1), (0, 0, 2, 2)], (0, 0, 4, 4), {}),
+    "one row": ((1, 1, 1, 40), [(0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 4, 4)], (0, 0, 3, 3), {}),
+    "one column": ((1, 1, 40, 1), [(0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 4, 4)], (0, 0, 3, 3), {"aggregate": "last"}),
+    "depth": ((1, 6, 15, 18), [(0, 1, 1, 1), (0, 1, 2, 2)], (0, 1, 1, 1), {"strength": 0.7, "first": 1.4}),
+    "depth, flat patch": ((1, 5, 14, 18), [(0, 0, 1, 1), (0, 1, 2, 2)], (0, 0, 2, 2), {}),
+    "depth, aggregated": ((1, 6, 12, 14), [(0, 1, 1, 1), (0, 2, 1, 1)], (0, 1, 1, 1), {"aggregate": "last"}),
+    "time": ((5, 1, 15, 18), [(1, 0, 1, 1), (1, 0, 2, 2)], (1, 0, 2, 2), {}),
+    "time, patch in the plane, aggregated": ((5, 1, 12, 14), [(1, 0, 1, 1), (2, 0, 1, 1)], (0, 0, 2, 2), {"aggregate": "last"}),
+    "time and depth": ((3, 4, 9, 11), [(1, 1, 1, 1), (1, 2, 1, 1)], (1, 1, 1, 1), {}),
+    "time and depth, aggregated": ((3, 4, 8, 9), [(0, 1, 1, 1), (1, 1, 1, 1)], (1, 1, 1, 1), {"aggregate": "last"}),
+    "windows of the published 4-D run": ((3, 4, 10, 9), [(0, 0, 1, 1), (0, 1, 1, 1), (1, 2, 2, 2)], (0, 1, 2, 2), {}),
+}
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["", "odd voxels"])
+@pytest.mark.parametrize("name", CASES)
+def test_equals_oracle(name, odd):
+    shape, radii, patch, more = CASES[name]
+    y = scene(shape, len(name))
+    if odd:
+        flat = y.reshape(-1)
+        flat[flat.size // 3] = np.nan
+        flat[flat.size // 2] = np.inf
+        flat[-1] = -np.inf
+    settings = {"aggregate": "no", "strength": 1.0, "first": 1.0, **more}
+    got = run(y, axes="tzyx", iterations=len(radii), patch="t={},z={},y={},x={}".format(*patch), **words(radii), **settings)
+    settings["aggregate"] = settings["aggregate"] == "last"
+    want = ndsafir(y.astype(np.float64), radii, patch, **settings)
+    fine = np.isfinite(y)
+    assert np.array_equal(got[~fine], y[~fine], equal_nan=True)
+    assert np.isfinite(got[fine]).all()
+    # The weights' polynomial is good to 3e-6; a voxel on the edge of its interval may fall to the other side.
+    off = np.abs(got[fine] - want[fine]) > 1e-4
+    assert off.mean() <= 0.002, f"{off.sum()} voxels differ, by up to {np.abs(got - want)[fine].max()}"
+
+
+def test_poisson_noise_goes_through_the_exact_transform():
+    rng = np.random.default_rng(1)
+    gain, background, readout = 2.0, 100.0, 3.0
+    y = gain * rng.poisson(np.full((1, 1, 96, 96), 1.5)) + background + rng.normal(0, readout, (1, 1, 96, 96))
+    got = run(y, noise=f"{gain},{readout**2 - gain * background}")
+    assert abs(got.mean() - (gain * 1.5 + background)) < 0.1
+    assert got.std() < 0.1 * y.std()
+
+
+@pytest.mark.parametrize("words,part", [
+    ({"axes": "tczyx"}, "c"),
+    ({"patch": "c=1,y=3,x=3"}, "c=1"),
+    ({"radius_xy": "1,2", "iterations": "3"}, "found 2 radii"),
+    ({"patch": "t=10,z=10,y=10,x=10"}, "at most"),
+])
+def test_refuses(words, part):
+    y = np.zeros((1, 1, 8, 8), np.float32)
+    with pytest.raises(AssertionError, match=part):
+        run(y, **words)
+
+
+@pytest.mark.parametrize("noise", ["0,0", "-1,5", "0,-4", "nan,1"])
+def test_refuses_noise(noise):
+    with pytest.raises(AssertionError, match="noise of channel 0"):
+        run(np.zeros((1, 1, 8, 8), np.float32), noise=noise)
