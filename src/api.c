@@ -1,3 +1,62 @@
 /* SPDX-License-Identifier: MIT
- * The public functions and the tables that name every member. Nothing includes this file. */
+ * The tables that name every member, and the public functions that bring rooms together. Nothing includes this file. */
+#include "core/error.h"
+#include "engine/engine.h"
+#include "filter/filter.h"
 #include "pellucid.h"
+#include "run/run.h"
+
+#include <string.h>
+
+/* ---- filters ------------------------------------------------------------------------------------------------------ */
+
+static const pel__filter_type *const filters[] = {
+    &pel__filter_ndsafir,
+    &pel__filter_identity,
+};
+
+#define FILTER_COUNT ((int32_t)(sizeof filters / sizeof filters[0]))
+
+const pel__filter_type *pel__filter_find(const char *name)
+{
+    for (int32_t i = 0; i < FILTER_COUNT; i++) {
+        if (strcmp(filters[i]->name, name) == 0)
+            return filters[i];
+    }
+    return NULL;
+}
+
+int32_t pel_filter_count(void) { return FILTER_COUNT; }
+const char *pel_filter_name(int32_t filter) { return filters[filter]->name; }
+const char *pel_filter_help(int32_t filter) { return filters[filter]->help; }
+bool pel_filter_needs_noise(int32_t filter) { return filters[filter]->needs_noise; }
+int32_t pel_filter_parameter_count(int32_t filter) { return filters[filter]->param_count; }
+
+void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
+{
+    static const char *const expects[] = {
+        [PEL__NUMBER] = "a number", [PEL__INTEGER] = "a whole number", [PEL__LETTERS] = "letters of tczyx",
+        [PEL__PER_AXIS] = "whole numbers an axis: z=1,y=3,x=3", [PEL__PER_STEP] = "whole numbers a step: 1,2,4",
+    };
+    const pel__param *p = &filters[filter]->params[parameter];
+    *out = (pel_parameter){.name = p->name, .unit = p->unit, .fallback = p->fallback, .help = p->help,
+                           .expects = p->kind == PEL__CHOICE ? p->choices : expects[p->kind], .min = p->min, .max = p->max};
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------------ */
+
+bool pel_run_work(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    bool ok = pel__run_begin(run, on_progress, arg, err);
+    pel_error phase_error = {0};
+    while (ok && pel__run_next_phase(run, &phase_error)) {
+        const pel__jobs jobs = pel__run_jobs(run);
+        ok = pel__engine_threads(&jobs, pel__run_tick, run, err);
+    }
+    if (ok && phase_error.code != 0) {
+        ok = false;
+        if (err)
+            *err = phase_error;
+    }
+    return pel__run_end(run, ok, err);
+}

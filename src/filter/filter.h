@@ -51,6 +51,9 @@ typedef struct pel__filter_type {
     bool (*apply)(const pel__filter_call *call, pel_error *err);
 } pel__filter_type;
 
+/* By name; NULL if there is none. The table is in api.c. */
+const pel__filter_type *pel__filter_find(const char *name);
+
 extern const pel__filter_type pel__filter_identity;
 extern const pel__filter_type pel__filter_ndsafir;
 

@@ -21,8 +21,7 @@ static void make_c_locale(void)
     c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
-/* The whole of text[0 .. n-1] as a number. */
-static bool parse_number(const char *text, size_t n, double *out)
+bool pel__parse_number(const char *text, size_t n, double *out)
 {
     char copy[64];
     char *end = NULL;
@@ -38,7 +37,7 @@ static bool parse_number(const char *text, size_t n, double *out)
 
 static bool parse_integer(const char *text, size_t n, double *out)
 {
-    return parse_number(text, n, out) && *out == (double)(int64_t)*out;
+    return pel__parse_number(text, n, out) && *out == (double)(int64_t)*out;
 }
 
 static bool in_range(const pel__param *p, double v)
@@ -122,7 +121,7 @@ static bool text_fits(const pel__param *p, const char *text)
     uint32_t set = 0;
     double v = 0;
     switch (p->kind) {
-    case PEL__NUMBER: return parse_number(text, strlen(text), &v) && in_range(p, v);
+    case PEL__NUMBER: return pel__parse_number(text, strlen(text), &v) && in_range(p, v);
     case PEL__INTEGER: return parse_integer(text, strlen(text), &v) && in_range(p, v);
     case PEL__CHOICE: return has_choice(p->choices, text);
     case PEL__LETTERS: return parse_letters(text, &set);
@@ -197,7 +196,7 @@ double pel__value_number(const pel__values *v, const char *name)
 {
     const char *text = pel__value_text(v, name);
     double number = 0;
-    const bool ok = parse_number(text, strlen(text), &number);
+    const bool ok = pel__parse_number(text, strlen(text), &number);
     assert(ok);
     (void)ok;
     return number;

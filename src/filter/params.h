@@ -40,6 +40,9 @@ void pel__values_init(pel__values *v, const pel__param *params, int32_t count); 
  * PEL_NOT_FOUND: no such parameter; PEL_ARGUMENT: what was found, what is expected. */
 bool pel__values_set(pel__values *v, const char *name, const char *text, pel_error *err);
 
+/* The whole of text[0 .. n-1] as a finite number, in the C locale whatever the program's. */
+bool pel__parse_number(const char *text, size_t n, double *out);
+
 const char *pel__value_text(const pel__values *v, const char *name); /* the name must exist */
 bool pel__value_is_auto(const pel__values *v, const char *name);
 double pel__value_number(const pel__values *v, const char *name);

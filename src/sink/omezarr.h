@@ -12,9 +12,6 @@ struct pel__sink {
     pel__codec_shelf *shelf;
 };
 
-/* The default for pixels of this type: fast for integers from cameras, smaller for floats. */
-pel__codec pel__codec_default(pel_dtype dtype);
-
 /* The chain behind `bytes` for one inner chunk. Returns the number of steps (0 to 2). */
 #define PEL__OME_STEPS 2
 int32_t pel__ome_steps(const pel__sink_spec *spec, pel__step *steps);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ * plan.json: what was settled when the run began. Section "settings" is what the result depends on: a later command
+ * must agree with every member of it or is refused with the list of differences. "request" keeps what was left to the
+ * plan ("auto"), "input" where the pixels are and how to know them again, "images" the blocks and levels. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_PLAN_BYTES ((size_t)256 << 20)
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void add_text(json_object *o, const char *name, const char *text)
+{
+    json_object_object_add(o, name, json_object_new_string(text ? text : ""));
+}
+
+static void add_integer(json_object *o, const char *name, int64_t v)
+{
+    json_object_object_add(o, name, json_object_new_int64(v));
+}
+
+static void add_axes(json_object *o, const char *name, const int64_t v[PEL_AXES])
+{
+    json_object *list = json_object_new_array();
+    for (int a = 0; a < PEL_AXES; a++)
+        json_object_array_add(list, json_object_new_int64(v[a]));
+    json_object_object_add(o, name, list);
+}
+
+static json_object *input_json(const pel_run *run, const pel_open_options *open)
+{
+    json_object *o = json_object_new_object();
+    add_text(o, "path", run->input);
+    add_text(o, "format", pel_source_format(run->source));
+    add_integer(o, "level", open->level);
+    add_text(o, "axes", open->axes);
+    json_object_object_add(o, "recover", json_object_new_boolean(open->recover));
+    json_object_object_add(o, "use_mask", json_object_new_boolean(open->use_mask));
+    return o;
+}
+
+static json_object *noise_json(const pel_run *run)
+{
+    json_object *images = json_object_new_array();
+    for (int32_t i = 0; run->noise && i < run->image_count; i++) {
+        json_object *channels = json_object_new_array();
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++) {
+            const pel_noise *n = &run->noise[i][c];
+            json_object *o = json_object_new_object();
+            json_object_object_add(o, "gain", json_object_new_double(n->gain));
+            json_object_object_add(o, "offset", json_object_new_double(n->offset));
+            json_object_object_add(o, "gain_error", json_object_new_double(n->gain_error));
+            json_object_object_add(o, "offset_error", json_object_new_double(n->offset_error));
+            json_object_object_add(o, "r2", json_object_new_double(n->r2));
+            add_integer(o, "pairs", n->pairs);
+            add_text(o, "remark", n->remark);
+            json_object_array_add(channels, o);
+        }
+        json_object_array_add(images, channels);
+    }
+    return images;
+}
+
+/* "3.92,-388;…" with all digits, images separated by |: the noise as a setting that can be compared. */
+static json_object *noise_text(const pel_run *run)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    for (int32_t i = 0; f && run->noise && i < run->image_count; i++) {
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++)
+            (void)fprintf(f, "%s%.17g,%.17g", c ? ";" : i ? "|" : "", run->noise[i][c].gain, run->noise[i][c].offset);
+    }
+    if (f)
+        (void)fclose(f);
+    json_object *o = json_object_new_string(text ? text : "");
+    free(text);
+    return o;
+}
+
+static json_object *settings_json(const pel_run *run, const pel_run_options *options)
+{
+    json_object *o = json_object_new_object();
+    char text[64];
+    (void)snprintf(text, sizeof text, "%" PRId64 " bytes, changed %" PRId64 ", header %08x", run->source->identity_size,
+                   run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
+    add_text(o, "input", text);
+    (void)snprintf(text, sizeof text, "level %d%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
+                   options->open.use_mask ? ", mask" : "");
+    add_text(o, "reading", text);
+    add_text(o, "filter", run->filter->name);
+    add_text(o, "numeric version", PEL__NUMERIC_VERSION);
+    for (int32_t i = 0; i < run->values->count; i++) {
+        if (run->values->params[i].exact)
+            add_text(o, run->values->params[i].name, run->values->text[i]);
+    }
+    json_object_object_add(o, "noise", noise_text(run));
+    add_text(o, "dtype", pel_dtype_name(run->dtype));
+    add_text(o, "format", run->ome_version == 4 ? "0.4" : "0.5");
+    pel__codec_text(&run->codec, text, sizeof text);
+    add_text(o, "codec", text);
+    return o;
+}
+
+static json_object *request_json(const pel_run_options *options)
+{
+    json_object *o = json_object_new_object();
+    add_text(o, "noise", options->noise ? options->noise : "auto");
+    add_text(o, "chunk", options->chunk ? options->chunk : "auto");
+    add_text(o, "block", options->block ? options->block : "auto");
+    add_integer(o, "levels", options->levels);
+    add_text(o, "command", options->command);
+    return o;
+}
+
+static json_object *image_json(const pel__plan_image *p, const pel_image *image)
+{
+    json_object *o = json_object_new_object(), *levels = json_object_new_array();
+    add_text(o, "name", image->name);
+    add_axes(o, "shape", image->shape);
+    add_axes(o, "block", p->block);
+    add_integer(o, "owned_levels", p->owned_levels);
+    for (int32_t k = 0; k < p->layout.level_count; k++) {
+        json_object *l = json_object_new_object();
+        add_axes(l, "shape", p->layout.level[k].shape);
+        add_axes(l, "factor", p->layout.level[k].factor);
+        add_axes(l, "chunk", p->layout.level[k].chunk);
+        add_axes(l, "shard", p->layout.level[k].shard);
+        json_object_array_add(levels, l);
+    }
+    json_object_object_add(o, "levels", levels);
+    return o;
+}
+
+json_object *pel__document_make(const pel_run *run, const pel_run_options *options)
+{
+    json_object *o = json_object_new_object();
+    char when[32] = "";
+    const time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc))
+        (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    add_integer(o, "pellucid_plan", 1);
+    add_text(o, "program", PEL__VERSION);
+    add_text(o, "created", when);
+    json_object_object_add(o, "input", input_json(run, &options->open));
+    json_object_object_add(o, "settings", settings_json(run, options));
+    json_object_object_add(o, "request", request_json(options));
+    json_object_object_add(o, "noise", noise_json(run));
+    json_object *images = json_object_new_array();
+    for (int32_t i = 0; i < run->plan.image_count; i++)
+        json_object_array_add(images, image_json(&run->plan.images[i], run->images[i]));
+    json_object_object_add(o, "images", images);
+    return o;
+}
+
+bool pel__document_save(const pel_run *run, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    const char *text = json_object_to_json_string_ext(run->document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (!text)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory to write the plan");
+    const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
+    return pel__path_join(path, sizeof path, run->folder, "plan.json", err) && pel__file_replace(path, piece, 2, err);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static json_object *member(const json_object *o, const char *name, json_type type)
+{
+    json_object *v = NULL;
+    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, type) ? v : NULL;
+}
+
+bool pel__document_load(json_object **out, const char *folder, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    char *text = NULL;
+    size_t n = 0;
+    if (!pel__path_join(path, sizeof path, folder, "plan.json", err) || !pel__file_slurp(&text, &n, path, MOST_PLAN_BYTES, err))
+        return false;
+    json_object *o = json_tokener_parse(text);
+    free(text);
+    json_object *version = o ? member(o, "pellucid_plan", json_type_int) : NULL;
+    const int64_t found = version ? json_object_get_int64(version) : -1;
+    if (found != 1 || !member(o, "settings", json_type_object) || !member(o, "images", json_type_array) ||
+        !member(o, "input", json_type_object) || !member(o, "request", json_type_object)) {
+        json_object_put(o);
+        return pel__fail(err, PEL_FORMAT, "%s: found no plan of version 1, expected what pellucid wrote there", path);
+    }
+    *out = o;
+    return true;
+}
+
+const char *pel__document_text(const json_object *document, const char *section, const char *name)
+{
+    const json_object *s = member(document, section, json_type_object);
+    json_object *v = NULL;
+    return s && json_object_object_get_ex(s, name, &v) ? json_object_get_string(v) : "";
+}
+
+static bool read_axes(const json_object *o, const char *name, int64_t least, int64_t out[PEL_AXES])
+{
+    json_object *list = member(o, name, json_type_array);
+    if (!list || json_object_array_length(list) != PEL_AXES)
+        return false;
+    for (int a = 0; a < PEL_AXES; a++) {
+        out[a] = json_object_get_int64(json_object_array_get_idx(list, (size_t)a));
+        if (out[a] < least || out[a] > (int64_t)1 << 48)
+            return false;
+    }
+    return true;
+}
+
+static bool read_level(const json_object *o, pel__level *l)
+{
+    return read_axes(o, "shape", 1, l->shape) && read_axes(o, "factor", 1, l->factor) && read_axes(o, "chunk", 1, l->chunk) &&
+           read_axes(o, "shard", 1, l->shard);
+}
+
+static bool read_image(const json_object *o, pel__plan_image *p)
+{
+    int64_t shape[PEL_AXES];
+    json_object *levels = member(o, "levels", json_type_array), *owned = member(o, "owned_levels", json_type_int);
+    if (!read_axes(o, "shape", 1, shape) || !read_axes(o, "block", 1, p->block) || !levels || !owned)
+        return false;
+    p->bounds = pel__region(PEL_AXES, NULL, shape);
+    const size_t n = json_object_array_length(levels);
+    const int64_t own = json_object_get_int64(owned);
+    if (n < 1 || n > PEL__MAX_LEVELS || own < 1 || own > (int64_t)n)
+        return false;
+    p->layout.level_count = (int32_t)n;
+    p->owned_levels = (int32_t)own;
+    for (size_t k = 0; k < n; k++) {
+        if (!read_level(json_object_array_get_idx(levels, k), &p->layout.level[k]))
+            return false;
+    }
+    return true;
+}
+
+bool pel__document_read_plan(pel_run *run, pel_error *err)
+{
+    json_object *images = member(run->document, "images", json_type_array);
+    const size_t n = json_object_array_length(images);
+    if ((int64_t)n != run->image_count)
+        return pel__fail(err, PEL_FORMAT, "%s/plan.json: found %zu images, expected %d as the input has", run->folder, n,
+                         (int)run->image_count);
+    run->plan.image_count = (int32_t)n;
+    run->plan.images = calloc(n, sizeof *run->plan.images);
+    if (!run->plan.images)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for the plan of %zu images", n);
+    for (size_t i = 0; i < n; i++) {
+        if (!read_image(json_object_array_get_idx(images, i), &run->plan.images[i]))
+            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %zu: blocks or levels are not as pellucid writes them",
+                             run->folder, i);
+    }
+    return true;
+}
+
+static bool read_noise(const json_object *o, pel_noise *n)
+{
+    json_object *gain = member(o, "gain", json_type_double), *offset = member(o, "offset", json_type_double), *remark = NULL;
+    if (!gain || !offset)
+        return false;
+    n->gain = json_object_get_double(gain);
+    n->offset = json_object_get_double(offset);
+    n->gain_error = json_object_get_double(member(o, "gain_error", json_type_double));
+    n->offset_error = json_object_get_double(member(o, "offset_error", json_type_double));
+    n->r2 = json_object_get_double(member(o, "r2", json_type_double));
+    n->pairs = json_object_get_int64(member(o, "pairs", json_type_int));
+    if (json_object_object_get_ex(o, "remark", &remark))
+        (void)snprintf(n->remark, sizeof n->remark, "%s", json_object_get_string(remark));
+    return true;
+}
+
+bool pel__document_read_noise(pel_run *run, pel_error *err)
+{
+    json_object *images = member(run->document, "noise", json_type_array);
+    for (int32_t i = 0; i < run->image_count; i++) {
+        json_object *channels = images ? json_object_array_get_idx(images, (size_t)i) : NULL;
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++) {
+            const json_object *o = json_object_is_type(channels, json_type_array)
+                                       ? json_object_array_get_idx(channels, (size_t)c) : NULL;
+            if (!o || !read_noise(o, &run->noise[i][c]))
+                return pel__fail(err, PEL_FORMAT, "%s/plan.json: no noise for image %d, channel %lld", run->folder, (int)i,
+                                 (long long)c);
+        }
+    }
+    return true;
+}
+
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
+
+/* "a was 1, now 2; " appended for each member of `now` that `then` has otherwise. */
+static void list_differences(FILE *f, const json_object *then, const json_object *now)
+{
+    json_object_object_foreach(now, name, value)
+    {
+        json_object *old = NULL;
+        (void)json_object_object_get_ex(then, name, &old);
+        const char *was = old ? json_object_get_string(old) : "(not set)", *is = json_object_get_string(value);
+        if (strcmp(was, is) != 0)
+            (void)fprintf(f, "; %s was %.100s, now %.100s", name, was, is);
+    }
+}
+
+/* Chunk, block and levels count only where this command gives them; then they must be the typed ones of before. */
+static void list_requests(FILE *f, const json_object *then, const json_object *now)
+{
+    static const char *const names[] = {"chunk", "block", "levels"};
+    for (int i = 0; i < 3; i++) {
+        const char *is = pel__document_text(now, "request", names[i]), *was = pel__document_text(then, "request", names[i]);
+        if (strcmp(is, i < 2 ? "auto" : "0") != 0 && strcmp(is, was) != 0)
+            (void)fprintf(f, "; %s was %s, now %s", names[i], was, is);
+    }
+}
+
+bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory to compare plans");
+    list_differences(f, member(run->document, "settings", json_type_object), member(now, "settings", json_type_object));
+    list_requests(f, run->document, now);
+    (void)fclose(f);
+    const bool same = size == 0;
+    if (!same)
+        (void)pel__fail(err, PEL_REFUSED, "%s: begun with other settings: %s. Use the same, another output, or --fresh to begin anew",
+                        run->output, text + 2);
+    free(text);
+    return same;
+}

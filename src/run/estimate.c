@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT
+ * One noise model a channel for the whole data set, given as text or estimated once from a fixed sample: windows of
+ * 256 x 256 voxels at places of a low-discrepancy sequence over images, t, z, y and x, the same at every call. */
+#include "noise/noise.h"
+
+#include "core/block.h"
+#include "core/bytes.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW 256
+#define WINDOWS 64
+
+/* One channel's text: "sigma", "gain,offset" or "gain,background,readout". */
+static bool parse_one(pel_noise *out, const char *text, size_t n, pel_error *err)
+{
+    double v[3] = {0};
+    int count = 0;
+    bool ok = true;
+    for (size_t at = 0; ok; count++) {
+        const size_t k = strcspn(text + at, ",;");
+        ok = count < 3 && pel__parse_number(text + at, k, &v[count]);
+        at += k + 1;
+        if (at > n) {
+            count++;
+            break;
+        }
+    }
+    ok = ok && (count == 1 ? v[0] > 0 : v[0] > 0 && (count == 2 || v[2] >= 0));
+    if (!ok)
+        return pel__fail(err, PEL_ARGUMENT,
+                         "noise: found \"%.*s\", expected sigma > 0, or gain,offset, or gain,background,readout with gain > 0",
+                         (int)n, text);
+    *out = (pel_noise){.gain = count == 1 ? 0 : v[0],
+                       .offset = count == 1 ? v[0] * v[0] : count == 2 ? v[1] : v[2] * v[2] - v[0] * v[1]};
+    return true;
+}
+
+bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err)
+{
+    int64_t given = 1;
+    for (const char *c = text; *c; c++)
+        given += *c == ';';
+    if (given != 1 && given != channels)
+        return pel__fail(err, PEL_ARGUMENT, "noise: found %lld models in \"%s\", expected 1 or one for each of %lld channels",
+                         (long long)given, text, (long long)channels);
+    const char *at = text;
+    for (int64_t c = 0; c < channels; c++) {
+        const size_t n = strcspn(at, ";");
+        if (!parse_one(&out[c], at, n, err))
+            return false;
+        if (given > 1)
+            at += n + (at[n] == ';');
+    }
+    return true;
+}
+
+/* Number i of the sequence for axis k, in [0, 1): the fractional parts of i * (powers of the root of x^6 = x + 1). */
+static double place(int64_t i, int k)
+{
+    static const double step[] = {0.8812714616335696, 0.7766393890897682, 0.6844301295853426, 0.6031687406857282,
+                                  0.5315553977157913};
+    const double v = 0.5 + (double)(i + 1) * step[k];
+    return v - floor(v);
+}
+
+static pel_region window_at(const pel_image *image, int64_t channel, int64_t i)
+{
+    pel_region r = {.ndim = PEL_AXES};
+    for (int a = 0; a < PEL_AXES; a++) {
+        r.shape[a] = a < PEL_Y ? 1 : pel__min(WINDOW, image->shape[a]);
+        r.origin[a] = (int64_t)(place(i, a) * (double)(image->shape[a] - r.shape[a] + 1));
+    }
+    r.origin[PEL_C] = channel;
+    return r;
+}
+
+static bool add_window(pel__noise_estimator *e, pel_source *source, int32_t image, const pel_region *r, void *raw, float *pixels,
+                       pel_error *err)
+{
+    const pel_image *im = pel_source_image(source, image);
+    const pel_block b = pel__block_dense(r, im->dtype, raw);
+    if (!pel_source_read(source, image, &b, err))
+        return false;
+    pel__to_float(pixels, raw, im->dtype, pel__region_voxels(r));
+    return pel__noise_estimator_add(e, pixels, 1, r->shape[PEL_Y], r->shape[PEL_X], err);
+}
+
+static double saturation_of(const pel_image *im)
+{
+    const double bits = im->significant_bits > 0 ? im->significant_bits : im->dtype == PEL_U8 ? 8 : im->dtype == PEL_U16 ? 16 : 0;
+    return bits > 0 ? ldexp(1.0, (int)bits) - 1 : 0;
+}
+
+typedef struct {
+    int32_t first, last; /* images */
+    int64_t channel;
+    pel_on_progress *on_progress;
+    void *arg;
+} sample;
+
+static bool add_windows(pel__noise_estimator *e, pel_source *source, const sample *s, pel_error *err)
+{
+    void *raw = malloc((size_t)WINDOW * WINDOW * 8);
+    float *pixels = malloc((size_t)WINDOW * WINDOW * sizeof *pixels);
+    bool ok = raw && pixels;
+    if (!ok)
+        (void)pel__fail(err, PEL_NO_MEMORY, "noise: no memory for a sample");
+    for (int64_t i = 0; ok && i < WINDOWS; i++) {
+        const int32_t image = s->first + (int32_t)(i % (s->last - s->first + 1));
+        const pel_region r = window_at(pel_source_image(source, image), s->channel, i);
+        const pel_progress p = {.phase = "noise", .done = i, .total = WINDOWS};
+        ok = add_window(e, source, image, &r, raw, pixels, err);
+        if (ok && s->on_progress && !s->on_progress(s->arg, &p))
+            ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while the noise was estimated");
+    }
+    free(raw);
+    free(pixels);
+    return ok;
+}
+
+static bool estimate(pel_noise *out, pel_source *source, const sample *s, pel_error *err)
+{
+    pel__noise_estimator *e = NULL;
+    pel__noise_fit fit = {0};
+    bool ok = pel__noise_estimator_create(&e, saturation_of(pel_source_image(source, s->first)), err) &&
+              add_windows(e, source, s, err) && pel__noise_estimator_fit(e, &fit, err);
+    pel__noise_estimator_destroy(e);
+    if (!ok)
+        return pel__where(err, "noise of channel %lld: ", (long long)s->channel);
+    *out = (pel_noise){.gain = fit.poisson ? fit.gain : 0, .offset = fit.offset, .gain_error = fit.gain_error,
+                       .offset_error = fit.offset_error, .r2 = fit.r2, .pairs = fit.blocks};
+    (void)snprintf(out->remark, sizeof out->remark, "%s", fit.remark);
+    return true;
+}
+
+bool pel_noise_estimate(pel_noise *out, pel_source *source, int32_t image, int64_t channel, pel_on_progress *on_progress,
+                        void *arg, pel_error *err)
+{
+    if (image < 0 || image >= source->image_count)
+        return pel__fail(err, PEL_ARGUMENT, "image: found %d, expected 0 to %d", (int)image, (int)source->image_count - 1);
+    if (channel < 0 || channel >= source->images[image].shape[PEL_C])
+        return pel__fail(err, PEL_ARGUMENT, "channel: found %lld, expected 0 to %lld", (long long)channel,
+                         (long long)source->images[image].shape[PEL_C] - 1);
+    const sample s = {.first = image, .last = image, .channel = channel, .on_progress = on_progress, .arg = arg};
+    return estimate(out, source, &s, err);
+}
+
+static bool images_share_channels(const pel_run *run)
+{
+    for (int32_t i = 1; i < run->image_count; i++) {
+        if (run->images[i]->shape[PEL_C] != run->images[0]->shape[PEL_C] || run->images[i]->dtype != run->images[0]->dtype)
+            return false;
+    }
+    return true;
+}
+
+/* Scenes of one file were seen by the same detector: where their channels agree they share the model of a channel. */
+bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    const bool shared = images_share_channels(run);
+    for (int32_t i = 0; i < run->image_count; i++) {
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++) {
+            const sample s = {.first = shared ? 0 : i, .last = shared ? run->image_count - 1 : i, .channel = c,
+                              .on_progress = on_progress, .arg = arg};
+            if (shared && i > 0)
+                run->noise[i][c] = run->noise[0][c];
+            else if (!estimate(&run->noise[i][c], run->source, &s, err))
+                return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT
+ * The stages of one job. A block: read it with its halo, filter, convert with saturation, write its shards, pool and
+ * write the lower levels that it owns, record. A pyramid job: read the level below, pool, write, record. All buffers
+ * belong to the bench, made once for a phase; the stages themselves allocate nothing large. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "filter/downsample.h"
+#include "run/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    pel_source *source;
+    int32_t image;
+    const pel_block *dst;
+    const atomic_bool *stop;
+    int64_t origin[PEL_AXES], step[PEL_AXES]; /* pieces are cells of a grid through the image's voxel 0 */
+    pel_region cells;                         /* in grid units */
+} reading;
+
+/* Pieces as large as a plane, unless there are too few of them to keep the crew busy: then bands of whole tiles. */
+static void choose_step(reading *r, const pel_image *image, int32_t threads)
+{
+    int64_t planes = 1;
+    for (int a = 0; a < PEL_AXES; a++) {
+        r->step[a] = a < PEL_Y ? image->tile[a] : pel__round_up(image->shape[a], image->tile[a]);
+        if (a < PEL_Y)
+            planes *= pel__ceil_div(r->dst->region.shape[a], r->step[a]);
+    }
+    if (image->samples > 1)
+        r->step[PEL_C] = image->samples; /* interleaved in the file: read together */
+    if (planes >= 2 * (int64_t)threads)
+        return;
+    const int64_t bands = pel__ceil_div(2 * (int64_t)threads, planes);
+    const int64_t rows = pel__ceil_div(r->dst->region.shape[PEL_Y], bands);
+    r->step[PEL_Y] = pel__round_up(pel__max(1, rows), image->tile[PEL_Y]);
+}
+
+static bool read_piece(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const reading *r = arg;
+    const int64_t one[PEL_AXES] = {1, 1, 1, 1, 1};
+    if (r->stop && atomic_load(r->stop))
+        return pel__fail(err, PEL_INTERRUPTED, "interrupted");
+    pel_region cell = pel__grid_cell(&r->cells, one, index);
+    for (int a = 0; a < PEL_AXES; a++) {
+        cell.origin[a] *= r->step[a];
+        cell.shape[a] = r->step[a];
+    }
+    cell = pel__region_intersect(&cell, &r->dst->region);
+    const pel_block part = pel__block_view(r->dst, &cell);
+    return pel_source_read(r->source, r->image, &part, err);
+}
+
+bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, pel__pool *pool, const atomic_bool *stop,
+                      pel_error *err)
+{
+    reading r = {.source = source, .image = image, .dst = dst, .stop = stop, .cells = {.ndim = PEL_AXES}};
+    choose_step(&r, pel_source_image(source, image), pel__pool_threads(pool));
+    for (int a = 0; a < PEL_AXES; a++) {
+        const int64_t first = dst->region.origin[a] / r.step[a];
+        r.cells.origin[a] = first;
+        r.cells.shape[a] = pel__ceil_div(dst->region.origin[a] + dst->region.shape[a], r.step[a]) - first;
+    }
+    return pel__pool_run(pool, PEL__READ_NEXT, pel__region_voxels(&r.cells), read_piece, &r, err);
+}
+
+/* ---- the bench: memory of a phase --------------------------------------------------------------------------------- */
+
+static pel_region halo_region(const pel_run *run, int32_t image, const pel_region *block)
+{
+    int64_t before[PEL_AXES], after[PEL_AXES];
+    run->filter->halo(run->values, run->images[image], before, after);
+    return pel__region_grow(block, before, after, &run->plan.images[image].bounds);
+}
+
+/* Nothing to compute or convert: one buffer serves reading and writing. */
+static bool passes_through(const pel_run *run)
+{
+    for (int32_t i = 0; i < run->image_count; i++) {
+        if (run->images[i]->dtype != run->dtype)
+            return false;
+    }
+    return run->filter->apply == NULL;
+}
+
+/* Voxels of the lower levels that a block owns. */
+static int64_t lower_voxels(const pel__plan_image *p, const pel_region *block)
+{
+    int64_t n = 0;
+    for (int32_t k = 1; k < p->owned_levels; k++) {
+        const pel_region part = pel__plan_level_part(&p->layout, k, block);
+        n += pel__region_voxels(&part);
+    }
+    return n;
+}
+
+/* What the blocks of one image need; the bench keeps the largest of each. */
+static void measure_blocks(pel_run *run, int32_t image)
+{
+    const pel__plan_image *p = &run->plan.images[image];
+    const int64_t size_in = (int64_t)pel_dtype_size(run->images[image]->dtype), size_out = (int64_t)pel_dtype_size(run->dtype);
+    pel__bench *b = &run->bench;
+    for (int64_t i = 0; i < p->block_count; i++) {
+        const pel_region out = pel__grid_cell(&p->bounds, p->block, i), in = halo_region(run, image, &out);
+        b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&in) * size_in);
+        b->pyramid_bytes = pel__max(b->pyramid_bytes, lower_voxels(p, &out) * size_out);
+        if (!passes_through(run))
+            b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&out) * size_out);
+        if (!run->filter->apply)
+            continue;
+        if (run->dtype != PEL_F32)
+            b->float_bytes = pel__max(b->float_bytes, pel__region_voxels(&out) * 4);
+        b->filter_bytes = pel__max(b->filter_bytes, run->filter->block_bytes(run->values, run->images[image], &in, &out));
+    }
+    if (run->filter->apply)
+        b->thread_bytes = pel__max(b->thread_bytes, run->filter->thread_bytes(run->values, run->images[image]));
+}
+
+static void measure_pyramid(pel_run *run, int32_t image, int32_t level)
+{
+    const pel__plan_image *p = &run->plan.images[image];
+    const int64_t size = (int64_t)pel_dtype_size(run->dtype);
+    pel__bench *b = &run->bench;
+    for (int64_t i = 0; i < p->pyramid_count[level]; i++) {
+        const pel__plan_job job = pel__plan_job_at(&run->plan, p->first_pyramid[level] + i);
+        int64_t factor[PEL_AXES];
+        const pel_region from = pel__plan_pooled_from(&p->layout, level, &job.region, factor);
+        b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&from) * size);
+        b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&job.region) * size);
+    }
+}
+
+static void measure_write(pel_run *run, int32_t image, int32_t first, int32_t last)
+{
+    pel__sink_spec spec = pel__run_spec(run);
+    for (int32_t k = first; k <= last; k++)
+        run->bench.write_bytes = pel__max(run->bench.write_bytes, run->sink_type->write_bytes(&spec, image, k, run->request.threads));
+}
+
+static bool alloc_slots(pel_run *run, pel_error *err)
+{
+    pel__bench *b = &run->bench;
+    for (int32_t s = 0; s < b->slots; s++) {
+        if (!pel__budget_alloc(run->budget, &b->slot[s].in, b->in_bytes, "block to read", err) ||
+            !pel__budget_alloc(run->budget, &b->slot[s].out, b->out_bytes, "block to write", err))
+            return false;
+    }
+    return true;
+}
+
+bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
+{
+    pel__bench *b = &run->bench;
+    pel__bench_free(run);
+    b->slots = level == 0 ? run->plan.slots : 1;
+    for (int32_t i = 0; i < run->image_count; i++) {
+        const pel__plan_image *p = &run->plan.images[i];
+        if (level == 0) {
+            measure_blocks(run, i);
+            measure_write(run, i, 0, p->owned_levels - 1);
+        } else if (level >= p->owned_levels && level < p->layout.level_count) {
+            measure_pyramid(run, i, level);
+            measure_write(run, i, level, level);
+        }
+    }
+    b->thread_bytes *= run->request.threads;
+    return alloc_slots(run, err) && pel__budget_alloc(run->budget, &b->result, b->float_bytes, "result", err) &&
+           pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
+           pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err) &&
+           pel__budget_alloc(run->budget, &b->pyramid, b->pyramid_bytes, "lower levels", err) &&
+           pel__budget_alloc(run->budget, &b->write, b->write_bytes, "compression", err);
+}
+
+void pel__bench_free(pel_run *run)
+{
+    pel__bench *b = &run->bench;
+    for (int32_t s = 0; s < PEL__SLOTS; s++) {
+        pel__budget_free(run->budget, b->slot[s].in, b->in_bytes);
+        pel__budget_free(run->budget, b->slot[s].out, b->out_bytes);
+    }
+    pel__budget_free(run->budget, b->result, b->float_bytes);
+    pel__budget_free(run->budget, b->filter, b->filter_bytes);
+    pel__budget_free(run->budget, b->thread, b->thread_bytes);
+    pel__budget_free(run->budget, b->pyramid, b->pyramid_bytes);
+    pel__budget_free(run->budget, b->write, b->write_bytes);
+    memset(b, 0, sizeof *b);
+}
+
+/* ---- converting and measuring pixels ------------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t clipped;
+    double minimum, maximum, sum;
+} band_result;
+
+#define MOST_BANDS 64
+
+typedef struct {
+    const pel_block *src, *dst; /* same region, dense; the same block where nothing is converted */
+    int64_t voxels, per_band;
+    band_result band[MOST_BANDS];
+} conversion;
+
+#define CONVERT_AT_ONCE 4096
+
+static void measure(band_result *r, const float *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(v[i]))
+            continue;
+        r->minimum = v[i] < r->minimum ? v[i] : r->minimum;
+        r->maximum = v[i] > r->maximum ? v[i] : r->maximum;
+        r->sum += v[i];
+    }
+}
+
+static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    conversion *c = arg;
+    band_result *r = &c->band[index];
+    *r = (band_result){.minimum = INFINITY, .maximum = -INFINITY};
+    const size_t in = pel_dtype_size(c->src->dtype), out = pel_dtype_size(c->dst->dtype);
+    const int64_t end = pel__min((index + 1) * c->per_band, c->voxels);
+    float v[CONVERT_AT_ONCE];
+    for (int64_t i = index * c->per_band; i < end; i += CONVERT_AT_ONCE) {
+        const int64_t n = pel__min(CONVERT_AT_ONCE, end - i);
+        pel__to_float(v, (const char *)c->src->data + (size_t)i * in, c->src->dtype, n);
+        if (c->src != c->dst)
+            pel__from_float((char *)c->dst->data + (size_t)i * out, c->dst->dtype, v, n, &r->clipped);
+        measure(r, v, n);
+    }
+    return true;
+}
+
+/* Fills the slot's statistics, converting src to the slot's out_block unless that is src itself. */
+static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, pel_error *err)
+{
+    conversion c = {.src = src, .dst = &slot->out_block, .voxels = pel__region_voxels(&src->region)};
+    if (src->data == slot->out_block.data)
+        c.dst = src;
+    c.per_band = pel__ceil_div(c.voxels, MOST_BANDS);
+    const int64_t bands = pel__ceil_div(c.voxels, c.per_band);
+    if (!pel__pool_run(run->pool, PEL__COMPUTE_LAST, bands, convert_band, &c, err))
+        return false;
+    slot->clipped = 0;
+    slot->minimum = INFINITY;
+    slot->maximum = -INFINITY;
+    slot->sum = 0;
+    for (int64_t i = 0; i < bands; i++) {
+        slot->clipped += c.band[i].clipped;
+        slot->minimum = fmin(slot->minimum, c.band[i].minimum);
+        slot->maximum = fmax(slot->maximum, c.band[i].maximum);
+        slot->sum += c.band[i].sum;
+    }
+    return true;
+}
+
+/* The filter over `in` into the slot's out_block (which has its region, dtype and memory). */
+bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err)
+{
+    if (!run->filter->apply)
+        return convert(run, in, slot, err);
+    void *result = run->dtype == PEL_F32 ? slot->out_block.data : run->bench.result;
+    const pel_block out = pel__block_dense(&slot->out_block.region, PEL_F32, result);
+    const pel__filter_call call = {.values = run->values, .image = run->images[image],
+                                   .noise = run->noise_model ? run->noise_model[image] : NULL, .in = in, .out = &out,
+                                   .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread,
+                                   .stop = &run->stop};
+    return run->filter->apply(&call, err) && convert(run, &out, slot, err);
+}
+
+/* ---- stages ---------------------------------------------------------------------------------------------------------- */
+
+static bool name_job(pel_error *err, const pel__plan_job *job, int64_t number)
+{
+    char text[160];
+    return pel__where(err, job->level == 0 ? "block %lld %s: " : "pyramid job %lld %s: ", (long long)number,
+                      pel__region_text(&job->region, text, sizeof text));
+}
+
+static bool next(void *arg, int64_t *job)
+{
+    pel_run *run = arg;
+    while (run->next_job < run->phase_end) {
+        const int64_t number = run->next_job++;
+        if (!pel__ledger_done(run->ledger, number)) {
+            *job = number;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
+{
+    pel_run *run = arg;
+    pel__slot *slot = &run->bench.slot[in];
+    const pel__plan_job job = pel__plan_job_at(&run->plan, number);
+    const pel__plan_image *p = &run->plan.images[job.image];
+    int64_t factor[PEL_AXES];
+    const double start = pel__now();
+    const pel_region region = job.level == 0 ? halo_region(run, job.image, &job.region)
+                                             : pel__plan_pooled_from(&p->layout, job.level, &job.region, factor);
+    slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
+    pel_source *source = job.level == 0 ? run->source : run->below[job.image];
+    const bool ok = pel__read_region(source, job.level == 0 ? job.image : 0, &slot->in_block, run->pool, &run->stop, err);
+    slot->seconds = pel__now() - start;
+    return ok || name_job(err, &job, number);
+}
+
+static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_error *err)
+{
+    pel_run *run = arg;
+    const pel__slot *from = &run->bench.slot[in];
+    pel__slot *to = &run->bench.slot[out];
+    const pel__plan_job job = pel__plan_job_at(&run->plan, number);
+    const double start = pel__now(), reading_seconds = from->seconds;
+    bool ok = true;
+    if (job.level > 0) {
+        int64_t factor[PEL_AXES];
+        (void)pel__plan_pooled_from(&run->plan.images[job.image].layout, job.level, &job.region, factor);
+        to->out_block = pel__block_dense(&job.region, run->dtype, to->out);
+        ok = pel__downsample(&to->out_block, &from->in_block, factor, run->pool, err) && convert(run, &to->out_block, to, err);
+    } else {
+        void *memory = passes_through(run) ? to->in : to->out;
+        to->out_block = pel__block_dense(&job.region, run->dtype, memory);
+        ok = pel__filter_region(run, job.image, &from->in_block, to, err);
+    }
+    to->seconds = reading_seconds + pel__now() - start;
+    return ok || name_job(err, &job, number);
+}
+
+typedef struct {
+    pel__ledger_file *list;
+    int32_t count, room;
+} file_list;
+
+static bool add_file(void *arg, const pel__file_record *record, pel_error *err)
+{
+    file_list *f = arg;
+    if (f->count == f->room) {
+        const int32_t room = f->room > 0 ? 2 * f->room : 16;
+        pel__ledger_file *list = realloc(f->list, (size_t)room * sizeof *list);
+        if (!list)
+            return pel__fail(err, PEL_NO_MEMORY, "no memory for the names of %d files", (int)room);
+        f->list = list;
+        f->room = room;
+    }
+    pel__ledger_file *to = &f->list[f->count++];
+    memcpy(to->path, record->path, sizeof to->path);
+    to->bytes = record->bytes;
+    to->crc32c = record->crc32c;
+    return true;
+}
+
+/* The block's part of each lower level that it owns, each pooled from the one before. */
+static bool write_lower(pel_run *run, const pel__plan_job *job, const pel_block *block, file_list *files, pel_error *err)
+{
+    const pel__plan_image *p = &run->plan.images[job->image];
+    pel_block above = *block;
+    char *memory = run->bench.pyramid;
+    for (int32_t k = 1; k < p->owned_levels; k++) {
+        int64_t factor[PEL_AXES];
+        const pel_region part = pel__plan_level_part(&p->layout, k, &job->region);
+        (void)pel__plan_pooled_from(&p->layout, k, &part, factor);
+        const pel_block b = pel__block_dense(&part, run->dtype, memory);
+        memory += pel__region_voxels(&part) * (int64_t)pel_dtype_size(run->dtype);
+        if (!pel__downsample(&b, &above, factor, run->pool, err) ||
+            !run->sink_type->write(run->sink, job->image, k, &b, run->pool, run->bench.write, add_file, files, err))
+            return false;
+        above = b;
+    }
+    return true;
+}
+
+static bool record_job(pel_run *run, int64_t number, const pel__slot *slot, const file_list *files, double seconds, pel_error *err)
+{
+    const int64_t voxels = pel__region_voxels(&slot->out_block.region);
+    const bool any = slot->minimum <= slot->maximum;
+    const pel__ledger_record r = {.job = number, .ok = true, .voxels = run->phase_level == 0 ? voxels : 0,
+                                  .clipped = slot->clipped, .minimum = any ? slot->minimum : 0,
+                                  .maximum = any ? slot->maximum : 0, .mean = slot->sum / (double)voxels, .seconds = seconds,
+                                  .rss_bytes = pel__resident_bytes(), .attempt = pel__ledger_attempts(run->ledger, number) + 1,
+                                  .files = files->list, .file_count = files->count};
+    return pel__ledger_append(run->ledger, &r, err);
+}
+
+static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
+{
+    pel_run *run = arg;
+    const pel__slot *slot = &run->bench.slot[out];
+    const pel__plan_job job = pel__plan_job_at(&run->plan, number);
+    file_list files = {0};
+    const double start = pel__now();
+    bool ok = run->sink_type->write(run->sink, job.image, job.level, &slot->out_block, run->pool, run->bench.write, add_file,
+                                    &files, err);
+    if (ok && job.level == 0)
+        ok = write_lower(run, &job, &slot->out_block, &files, err);
+    const double seconds = slot->seconds + pel__now() - start;
+    ok = ok && record_job(run, number, slot, &files, seconds, err);
+    free(files.list);
+    run->write_failures = ok ? 0 : run->write_failures + 1;
+    if (!ok)
+        return name_job(err, &job, number);
+    atomic_fetch_add(&run->bytes_worked, pel__region_voxels(&job.region) * (int64_t)pel_dtype_size(run->dtype));
+    pel__run_log(run, "%s %lld done in %.2f s", job.level == 0 ? "block" : "pyramid job", (long long)number, seconds);
+    return true;
+}
+
+#define MOST_WRITE_FAILURES 3
+
+/* The other blocks go on; but when the output itself cannot be written three times running, nothing else will fit. */
+static bool failed(void *arg, int64_t number, const pel_error *why, pel_error *err)
+{
+    pel_run *run = arg;
+    pel__run_log(run, "failed: %s", why->text);
+    const pel__ledger_record r = {.job = number, .error = why->text, .attempt = pel__ledger_attempts(run->ledger, number) + 1};
+    pel_error lost = {0};
+    if (!pel__ledger_append(run->ledger, &r, &lost))
+        pel__run_log(run, "and the ledger: %s", lost.text);
+    if (run->write_failures < MOST_WRITE_FAILURES)
+        return true;
+    if (err)
+        *err = *why;
+    return false;
+}
+
+pel__jobs pel__run_jobs(pel_run *run)
+{
+    const bool through = run->phase_level == 0 && passes_through(run);
+    return (pel__jobs){.run = run, .next = next, .read = read_stage, .work = work_stage, .write = write_stage, .failed = failed,
+                       .slots = run->bench.slots, .in_is_out = through, .stop = &run->stop};
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ * See ledger.h. In memory a job is its last time stamp, a state and a count of failures: 14 bytes, so that a million
+ * blocks cost 14 MB. */
+#include "run/ledger.h"
+
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum state { UNKNOWN = 0, DONE = 1, FAILED = 2 };
+
+struct pel__ledger {
+    char folder[PEL__PATH_MAX];
+    int64_t jobs;
+    uint8_t *state;
+    int32_t *attempts;
+    int64_t *at_us;
+    pel__ledger_totals totals;
+    int fd; /* own file, -1 until the first record */
+    char path[PEL__PATH_MAX];
+};
+
+static int64_t now_us(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- reading one record -------------------------------------------------------------------------------------- */
+
+static json_object *member(json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+static int64_t integer(json_object *o, const char *name)
+{
+    return json_object_get_int64(member(o, name));
+}
+
+static double number(json_object *o, const char *name)
+{
+    return json_object_get_double(member(o, name));
+}
+
+/* The JSON object of a line whose checksum holds, or NULL. `n` without the newline. */
+static json_object *checked_line(const char *line, size_t n)
+{
+    if (n < 10 || line[8] != ' ')
+        return NULL;
+    char *end = NULL;
+    char digits[9] = {0};
+    memcpy(digits, line, 8);
+    const unsigned long crc = strtoul(digits, &end, 16);
+    if (*end != '\0' || (uint32_t)crc != pel__crc32c(0, line + 9, n - 9))
+        return NULL;
+    struct json_tokener *t = json_tokener_new();
+    json_object *o = t ? json_tokener_parse_ex(t, line + 9, (int)(n - 9)) : NULL;
+    if (t)
+        json_tokener_free(t);
+    if (o && !json_object_is_type(o, json_type_object)) {
+        json_object_put(o);
+        o = NULL;
+    }
+    return o;
+}
+
+static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
+{
+    json_object *list = member(o, "files");
+    const size_t n = list && json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    pel__ledger_file *files = calloc(n + 1, sizeof *files);
+    if (!files)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        json_object *f = json_object_array_get_idx(list, i);
+        if (!json_object_is_type(f, json_type_array) || json_object_array_length(f) != 3)
+            continue;
+        (void)snprintf(files[i].path, sizeof files[i].path, "%s", json_object_get_string(json_object_array_get_idx(f, 0)));
+        files[i].bytes = json_object_get_int64(json_object_array_get_idx(f, 1));
+        files[i].crc32c = (uint32_t)json_object_get_int64(json_object_array_get_idx(f, 2));
+    }
+    *out = files;
+    *count = (int32_t)n;
+    return true;
+}
+
+/* Calls visit with the record of one line; lines that do not count are passed over. */
+static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, size_t n, pel_error *err)
+{
+    json_object *o = checked_line(line, n);
+    if (!o)
+        return true;
+    pel__ledger_file *files = NULL;
+    pel__ledger_record r = {.job = integer(o, "job"), .ok = json_object_get_boolean(member(o, "ok")),
+                            .voxels = integer(o, "voxels"), .clipped = integer(o, "clipped"),
+                            .minimum = number(o, "min"), .maximum = number(o, "max"), .mean = number(o, "mean"),
+                            .seconds = number(o, "seconds"), .rss_bytes = integer(o, "rss"),
+                            .attempt = (int32_t)integer(o, "attempt"), .at_us = integer(o, "at")};
+    json_object *host = member(o, "host"), *error = member(o, "error");
+    r.host = host ? json_object_get_string(host) : "";
+    r.error = error ? json_object_get_string(error) : "";
+    bool ok = read_files(o, &files, &r.file_count);
+    r.files = files;
+    ok = ok ? visit(arg, &r, err) : pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for a record");
+    free(files);
+    json_object_put(o);
+    return ok;
+}
+
+/* Every whole line of one ledger file. */
+static bool visit_file(const char *path, pel__ledger_visit *visit, void *arg, pel_error *err)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return pel__fail_errno(err, errno, "%s: cannot open the ledger", path);
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t n = 0;
+    bool ok = true;
+    while (ok && (n = getline(&line, &size, f)) > 0) {
+        if (line[n - 1] == '\n')
+            ok = visit_line(visit, arg, line, (size_t)n - 1, err);
+    }
+    free(line);
+    (void)fclose(f);
+    return ok;
+}
+
+static bool visit_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
+{
+    DIR *d = opendir(folder);
+    if (!d)
+        return errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot open the ledger", folder);
+    bool ok = true;
+    for (struct dirent *e = readdir(d); ok && e; e = readdir(d)) {
+        const size_t n = strlen(e->d_name);
+        char path[PEL__PATH_MAX];
+        if (n < 6 || strcmp(e->d_name + n - 6, ".jsonl") != 0)
+            continue;
+        ok = pel__path_join(path, sizeof path, folder, e->d_name, err) && visit_file(path, visit, arg, err);
+    }
+    (void)closedir(d);
+    return ok;
+}
+
+/* ---- the state ------------------------------------------------------------------------------------------------- */
+
+static void add_to_totals(pel__ledger *l, const pel__ledger_record *r)
+{
+    l->totals.voxels += r->voxels;
+    l->totals.clipped += r->clipped;
+    l->totals.seconds += r->seconds;
+    l->totals.rss_peak_bytes = pel__max(l->totals.rss_peak_bytes, r->rss_bytes);
+    for (int32_t i = 0; i < r->file_count; i++)
+        l->totals.bytes_written += pel__max(0, r->files[i].bytes);
+}
+
+static void note(pel__ledger *l, const pel__ledger_record *r)
+{
+    if (r->job < 0 || r->job >= l->jobs)
+        return;
+    if (!r->ok)
+        l->attempts[r->job]++;
+    if (r->at_us < l->at_us[r->job])
+        return;
+    l->at_us[r->job] = r->at_us;
+    l->state[r->job] = r->ok ? DONE : FAILED;
+}
+
+static bool note_record(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    note(arg, r);
+    return true;
+}
+
+static bool total_record(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    if (r->ok)
+        add_to_totals(arg, r);
+    return true;
+}
+
+bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err)
+{
+    pel__ledger *l = calloc(1, sizeof *l);
+    if (!l)
+        return pel__fail(err, PEL_NO_MEMORY, "ledger: no memory");
+    l->fd = -1;
+    l->jobs = jobs;
+    l->state = calloc((size_t)jobs + 1, sizeof *l->state);
+    l->attempts = calloc((size_t)jobs + 1, sizeof *l->attempts);
+    l->at_us = calloc((size_t)jobs + 1, sizeof *l->at_us);
+    bool ok = l->state && l->attempts && l->at_us;
+    if (!ok)
+        (void)pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for %lld jobs", (long long)jobs);
+    ok = ok && pel__path_join(l->folder, sizeof l->folder, folder, "ledger", err) &&
+         visit_all(l->folder, note_record, l, err) && pel__ledger_each(l, total_record, l, err);
+    if (!ok) {
+        pel__ledger_close(l);
+        return false;
+    }
+    *out = l;
+    return true;
+}
+
+void pel__ledger_close(pel__ledger *l)
+{
+    if (!l)
+        return;
+    if (l->fd >= 0)
+        (void)close(l->fd);
+    free(l->state);
+    free(l->attempts);
+    free(l->at_us);
+    free(l);
+}
+
+bool pel__ledger_done(const pel__ledger *l, int64_t job) { return l->state[job] == DONE; }
+bool pel__ledger_failed(const pel__ledger *l, int64_t job) { return l->state[job] == FAILED; }
+int32_t pel__ledger_attempts(const pel__ledger *l, int64_t job) { return l->attempts[job]; }
+const pel__ledger_totals *pel__ledger_sums(const pel__ledger *l) { return &l->totals; }
+
+static int64_t count(const pel__ledger *l, int64_t first, int64_t n, uint8_t state)
+{
+    int64_t found = 0;
+    for (int64_t i = first; i < first + n; i++)
+        found += l->state[i] == state;
+    return found;
+}
+
+int64_t pel__ledger_count_done(const pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, DONE); }
+int64_t pel__ledger_count_failed(const pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, FAILED); }
+
+typedef struct {
+    const pel__ledger *ledger;
+    pel__ledger_visit *visit;
+    void *arg;
+} filter_arg;
+
+/* Passes on the record that counts: the one whose time stamp was kept. */
+static bool visit_current(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    const filter_arg *f = arg;
+    if (r->job < 0 || r->job >= f->ledger->jobs || r->at_us != f->ledger->at_us[r->job])
+        return true;
+    return f->visit(f->arg, r, err);
+}
+
+bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
+{
+    filter_arg f = {.ledger = l, .visit = visit, .arg = arg};
+    return visit_all(l->folder, visit_current, &f, err);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void host_name(char *out, size_t size)
+{
+    if (gethostname(out, size - 1) != 0)
+        (void)snprintf(out, size, "unknown");
+    out[size - 1] = '\0';
+}
+
+static bool open_own_file(pel__ledger *l, pel_error *err)
+{
+    char host[64] = "";
+    char name[160];
+    host_name(host, sizeof host);
+    (void)snprintf(name, sizeof name, "%s-%ld-%" PRId64 ".jsonl", host, (long)getpid(), now_us());
+    if (!pel__make_dirs(l->folder, err) || !pel__path_join(l->path, sizeof l->path, l->folder, name, err))
+        return false;
+    l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return l->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create the ledger", l->path);
+}
+
+static json_object *files_json(const pel__ledger_record *r)
+{
+    json_object *list = json_object_new_array();
+    for (int32_t i = 0; i < r->file_count; i++) {
+        json_object *f = json_object_new_array();
+        json_object_array_add(f, json_object_new_string(r->files[i].path));
+        json_object_array_add(f, json_object_new_int64(r->files[i].bytes));
+        json_object_array_add(f, json_object_new_int64(r->files[i].crc32c));
+        json_object_array_add(list, f);
+    }
+    return list;
+}
+
+static json_object *record_json(const pel__ledger_record *r, const char *host)
+{
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "job", json_object_new_int64(r->job));
+    json_object_object_add(o, "at", json_object_new_int64(r->at_us));
+    json_object_object_add(o, "host", json_object_new_string(host));
+    json_object_object_add(o, "pid", json_object_new_int64(getpid()));
+    json_object_object_add(o, "attempt", json_object_new_int(r->attempt));
+    json_object_object_add(o, "ok", json_object_new_boolean(r->ok));
+    if (!r->ok) {
+        json_object_object_add(o, "error", json_object_new_string(r->error));
+        return o;
+    }
+    json_object_object_add(o, "files", files_json(r));
+    json_object_object_add(o, "voxels", json_object_new_int64(r->voxels));
+    json_object_object_add(o, "clipped", json_object_new_int64(r->clipped));
+    json_object_object_add(o, "min", json_object_new_double(r->minimum));
+    json_object_object_add(o, "max", json_object_new_double(r->maximum));
+    json_object_object_add(o, "mean", json_object_new_double(r->mean));
+    json_object_object_add(o, "seconds", json_object_new_double(r->seconds));
+    json_object_object_add(o, "rss", json_object_new_int64(r->rss_bytes));
+    return o;
+}
+
+/* One write() a record: O_APPEND keeps it whole among others, the checksum finds it torn after a crash. */
+static bool append_line(pel__ledger *l, const char *json, pel_error *err)
+{
+    const size_t n = strlen(json), size = n + 11;
+    char *line = malloc(size + 1);
+    if (!line)
+        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for a record", l->path);
+    (void)snprintf(line, size + 1, "%08x %s\n", (unsigned)pel__crc32c(0, json, n), json);
+    const ssize_t k = write(l->fd, line, n + 10);
+    const int reason = k < 0 ? errno : ENOSPC;
+    free(line);
+    if (k != (ssize_t)n + 10)
+        return pel__fail_errno(err, reason, "%s: cannot write the ledger", l->path);
+    return fdatasync(l->fd) == 0 || pel__fail_errno(err, errno, "%s: cannot sync the ledger", l->path);
+}
+
+bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_error *err)
+{
+    if (l->fd < 0 && !open_own_file(l, err))
+        return false;
+    char host[64] = "";
+    host_name(host, sizeof host);
+    pel__ledger_record r = *record;
+    r.at_us = pel__max(now_us(), l->at_us[r.job] + 1); /* a clock set back must not make an old record win */
+    json_object *o = record_json(&r, host);
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
+    json_object_put(o);
+    if (ok) {
+        note(l, &r);
+        if (r.ok)
+            add_to_totals(l, &r);
+    }
+    return ok;
+}

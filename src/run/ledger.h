@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The day-book of a run: what is finished, in append-only files.
+ *
+ * Folder `ledger/` holds one file a writing process, <host>-<pid>-<start>.jsonl. A record is one line:
+ *
+ *     crc32c of the JSON text, 8 hex digits | one space | JSON object | newline
+ *
+ * A record counts if and only if its checksum holds; a torn last line is no record. The state of the run is the union
+ * of all files, read in the order of their records' "at" (microseconds since 1970), the later record of a job winning.
+ * Members: job, at, host, pid, attempt, and either
+ *   ok: true, files: [[path, bytes, crc32c]…] (bytes -1: left out, all fill value), voxels, clipped, min, max, mean,
+ *       seconds, rss — the files are in place and synced before the record is written; or
+ *   ok: false, error: text. */
+#ifndef PEL_RUN_LEDGER_H
+#define PEL_RUN_LEDGER_H
+
+#include "pellucid.h"
+
+typedef struct pel__ledger_file {
+    char path[256];
+    int64_t bytes;
+    uint32_t crc32c;
+} pel__ledger_file;
+
+typedef struct pel__ledger_record {
+    int64_t job;
+    bool ok;
+    int64_t voxels, clipped;
+    double minimum, maximum, mean, seconds;
+    int64_t rss_bytes;
+    int32_t attempt;
+    int64_t at_us;
+    const char *host;  /* borrowed: valid while the callback runs */
+    const char *error; /* when not ok */
+    const pel__ledger_file *files;
+    int32_t file_count;
+} pel__ledger_record;
+
+/* Sums over the records that count now. */
+typedef struct pel__ledger_totals {
+    int64_t voxels, clipped, bytes_written, rss_peak_bytes;
+    double seconds;
+} pel__ledger_totals;
+
+typedef struct pel__ledger pel__ledger;
+
+/* Replays folder/ledger (which may be missing: nothing done yet). jobs: how many the plan has. */
+bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err);
+void pel__ledger_close(pel__ledger *l);
+
+bool pel__ledger_done(const pel__ledger *l, int64_t job);
+bool pel__ledger_failed(const pel__ledger *l, int64_t job);
+int32_t pel__ledger_attempts(const pel__ledger *l, int64_t job); /* failed ones */
+int64_t pel__ledger_count_done(const pel__ledger *l, int64_t first, int64_t count);
+int64_t pel__ledger_count_failed(const pel__ledger *l, int64_t first, int64_t count);
+const pel__ledger_totals *pel__ledger_sums(const pel__ledger *l);
+
+/* Appends and syncs one record; fills in at, host and pid. One thread at a time. */
+bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_error *err);
+
+/* Calls visit for the record that counts of every job that has one, in no particular order. Reads the files again;
+ * memory is one line. Stops at the first false. */
+typedef bool pel__ledger_visit(void *arg, const pel__ledger_record *record, pel_error *err);
+bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * The hall: the one place where the contracts meet. A run is an input, a filter, an output, a plan, and the folder
+ * <output>.run beside the output with
+ *     plan.json     what was settled, once
+ *     ledger/       what is finished (ledger.h)
+ *     log/          one text file a process
+ *     lock          who is working on it now (lock.h)
+ *     status.json   progress, rewritten every few seconds */
+#ifndef PEL_RUN_RUN_H
+#define PEL_RUN_RUN_H
+
+#include "core/budget.h"
+#include "core/file.h"
+#include "core/pool.h"
+#include "filter/filter.h"
+#include "pellucid.h"
+#include "plan/plan.h"
+#include "run/job.h"
+#include "run/ledger.h"
+#include "run/lock.h"
+#include "sink/sink.h"
+#include "source/source.h"
+
+#include <json.h>
+#include <stdatomic.h>
+
+#define PEL__SLOTS 2
+#define PEL__VERSION "0.1.0"
+#define PEL__NUMERIC_VERSION "1" /* raised when the same settings give other bits */
+
+/* A block in an out-slot, with what is known of its pixels. */
+typedef struct pel__slot {
+    void *in, *out;
+    pel_block in_block, out_block;
+    int64_t clipped;
+    double minimum, maximum, sum;
+    double seconds; /* of reading and working, without waiting */
+} pel__slot;
+
+/* Memory of the stages, allocated once for all jobs of a phase. */
+typedef struct pel__bench {
+    pel__slot slot[PEL__SLOTS];
+    int64_t in_bytes, out_bytes, float_bytes, filter_bytes, thread_bytes, pyramid_bytes, write_bytes;
+    void *result, *filter, *thread, *pyramid, *write;
+    int32_t slots;
+} pel__bench;
+
+struct pel_run {
+    char input[PEL__PATH_MAX], output[PEL__PATH_MAX], folder[PEL__PATH_MAX];
+    pel_source *source;
+    const pel_image **images; /* of the source */
+    int32_t image_count;
+
+    /* settled */
+    const pel__filter_type *filter;
+    const pel__sink_type *sink_type;
+    pel__values *values;
+    pel_noise **noise;        /* an image each, shape[PEL_C] of them; NULL where the filter needs none */
+    pel__noise **noise_model; /* the same for the filter */
+    pel_dtype dtype;
+    pel__codec codec;
+    int32_t ome_version;
+    pel__plan plan;
+    pel__plan_request request;
+    json_object *document; /* plan.json */
+    char *provenance;
+    bool resumed, fresh;
+    double seconds_estimated;
+
+    /* at work */
+    pel__lock *lock;
+    pel__ledger *ledger;
+    pel__sink *sink;
+    pel__layout *layouts;
+    pel__pool *pool;
+    pel__budget *budget;
+    pel__bench bench;
+    pel_source **below;   /* pyramid phase: the level below of each image, read back */
+    int32_t phase_level;  /* 0: blocks */
+    int64_t next_job, phase_end, phase_first;
+    atomic_llong bytes_worked;
+    atomic_bool stop;
+    int32_t write_failures; /* one after the other */
+    int log_fd;
+    double started, last_status;
+    pel_on_progress *on_progress;
+    void *progress_arg;
+};
+
+/* setup.c */
+pel__sink_spec pel__run_spec(const pel_run *run);
+bool pel__run_folder(char *out, size_t size, const char *output, pel_error *err);
+bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err);
+
+/* document.c: plan.json */
+json_object *pel__document_make(const pel_run *run, const pel_run_options *options);
+bool pel__document_load(json_object **out, const char *folder, pel_error *err); /* PEL_NOT_FOUND: no run there */
+bool pel__document_save(const pel_run *run, pel_error *err);
+bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
+bool pel__document_read_noise(pel_run *run, pel_error *err);
+bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err); /* PEL_REFUSED lists differences */
+const char *pel__document_text(const json_object *document, const char *section, const char *name); /* "" if absent */
+
+/* estimate.c */
+bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err);
+bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* job.c: the stages; pel__jobs of a phase */
+bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);
+void pel__bench_free(pel_run *run);
+pel__jobs pel__run_jobs(pel_run *run);
+bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, pel__pool *pool, const atomic_bool *stop,
+                      pel_error *err);
+bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err);
+
+/* work.c: what pel_run_work does around the engine */
+bool pel__run_begin(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+bool pel__run_next_phase(pel_run *run, pel_error *err); /* false with no error set: no phase left */
+bool pel__run_tick(void *run);
+bool pel__run_end(pel_run *run, bool ok, pel_error *err);
+void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);
+int64_t pel__resident_bytes(void); /* of this process and its children, now */
+double pel__now(void);             /* seconds on the steady clock */
+
+/* audit.c */
+typedef struct pel__audit {
+    int64_t files, missing, damaged;
+    char first[256];
+} pel__audit;
+/* Every file of every finished job against the ledger: presence and length, and the checksum too if `deep`.
+ * With `mark`, jobs that do not hold are recorded as failed so that the next start repairs them. */
+bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_error *err);
+
+/* status.c */
+bool pel__status_write(pel_run *run, const char *state, pel_error *err);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ * Opening a run: describe the input, settle the settings and the noise, plan or take over the plan that is there. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool pel__run_folder(char *out, size_t size, const char *output, pel_error *err)
+{
+    size_t n = strlen(output);
+    while (n > 1 && output[n - 1] == '/')
+        n--;
+    const int k = snprintf(out, size, "%.*s.run", (int)n, output);
+    return (k > 0 && (size_t)k < size) || pel__fail(err, PEL_ARGUMENT, "%s: path is too long", output);
+}
+
+static int32_t usable_processors(void)
+{
+    cpu_set_t set;
+    const int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1;
+}
+
+static int64_t half_of_memory(void)
+{
+    const int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 ? pages * size / 2 : (int64_t)4 << 30;
+}
+
+static bool copy_path(char *out, size_t size, const char *path, pel_error *err)
+{
+    const int k = snprintf(out, size, "%s", path);
+    return (k > 0 && (size_t)k < size) || pel__fail(err, PEL_ARGUMENT, "path \"%.80s\" is empty or too long", path);
+}
+
+static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    run->dtype = run->images[0]->dtype;
+    if (o->dtype && !pel_dtype_parse(&run->dtype, o->dtype))
+        return pel__fail(err, PEL_ARGUMENT, "dtype: found %s, expected uint8 … float64", o->dtype);
+    const char *version = o->ome_version ? o->ome_version : "0.5";
+    if (strcmp(version, "0.5") != 0 && strcmp(version, "0.4") != 0)
+        return pel__fail(err, PEL_ARGUMENT, "format: found %s, expected 0.5 or 0.4", version);
+    run->ome_version = strcmp(version, "0.4") == 0 ? 4 : 5;
+    if (o->codec ? !pel__codec_parse(&run->codec, o->codec, err) : (run->codec = pel__codec_default(run->dtype), false))
+        return false;
+    run->codec.crc32c = run->ome_version == 5;
+    for (int32_t i = 1; i < run->image_count; i++) {
+        if (run->images[i]->dtype != run->images[0]->dtype && !o->dtype)
+            return pel__fail(err, PEL_UNSUPPORTED, "%s: image %d is %s, image 0 is %s: give --dtype", run->input, (int)i,
+                             pel_dtype_name(run->images[i]->dtype), pel_dtype_name(run->images[0]->dtype));
+    }
+    return true;
+}
+
+static bool settle_values(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    run->values = malloc(sizeof *run->values);
+    if (!run->values)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for settings");
+    pel__values_init(run->values, run->filter->params, run->filter->param_count);
+    for (int32_t i = 0; i < o->setting_count; i++) {
+        if (!pel__values_set(run->values, o->settings[i].name, o->settings[i].value, err))
+            return false;
+    }
+    if (!run->filter->resolve(run->values, run->images[0], err))
+        return false;
+    for (int32_t i = 0; i < run->image_count; i++) {
+        if (!run->filter->check(run->values, run->images[i], err))
+            return pel__where(err, "%s: image %d: ", run->input, (int)i);
+    }
+    return true;
+}
+
+static bool alloc_noise(pel_run *run, pel_error *err)
+{
+    run->noise = calloc((size_t)run->image_count, sizeof(pel_noise *));
+    run->noise_model = calloc((size_t)run->image_count, sizeof(pel__noise *));
+    if (!run->noise || !run->noise_model)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise");
+    for (int32_t i = 0; i < run->image_count; i++) {
+        const size_t channels = (size_t)run->images[i]->shape[PEL_C];
+        run->noise[i] = calloc(channels, sizeof(pel_noise));
+        run->noise_model[i] = calloc(channels, sizeof(pel__noise));
+        if (!run->noise[i] || !run->noise_model[i])
+            return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise of %zu channels", channels);
+    }
+    return true;
+}
+
+static void copy_models(pel_run *run)
+{
+    for (int32_t i = 0; i < run->image_count; i++) {
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++)
+            run->noise_model[i][c] = (pel__noise){run->noise[i][c].gain, run->noise[i][c].offset};
+    }
+}
+
+/* Is the noise of the run that is there the one that this command would estimate? */
+static bool noise_is_known(const pel_run *run)
+{
+    char now[64];
+    (void)snprintf(now, sizeof now, "%lld bytes, changed %lld, header %08x", (long long)run->source->identity_size,
+                   (long long)run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
+    return run->document && strcmp(pel__document_text(run->document, "request", "noise"), "auto") == 0 &&
+           strcmp(pel__document_text(run->document, "settings", "input"), now) == 0;
+}
+
+typedef struct {
+    pel_on_progress *call;
+    void *arg;
+} watcher;
+
+static bool settle_noise(pel_run *run, const char *text, const watcher *w, pel_error *err)
+{
+    if (!run->filter->needs_noise)
+        return true;
+    if (!alloc_noise(run, err))
+        return false;
+    bool ok = true;
+    if (text && strcmp(text, "auto") != 0) {
+        for (int32_t i = 0; ok && i < run->image_count; i++)
+            ok = pel__noise_parse(run->noise[i], run->images[i]->shape[PEL_C], text, err);
+    } else if (noise_is_known(run)) {
+        ok = pel__document_read_noise(run, err);
+    } else {
+        ok = pel__noise_of_run(run, w->call, w->arg, err);
+    }
+    copy_models(run);
+    return ok;
+}
+
+/* "z=32,y=128" for chunks and blocks; zeros where not named. */
+static bool parse_shape(int64_t out[PEL_AXES], const char *name, const char *text, pel_error *err)
+{
+    memset(out, 0, PEL_AXES * sizeof *out);
+    if (!text || strcmp(text, "auto") == 0)
+        return true;
+    const pel__param p = {.name = name, .fallback = "auto", .unit = "", .help = "", .min = 1, .max = 1 << 30, .kind = PEL__PER_AXIS};
+    pel__values v;
+    pel__values_init(&v, &p, 1);
+    if (!pel__values_set(&v, name, text, err))
+        return false;
+    pel__value_axes(&v, name, out);
+    return true;
+}
+
+static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    const int32_t threads = o->threads > 0 ? o->threads : usable_processors();
+    run->request = (pel__plan_request){
+        .filter = run->filter, .values = run->values, .sink = run->sink_type, .image_count = run->image_count,
+        .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
+        .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
+        .source_thread_bytes = run->source->thread_bytes,
+        .memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : half_of_memory(), .threads = threads};
+    return parse_shape(run->request.chunk, "chunk", o->chunk, err) && parse_shape(run->request.block, "block", o->block, err);
+}
+
+/* The output as it is now: nothing, or a run of ours; anything else is refused. */
+static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
+{
+    pel_error why = {0};
+    struct stat st;
+    if (!fresh && pel__document_load(&run->document, run->folder, &why))
+        return true;
+    if (!fresh && why.code != PEL_NOT_FOUND) {
+        if (err)
+            *err = why;
+        return false;
+    }
+    if (!fresh && stat(run->output, &st) == 0)
+        return pel__fail(err, PEL_REFUSED, "%s: exists, and no run of pellucid belongs to it (%s/plan.json is missing): give another output",
+                         run->output, run->folder);
+    return true;
+}
+
+static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    if (!run->document) {
+        if (!pel__plan_make(&run->plan, &run->request, err))
+            return false;
+        run->document = pel__document_make(run, o);
+        return run->document != NULL || pel__fail(err, PEL_NO_MEMORY, "no memory for the plan");
+    }
+    json_object *now = pel__document_make(run, o); /* without images: the plan is taken from the one that is there */
+    const bool same = now ? pel__document_same(run, now, err) : pel__fail(err, PEL_NO_MEMORY, "no memory for the plan");
+    json_object_put(now);
+    run->resumed = true;
+    return same && pel__document_read_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
+}
+
+static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    pel_open_options open = o->open;
+    open.threads = o->threads > 0 ? o->threads : usable_processors();
+    if (!pel_source_open(&run->source, run->input, &open, err))
+        return false;
+    run->image_count = pel_source_image_count(run->source);
+    if (run->image_count == 0)
+        return pel__fail(err, PEL_FORMAT, "%s: holds no image", run->input);
+    run->images = calloc((size_t)run->image_count, sizeof *run->images);
+    if (!run->images)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %d images", (int)run->image_count);
+    for (int32_t i = 0; i < run->image_count; i++)
+        run->images[i] = pel_source_image(run->source, i);
+    return true;
+}
+
+static bool new_run(pel_run **out, const char *input, const char *output, pel_error *err)
+{
+    pel_run *run = calloc(1, sizeof *run);
+    if (!run)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
+    run->log_fd = -1;
+    run->sink_type = &pel__sink_omezarr;
+    char real[PATH_MAX];
+    const char *absolute = realpath(input, real); /* workers may stand in another folder; a computed image has no path */
+    *out = run;
+    return copy_path(run->input, sizeof run->input, absolute ? absolute : input, err) &&
+           copy_path(run->output, sizeof run->output, output, err) &&
+           pel__run_folder(run->folder, sizeof run->folder, output, err);
+}
+
+static bool find_filter(pel_run *run, const char *name, pel_error *err)
+{
+    run->filter = pel__filter_find(name ? name : "identity");
+    return run->filter || pel__fail(err, PEL_ARGUMENT, "filter: found %s, which pellucid does not have", name);
+}
+
+bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    pel_run *run = NULL;
+    const watcher w = {on_progress, arg};
+    if (!o->input || !o->output)
+        return pel__fail(err, PEL_ARGUMENT, "a run needs an input and an output");
+    const bool ok = new_run(&run, o->input, o->output, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
+                    settle_output(run, o, err) && settle_values(run, o, err) && look_at_output(run, o->fresh, err) &&
+                    settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && plan_or_resume(run, o, err);
+    if (!ok) {
+        pel_run_destroy(run);
+        return false;
+    }
+    run->fresh = o->fresh;
+    *out = run;
+    return true;
+}
+
+/* The options that a plan was made with, as far as they matter for going on with it. Strings live in the document. */
+static pel_run_options options_of(const json_object *d, pel_setting settings[PEL__MAX_PARAMS], const pel__filter_type *filter)
+{
+    pel_run_options o = {.filter = filter->name, .settings = settings};
+    for (int32_t i = 0; i < filter->param_count; i++) {
+        const char *value = pel__document_text(d, "settings", filter->params[i].name);
+        if (value[0])
+            settings[o.setting_count++] = (pel_setting){filter->params[i].name, value};
+    }
+    o.input = pel__document_text(d, "input", "path");
+    o.open.level = atoi(pel__document_text(d, "input", "level"));
+    o.open.recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0;
+    o.open.use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0;
+    const char *axes = pel__document_text(d, "input", "axes");
+    o.open.axes = axes[0] ? axes : NULL;
+    o.noise = pel__document_text(d, "request", "noise");
+    o.dtype = pel__document_text(d, "settings", "dtype");
+    o.ome_version = pel__document_text(d, "settings", "format");
+    o.codec = pel__document_text(d, "settings", "codec");
+    return o;
+}
+
+bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, pel_error *err)
+{
+    char folder[PEL__PATH_MAX];
+    json_object *d = NULL;
+    pel_setting settings[PEL__MAX_PARAMS];
+    if (!pel__run_folder(folder, sizeof folder, output, err) || !pel__document_load(&d, folder, err))
+        return pel__where(err, "%s: no run belongs to it: ", output);
+    const pel__filter_type *filter = pel__filter_find(pel__document_text(d, "settings", "filter"));
+    bool ok = filter || pel__fail(err, PEL_UNSUPPORTED, "%s/plan.json: filter %s is not one of this pellucid", folder,
+                                  pel__document_text(d, "settings", "filter"));
+    if (ok) {
+        pel_run_options o = options_of(d, settings, filter);
+        o.output = output;
+        o.memory_bytes = memory_bytes;
+        o.threads = threads;
+        ok = pel_run_plan(out, &o, NULL, NULL, err);
+    }
+    json_object_put(d);
+    return ok;
+}
+
+void pel_run_destroy(pel_run *run)
+{
+    if (!run)
+        return;
+    pel__bench_free(run);
+    pel__budget_destroy(run->budget);
+    pel__pool_destroy(run->pool);
+    if (run->sink)
+        run->sink_type->destroy(run->sink);
+    pel__ledger_close(run->ledger);
+    pel__lock_release(run->lock);
+    for (int32_t i = 0; i < run->image_count; i++) {
+        if (run->noise)
+            free(run->noise[i]);
+        if (run->noise_model)
+            free(run->noise_model[i]);
+    }
+    if (run->log_fd >= 0)
+        (void)close(run->log_fd);
+    free(run->noise);
+    free(run->noise_model);
+    free(run->values);
+    free(run->images);
+    free(run->layouts);
+    free(run->provenance);
+    json_object_put(run->document);
+    pel__plan_destroy(&run->plan);
+    pel_source_destroy(run->source);
+    free(run);
+}
+
+pel__sink_spec pel__run_spec(const pel_run *run)
+{
+    return (pel__sink_spec){.path = run->output, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
+                            .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
+                            .provenance = run->provenance};
+}
+
+bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err)
+{
+    char path[PEL__PATH_MAX], name[16];
+    const pel_open_options open = {.level = level, .threads = run->request.threads};
+    (void)snprintf(name, sizeof name, "%d", (int)image);
+    if (run->image_count == 1)
+        return pel_source_open(out, run->output, &open, err);
+    return pel__path_join(path, sizeof path, run->output, name, err) && pel_source_open(out, path, &open, err);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ * Progress as others see it: status.json, written by the worker, and the same facts gathered anew from plan and ledger
+ * by anybody who sees the folder. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    pel__ledger *ledger;
+    json_object *document;
+    char folder[PEL__PATH_MAX];
+    int64_t blocks, jobs;
+} books;
+
+static void close_books(books *b)
+{
+    pel__ledger_close(b->ledger);
+    json_object_put(b->document);
+}
+
+/* Counts jobs from the plan's images without opening the input. */
+static bool count_jobs(books *b, pel_error *err)
+{
+    pel_run *run = calloc(1, sizeof *run);
+    json_object *images = NULL;
+    if (!run)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory");
+    run->document = b->document;
+    (void)snprintf(run->folder, sizeof run->folder, "%s", b->folder);
+    (void)json_object_object_get_ex(b->document, "images", &images);
+    run->image_count = (int32_t)json_object_array_length(images);
+    const bool ok = pel__document_read_plan(run, err);
+    for (int32_t i = 0; ok && i < run->image_count; i++) {
+        const pel__plan_image *p = &run->plan.images[i];
+        b->blocks += pel__grid_cells(&p->bounds, p->block);
+        for (int32_t k = p->owned_levels; k < p->layout.level_count; k++) {
+            const pel_region shape = pel__region(PEL_AXES, NULL, p->layout.level[k].shape);
+            b->jobs += pel__grid_cells(&shape, p->layout.level[k].shard);
+        }
+    }
+    b->jobs += b->blocks;
+    pel__plan_destroy(&run->plan);
+    free(run);
+    return ok;
+}
+
+static bool open_books(books *b, const char *output, pel_error *err)
+{
+    memset(b, 0, sizeof *b);
+    const bool ok = pel__run_folder(b->folder, sizeof b->folder, output, err) &&
+                    (pel__document_load(&b->document, b->folder, err) || pel__where(err, "%s: no run belongs to it: ", output)) &&
+                    count_jobs(b, err) && pel__ledger_open(&b->ledger, b->folder, b->jobs, err);
+    if (!ok)
+        close_books(b);
+    return ok;
+}
+
+static json_object *load_status(const char *folder)
+{
+    char path[PEL__PATH_MAX];
+    char *text = NULL;
+    size_t n = 0;
+    if (!pel__path_join(path, sizeof path, folder, "status.json", NULL) || !pel__file_slurp(&text, &n, path, 1 << 20, NULL))
+        return NULL;
+    json_object *o = json_tokener_parse(text);
+    free(text);
+    return o;
+}
+
+static int64_t member_integer(const json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
+}
+
+static void copy_member(char *out, size_t size, const json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    const char *text = o && json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : "";
+    (void)snprintf(out, size, "%s", text);
+}
+
+/* "running" in the file counts only while somebody holds the lock: a killed process leaves it behind. */
+static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
+{
+    copy_member(s->state, sizeof s->state, file, "state");
+    if (s->worker[0])
+        (void)snprintf(s->state, sizeof s->state, "running");
+    else if (s->state[0] == '\0')
+        (void)snprintf(s->state, sizeof s->state, "planned");
+    else if (strcmp(s->state, "running") == 0 || (strcmp(s->state, "done") == 0 && s->blocks_done + s->pyramid_done < jobs))
+        (void)snprintf(s->state, sizeof s->state, "interrupted");
+}
+
+bool pel_run_status(pel_status *out, const char *output, pel_error *err)
+{
+    books b;
+    if (!open_books(&b, output, err))
+        return false;
+    *out = (pel_status){0};
+    json_object *file = load_status(b.folder);
+    const pel__ledger_totals *t = pel__ledger_sums(b.ledger);
+    (void)snprintf(out->input, sizeof out->input, "%s", pel__document_text(b.document, "input", "path"));
+    (void)snprintf(out->filter, sizeof out->filter, "%s", pel__document_text(b.document, "settings", "filter"));
+    out->blocks_total = b.blocks;
+    out->blocks_done = pel__ledger_count_done(b.ledger, 0, b.blocks);
+    out->blocks_failed = pel__ledger_count_failed(b.ledger, 0, b.jobs);
+    out->pyramid_total = b.jobs - b.blocks;
+    out->pyramid_done = pel__ledger_count_done(b.ledger, b.blocks, b.jobs - b.blocks);
+    out->voxels = t->voxels;
+    out->clipped = t->clipped;
+    out->bytes_written = t->bytes_written;
+    out->seconds = t->seconds;
+    out->memory_promised = member_integer(file, "memory_promised");
+    out->memory_peak = pel__max(t->rss_peak_bytes, member_integer(file, "memory_peak"));
+    copy_member(out->last_error, sizeof out->last_error, file, "last_error");
+    pel__lock_holder(out->worker, sizeof out->worker, b.folder);
+    settle_state(out, file, b.jobs);
+    json_object_put(file);
+    close_books(&b);
+    return true;
+}
+
+typedef struct {
+    const pel__ledger *ledger;
+    pel_on_failure *failure;
+    void *arg;
+} failure_arg;
+
+static bool visit_failure(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    const failure_arg *f = arg;
+    if (!r->ok && pel__ledger_failed(f->ledger, r->job))
+        f->failure(f->arg, r->job, r->attempt, r->host, r->error);
+    return true;
+}
+
+bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pel_error *err)
+{
+    books b;
+    if (!open_books(&b, output, err))
+        return false;
+    failure_arg f = {.ledger = b.ledger, .failure = failure, .arg = arg};
+    const bool ok = pel__ledger_each(b.ledger, visit_failure, &f, err);
+    close_books(&b);
+    return ok;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------ */
+
+static void add_integer(json_object *o, const char *name, int64_t v)
+{
+    json_object_object_add(o, name, json_object_new_int64(v));
+}
+
+bool pel__status_write(pel_run *run, const char *state, pel_error *err)
+{
+    const pel__ledger_totals *t = pel__ledger_sums(run->ledger);
+    const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count;
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "state", json_object_new_string(state));
+    json_object_object_add(o, "filter", json_object_new_string(run->filter->name));
+    json_object_object_add(o, "input", json_object_new_string(run->input));
+    json_object_object_add(o, "output", json_object_new_string(run->output));
+    add_integer(o, "blocks_done", pel__ledger_count_done(run->ledger, 0, blocks));
+    add_integer(o, "blocks_total", blocks);
+    add_integer(o, "failed", pel__ledger_count_failed(run->ledger, 0, jobs));
+    add_integer(o, "pyramid_done", pel__ledger_count_done(run->ledger, blocks, jobs - blocks));
+    add_integer(o, "pyramid_total", jobs - blocks);
+    add_integer(o, "voxels", t->voxels);
+    add_integer(o, "clipped", t->clipped);
+    add_integer(o, "bytes_written", t->bytes_written);
+    add_integer(o, "memory_promised", run->plan.memory.total);
+    add_integer(o, "memory_limit", run->request.memory_bytes);
+    add_integer(o, "memory_peak", pel__max(t->rss_peak_bytes, pel__resident_bytes()));
+    add_integer(o, "threads", run->request.threads);
+    json_object_object_add(o, "seconds", json_object_new_double(pel__now() - run->started));
+    char path[PEL__PATH_MAX];
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
+    const bool ok = text && pel__path_join(path, sizeof path, run->folder, "status.json", err) &&
+                    pel__file_replace(path, piece, 2, err);
+    json_object_put(o);
+    return ok;
+}

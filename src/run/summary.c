@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ * A plan in numbers, and the timed sample that turns operations into seconds. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <string.h>
+
+static void add_image(pel_plan_summary *s, const pel_run *run, int32_t image)
+{
+    const pel__plan_image *p = &run->plan.images[image];
+    const int64_t voxels = pel__region_voxels(&p->bounds);
+    s->voxels += voxels;
+    s->bytes_in += voxels * (int64_t)pel_dtype_size(run->images[image]->dtype);
+    for (int32_t k = 0; k < p->layout.level_count; k++) {
+        const pel_region shape = pel__region(PEL_AXES, NULL, p->layout.level[k].shape);
+        s->bytes_out += pel__region_voxels(&shape) * (int64_t)pel_dtype_size(run->dtype);
+        s->files += pel__grid_cells(&shape, p->layout.level[k].shard);
+    }
+}
+
+void pel_run_summary(const pel_run *run, pel_plan_summary *out)
+{
+    const pel__plan *plan = &run->plan;
+    *out = (pel_plan_summary){
+        .image_count = plan->image_count, .threads = run->request.threads, .slots = plan->slots, .blocks = plan->block_count,
+        .pyramid_jobs = plan->job_count - plan->block_count, .levels = plan->images[0].layout.level_count,
+        .halo_read = plan->halo_read, .halo_work = plan->halo_work, .memory_limit = run->request.memory_bytes,
+        .memory_promised = plan->memory.total, .memory_source = plan->memory.source, .memory_filter = plan->memory.filter,
+        .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
+        .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};
+    int64_t after[PEL_AXES];
+    run->filter->halo(run->values, run->images[0], out->halo, after);
+    memcpy(out->block, plan->images[0].block, sizeof out->block);
+    memcpy(out->chunk, plan->images[0].layout.level[0].chunk, sizeof out->chunk);
+    for (int32_t i = 0; i < plan->image_count; i++)
+        add_image(out, run, i);
+}
+
+const pel_source *pel_run_source(const pel_run *run)
+{
+    return run->source;
+}
+
+int32_t pel_run_noise_count(const pel_run *run, int32_t image)
+{
+    return run->noise ? (int32_t)run->images[image]->shape[PEL_C] : 0;
+}
+
+const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel)
+{
+    return &run->noise[image][channel];
+}
+
+const char *pel_run_setting(const pel_run *run, const char *name)
+{
+    for (int32_t i = 0; i < run->values->count; i++) {
+        if (strcmp(run->values->params[i].name, name) == 0)
+            return run->values->text[i];
+    }
+    return NULL;
+}
+
+#define SAMPLE_VOXELS ((int64_t)1 << 18)
+
+/* A part of the first block, small enough to take a second or two, in the middle of the first image. */
+static pel_region sample_region(const pel__plan_image *p)
+{
+    pel_region r = {.ndim = PEL_AXES};
+    for (int a = 0; a < PEL_AXES; a++)
+        r.shape[a] = pel__min(p->block[a], p->bounds.shape[a]);
+    for (int a = 0; pel__region_voxels(&r) > SAMPLE_VOXELS; a = (a + 1) % PEL_AXES)
+        r.shape[a] = pel__max(1, r.shape[a] / 2);
+    for (int a = 0; a < PEL_AXES; a++)
+        r.origin[a] = (p->bounds.shape[a] - r.shape[a]) / 2;
+    return r;
+}
+
+static bool time_sample(pel_run *run, const pel_region *out, const pel_region *in, double *seconds, pel_error *err)
+{
+    pel__bench *b = &run->bench;
+    pel__slot *slot = &b->slot[0];
+    b->slots = 1;
+    b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(run->images[0]->dtype);
+    b->out_bytes = pel__region_voxels(out) * (int64_t)pel_dtype_size(run->dtype);
+    b->float_bytes = pel__region_voxels(out) * 4;
+    if (run->filter->apply) {
+        b->filter_bytes = run->filter->block_bytes(run->values, run->images[0], in, out);
+        b->thread_bytes = run->filter->thread_bytes(run->values, run->images[0]) * run->request.threads;
+    }
+    if (!pel__budget_alloc(run->budget, &slot->in, b->in_bytes, "sample", err) ||
+        !pel__budget_alloc(run->budget, &slot->out, b->out_bytes, "sample", err) ||
+        !pel__budget_alloc(run->budget, &b->result, b->float_bytes, "sample", err) ||
+        !pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "sample", err) ||
+        !pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "sample", err))
+        return false;
+    const pel_block from = pel__block_dense(in, run->images[0]->dtype, slot->in);
+    slot->out_block = pel__block_dense(out, run->dtype, slot->out);
+    bool ok = true;
+    for (int turn = 0; ok && turn < 2; turn++) { /* the first one warms up */
+        const double start = pel__now();
+        ok = pel__read_region(run->source, 0, &from, run->pool, NULL, err) && pel__filter_region(run, 0, &from, slot, err);
+        *seconds = pel__now() - start;
+    }
+    return ok;
+}
+
+bool pel_run_time(pel_run *run, pel_error *err)
+{
+    const pel__plan_image *p = &run->plan.images[0];
+    int64_t before[PEL_AXES], after[PEL_AXES];
+    double seconds = 0, all = 0;
+    const pel_region out = sample_region(p);
+    run->filter->halo(run->values, run->images[0], before, after);
+    const pel_region in = pel__region_grow(&out, before, after, &p->bounds);
+    const bool ok = (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) &&
+                    (run->budget || pel__budget_create(&run->budget, 0, err)) && time_sample(run, &out, &in, &seconds, err);
+    pel__bench_free(run);
+    if (!ok)
+        return false;
+    const double sample = run->filter->cost(run->values, run->images[0], &in, &out) * (double)pel__region_voxels(&out);
+    for (int32_t i = 0; i < run->plan.image_count; i++)
+        all += (double)pel__region_voxels(&run->plan.images[i].bounds);
+    const double bare = run->filter->cost(run->values, run->images[0], &out, &out);
+    run->seconds_estimated = all * bare * run->plan.halo_work * seconds / sample;
+    return true;
+}

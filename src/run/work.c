@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT
+ * What happens around the engine: take the lock, make or take over the output, clear what a killed writer left, open
+ * the books; then phase by phase the blocks and the pyramid levels that no block owns; at the end the audit. */
+#include "core/bytes.h"
+#include "core/error.h"
+#include "core/region.h"
+#include "run/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+double pel__now(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- memory, as the system sees it --------------------------------------------------------------------------------- */
+
+static int64_t status_kib(const char *path, const char *field)
+{
+    FILE *f = fopen(path, "re");
+    char line[256];
+    int64_t kib = 0;
+    const size_t n = strlen(field);
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, field, n) == 0)
+            kib = strtoll(line + n, NULL, 10);
+    }
+    if (f)
+        (void)fclose(f);
+    return kib;
+}
+
+/* Helper processes (the JPEG XR decoder) are children of the reading threads. */
+static int64_t children_kib(void)
+{
+    char path[64], list[4096] = "";
+    int64_t kib = 0;
+    DIR *d = opendir("/proc/self/task");
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        (void)snprintf(path, sizeof path, "/proc/self/task/%.20s/children", e->d_name);
+        FILE *f = fopen(path, "re");
+        if (f && fgets(list, sizeof list, f)) {
+            for (char *at = list, *end = NULL; strtol(at, &end, 10) > 0; at = end) {
+                (void)snprintf(path, sizeof path, "/proc/%ld/status", strtol(at, NULL, 10));
+                kib += status_kib(path, "VmRSS:");
+            }
+        }
+        if (f)
+            (void)fclose(f);
+    }
+    if (d)
+        (void)closedir(d);
+    return kib;
+}
+
+int64_t pel__resident_bytes(void)
+{
+    return (status_kib("/proc/self/status", "VmRSS:") + children_kib()) * 1024;
+}
+
+/* ---- log ----------------------------------------------------------------------------------------------------------- */
+
+static bool open_log(pel_run *run, pel_error *err)
+{
+    char folder[PEL__PATH_MAX], path[PEL__PATH_MAX], name[128], host[64] = "unknown";
+    (void)gethostname(host, sizeof host - 1);
+    (void)snprintf(name, sizeof name, "%s-%ld.log", host, (long)getpid());
+    if (!pel__path_join(folder, sizeof folder, run->folder, "log", err) || !pel__make_dirs(folder, err) ||
+        !pel__path_join(path, sizeof path, folder, name, err))
+        return false;
+    run->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return run->log_fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create the log", path);
+}
+
+void pel__run_log(pel_run *run, const char *fmt, ...)
+{
+    if (run->log_fd < 0)
+        return;
+    char line[1024];
+    struct timespec t = {0};
+    struct tm utc;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    size_t n = gmtime_r(&t.tv_sec, &utc) ? strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ ", &utc) : 0;
+    va_list args;
+    va_start(args, fmt);
+    const int k = vsnprintf(line + n, sizeof line - n - 1, fmt, args);
+    va_end(args);
+    n = k > 0 ? (size_t)pel__min((int64_t)n + k, (int64_t)sizeof line - 2) : n;
+    line[n++] = '\n';
+    (void)!write(run->log_fd, line, n); /* a log that cannot be written must not end the run */
+}
+
+/* ---- clearing up ---------------------------------------------------------------------------------------------------- */
+
+static int remove_temporary(const char *path, const struct stat *st, int kind, struct FTW *place)
+{
+    if (kind == FTW_F && strncmp(path + place->base, ".tmp-", 5) == 0)
+        (void)unlink(path);
+    return 0;
+}
+
+static int remove_any(const char *path, const struct stat *st, int kind, struct FTW *place)
+{
+    return remove(path) != 0 && errno != ENOENT;
+}
+
+static void clear_temporaries(const char *folder)
+{
+    (void)nftw(folder, remove_temporary, 32, FTW_PHYS);
+}
+
+static bool remove_tree(const char *path, pel_error *err)
+{
+    if (nftw(path, remove_any, 32, FTW_PHYS | FTW_DEPTH) != 0 && errno != ENOENT)
+        return pel__fail_errno(err, errno, "%s: cannot remove", path);
+    return true;
+}
+
+/* --fresh: only what a run of ours made; a folder without a plan beside it is not touched. */
+static bool begin_anew(const pel_run *run, pel_error *err)
+{
+    char path[PEL__PATH_MAX], folder[PEL__PATH_MAX];
+    struct stat st;
+    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err))
+        return false;
+    if (stat(path, &st) != 0 && stat(run->output, &st) == 0)
+        return pel__fail(err, PEL_REFUSED, "%s: exists, and no run of pellucid belongs to it: it is not removed", run->output);
+    return remove_tree(run->output, err) && pel__path_join(folder, sizeof folder, run->folder, "ledger", err) &&
+           remove_tree(folder, err) && (unlink(path) == 0 || errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot remove", path));
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------------------ */
+
+/* The attributes that go with the pixels: written by whoever begins the run, kept for those who go on. */
+static bool make_provenance(pel_run *run, pel_error *err)
+{
+    json_object *o = json_object_new_object(), *v = NULL;
+    static const char *const names[] = {"program", "created", "settings", "noise"};
+    for (int i = 0; i < 4; i++) {
+        if (json_object_object_get_ex(run->document, names[i], &v))
+            json_object_object_add(o, names[i], json_object_get(v));
+    }
+    const char *command = pel__document_text(run->document, "request", "command");
+    const char *input = strrchr(run->input, '/');
+    json_object_object_add(o, "command", json_object_new_string(command));
+    json_object_object_add(o, "input", json_object_new_string(input ? input + 1 : run->input));
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    run->provenance = text ? strdup(text) : NULL;
+    json_object_put(o);
+    return run->provenance || pel__fail(err, PEL_NO_MEMORY, "no memory for the provenance");
+}
+
+static bool gather_layouts(pel_run *run, pel_error *err)
+{
+    run->layouts = calloc((size_t)run->image_count, sizeof *run->layouts);
+    if (!run->layouts)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %d images", (int)run->image_count);
+    for (int32_t i = 0; i < run->image_count; i++)
+        run->layouts[i] = run->plan.images[i].layout;
+    return true;
+}
+
+/* The plan is written before the output, so that an output without plan is never ours. */
+static bool make_output(pel_run *run, pel_error *err)
+{
+    if (!make_provenance(run, err) || !gather_layouts(run, err) || (!run->resumed && !pel__document_save(run, err)))
+        return false;
+    const pel__sink_spec spec = pel__run_spec(run);
+    return run->sink_type->create(&run->sink, &spec, err);
+}
+
+bool pel__run_begin(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    bool stale = false;
+    run->on_progress = on_progress;
+    run->progress_arg = arg;
+    run->started = pel__now();
+    atomic_store(&run->stop, false);
+    if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, &stale, err) || !open_log(run, err))
+        return false;
+    if (run->fresh && !run->resumed && !begin_anew(run, err))
+        return false;
+    if (!make_output(run, err))
+        return false;
+    if (run->resumed)
+        clear_temporaries(run->output);
+    if (!pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
+        !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
+        return false;
+    pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", run->filter->name, run->input, run->output,
+                 (long long)run->plan.block_count, (long long)pel__ledger_count_done(run->ledger, 0, run->plan.block_count),
+                 stale ? "; the last process ended without a word" : "");
+    run->phase_level = -1;
+    if (!run->resumed)
+        return true;
+    pel__audit audit = {0};
+    return pel__run_audit(run, false, true, &audit, err);
+}
+
+/* ---- phases ----------------------------------------------------------------------------------------------------------- */
+
+static void close_below(pel_run *run)
+{
+    for (int32_t i = 0; run->below && i < run->image_count; i++)
+        pel_source_destroy(run->below[i]);
+    free(run->below);
+    run->below = NULL;
+}
+
+static bool open_below(pel_run *run, int32_t level, pel_error *err)
+{
+    close_below(run);
+    run->below = calloc((size_t)run->image_count, sizeof *run->below);
+    if (!run->below)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory to read the output back");
+    for (int32_t i = 0; i < run->image_count; i++) {
+        const pel__plan_image *p = &run->plan.images[i];
+        if (level >= p->owned_levels && level < p->layout.level_count &&
+            !pel__run_open_output(&run->below[i], run, i, level - 1, err))
+            return false;
+    }
+    return true;
+}
+
+/* Jobs of one pyramid level lie image by image; the phase runs over one image's at a time. */
+static bool find_pyramid_phase(const pel_run *run, int32_t *level, int64_t *first, int64_t *end)
+{
+    for (int32_t k = 1; k < PEL__MAX_LEVELS; k++) {
+        for (int32_t i = 0; i < run->plan.image_count; i++) {
+            const pel__plan_image *p = &run->plan.images[i];
+            if (k < p->owned_levels || k >= p->layout.level_count)
+                continue;
+            if (pel__ledger_count_done(run->ledger, p->first_pyramid[k], p->pyramid_count[k]) == p->pyramid_count[k])
+                continue;
+            *level = k;
+            *first = p->first_pyramid[k];
+            *end = *first + p->pyramid_count[k];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Blocks first. Pyramid levels only when every block is there, each level when the one below is complete. */
+bool pel__run_next_phase(pel_run *run, pel_error *err)
+{
+    const int64_t blocks = run->plan.block_count;
+    const bool blocks_done = pel__ledger_count_done(run->ledger, 0, blocks) == blocks;
+    if (run->phase_level < 0 && !blocks_done) {
+        run->phase_level = 0;
+        run->phase_first = run->next_job = 0;
+        run->phase_end = blocks;
+        return pel__bench_alloc(run, 0, err);
+    }
+    int32_t level = 0;
+    int64_t first = 0, end = 0;
+    const int64_t before = run->phase_level > 0 ? run->phase_first : -1;
+    if (!blocks_done || !find_pyramid_phase(run, &level, &first, &end) || first == before)
+        return false;
+    run->phase_level = level;
+    run->phase_first = run->next_job = first;
+    run->phase_end = end;
+    return open_below(run, level, err) && pel__bench_alloc(run, level, err);
+}
+
+#define STATUS_SECONDS 2.0
+
+bool pel__run_tick(void *arg)
+{
+    pel_run *run = arg;
+    const double now = pel__now();
+    if (now - run->last_status >= STATUS_SECONDS) {
+        run->last_status = now;
+        pel__lock_touch(run->lock);
+        (void)pel__status_write(run, "running", NULL);
+    }
+    if (!run->on_progress)
+        return true;
+    const int64_t first = run->phase_level == 0 ? 0 : run->phase_first;
+    const pel_progress p = {.phase = run->phase_level == 0 ? "blocks" : "pyramid",
+                            .done = pel__ledger_count_done(run->ledger, first, run->phase_end - first),
+                            .total = run->phase_end - first, .bytes = atomic_load(&run->bytes_worked),
+                            .memory_bytes = pel__resident_bytes()};
+    return run->on_progress(run->progress_arg, &p);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------------- */
+
+static bool audit_and_finish(pel_run *run, pel_error *err)
+{
+    pel__audit audit = {0};
+    const int64_t jobs = run->plan.job_count, done = pel__ledger_count_done(run->ledger, 0, jobs);
+    if (done < jobs)
+        return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs failed; `status` lists why, the same command tries them again",
+                         run->output, (long long)(jobs - done), (long long)jobs);
+    if (!pel__run_audit(run, true, true, &audit, err))
+        return false;
+    if (audit.missing + audit.damaged > 0)
+        return pel__fail(err, PEL_INCOMPLETE, "%s: audit: %lld of %lld files missing, %lld damaged, first %s; the same command repairs them",
+                         run->output, (long long)audit.missing, (long long)audit.files, (long long)audit.damaged, audit.first);
+    return run->sink_type->finish(run->sink, err);
+}
+
+bool pel__run_end(pel_run *run, bool ok, pel_error *err)
+{
+    close_below(run);
+    if (!run->ledger)
+        return false;
+    pel__bench_free(run);
+    ok = ok && audit_and_finish(run, err);
+    const char *state = ok ? "done" : atomic_load(&run->stop) ? "interrupted" : "incomplete";
+    pel__run_log(run, "%s", state);
+    (void)pel__status_write(run, state, NULL);
+    pel__lock_release(run->lock);
+    run->lock = NULL;
+    return ok;
+}
