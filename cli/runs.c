@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ * See runs.h: the words of denoise and convert (the filter's parameters come from its own table), the plan in words, the
+ * work itself. */
+#include "runs.h"
+
+#include "options.h"
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_PARAMETERS 32
+#define MOST_OPTIONS (MOST_PARAMETERS + 24)
+
+typedef struct {
+    const char *input, *output;
+    const char *noise, *dtype, *format, *codec, *chunk, *block, *axes;
+    const char *values[MOST_PARAMETERS];
+    int64_t memory, threads, levels, level;
+    bool recover, mask, fresh, quiet, json, no_timing;
+    int32_t filter;
+} words;
+
+static int32_t filter_number(const char *name)
+{
+    for (int32_t i = 0; i < pel_filter_count(); i++)
+        if (strcmp(pel_filter_name(i), name) == 0)
+            return i;
+    return -1;
+}
+
+/* Help texts that are put together from the filter's table live as long as the program. */
+static const char *parameter_help(const pel_parameter *p)
+{
+    char *text = NULL;
+    if (asprintf(&text, "%s (%s; default %s)", p->help, p->expects, p->fallback) < 0)
+        return p->help;
+    return text;
+}
+
+static int add_parameters(option *list, words *w)
+{
+    int n = 0;
+    const int32_t count = pel_filter_parameter_count(w->filter);
+    if (count > 0)
+        list[n++] = (option){OPTION_HEADING, NULL, NULL, "the filter", NULL, 0, 0};
+    for (int32_t i = 0; i < count && i < MOST_PARAMETERS; i++) {
+        pel_parameter p;
+        pel_filter_parameter(w->filter, i, &p);
+        list[n++] = (option){OPTION_TEXT, p.name, p.unit[0] ? p.unit : "VALUE", parameter_help(&p), &w->values[i], 0, 0};
+    }
+    if (pel_filter_needs_noise(w->filter))
+        list[n++] = (option){OPTION_TEXT, "noise", "MODEL",
+                             "sigma | gain,offset | gain,background,readout; ; between channels; default: estimated from the image",
+                             &w->noise, 0, 0};
+    return n;
+}
+
+static int add_common(option *list, words *w)
+{
+    const option common[] = {
+        {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
+        {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &w->memory, 0, 0},
+        {OPTION_INTEGER, "threads", "N", "default: all processors", &w->threads, 1, 4096},
+        {OPTION_HEADING, NULL, NULL, "the output", NULL, 0, 0},
+        {OPTION_TEXT, "dtype", "TYPE", "uint8 … float64; integers saturate (default: the input's)", &w->dtype, 0, 0},
+        {OPTION_TEXT, "format", "VERSION", "OME-Zarr 0.5 (default; Zarr v3 with shards) or 0.4 (Zarr v2)", &w->format, 0, 0},
+        {OPTION_TEXT, "codec", "CODEC", "blosc:lz4:5:bitshuffle, blosc:zstd:1:shuffle, zstd:3, gzip:5, none", &w->codec, 0, 0},
+        {OPTION_TEXT, "chunk", "SHAPE", "chunk for viewers: z=32,y=128,x=128", &w->chunk, 0, 0},
+        {OPTION_TEXT, "block", "SHAPE", "block of work, one shard: z=128,y=512,x=512", &w->block, 0, 0},
+        {OPTION_INTEGER, "levels", "N", "resolution levels (default: down to a plane of 256)", &w->levels, 1, 24},
+        {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
+        {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
+        {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
+        {OPTION_TEXT, "axes", "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
+        {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &w->recover, 0, 0},
+        {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &w->mask, 0, 0},
+        {OPTION_HEADING, NULL, NULL, "messages", NULL, 0, 0},
+        {OPTION_FLAG, "quiet", NULL, "no progress, no plan", &w->quiet, 0, 0},
+        {OPTION_FLAG, "json", NULL, "the plan or the result as JSON on standard output", &w->json, 0, 0},
+    };
+    memcpy(list, common, sizeof common);
+    return COUNT(common);
+}
+
+static bool read_words(const verb *self, int argc, char **argv, words *w, bool only_plan, int *code)
+{
+    option list[MOST_OPTIONS];
+    int n = add_parameters(list, w);
+    n += add_common(list + n, w);
+    if (only_plan)
+        list[n++] = (option){OPTION_FLAG, "no-timing", NULL, "do not time a sample of the image", &w->no_timing, 0, 0};
+    const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &w->input, false}, {"OUT", "the OME-Zarr to write", &w->output, false}};
+    const command c = {
+        .verb = self,
+        .text = "Run the same command again after a kill or a crash: it goes on where it was. The state of the run lies in\n"
+                "OUT.run beside the output.",
+        .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n,
+    };
+    return command_parse(&c, argc, argv, code);
+}
+
+/* ---- the plan in words ---------------------------------------------------------------------------------------------- */
+
+static void print_shape(FILE *to, const char *label, const int64_t v[PEL_AXES])
+{
+    (void)fprintf(to, "%s", label);
+    for (int a = 0; a < PEL_AXES; a++)
+        (void)fprintf(to, "%s%c=%" PRId64, a ? "," : "", axis_letters[a], v[a]);
+}
+
+static void print_noise(FILE *to, const pel_run *run)
+{
+    const pel_source *source = pel_run_source(run);
+    for (int32_t c = 0; c < pel_run_noise_count(run, 0); c++) {
+        const pel_noise *n = pel_run_noise(run, 0, c);
+        const char *name = pel_source_image(source, 0)->channels[c].name;
+        (void)fprintf(to, "  noise    channel %" PRId32 " %s: ", c, name);
+        if (n->gain > 0)
+            (void)fprintf(to, "variance = %.4g x mean %+.4g", n->gain, n->offset);
+        else
+            (void)fprintf(to, "variance = %.4g everywhere", n->offset);
+        if (n->pairs > 0)
+            (void)fprintf(to, " (estimated: gain +- %.2g, r2 %.3f, %" PRId64 " pairs)%s%s", n->gain_error, n->r2, n->pairs,
+                          n->remark[0] ? "; " : "", n->remark);
+        (void)fputc('\n', to);
+    }
+}
+
+void print_plan(FILE *to, const pel_run *run, const char *input, const char *output)
+{
+    pel_plan_summary s;
+    char a[32], b[32];
+    pel_run_summary(run, &s);
+    (void)fprintf(to, "%s -> %s%s\n", input, output, s.resumed ? " (a run is there: its plan is kept)" : "");
+    (void)fprintf(to, "  images   %" PRId32 ", %s voxels, %s in, %s out before compression, %d levels\n", s.image_count,
+                  text_count(a, sizeof a, s.voxels), text_bytes(b, sizeof b, (double)s.bytes_in), "", (int)s.levels);
+    print_shape(to, "  blocks   ", s.block);
+    (void)fprintf(to, ": %s, and %s pyramid jobs at the end\n", text_count(a, sizeof a, s.blocks),
+                  text_count(b, sizeof b, s.pyramid_jobs));
+    print_shape(to, "  halo     ", s.halo);
+    (void)fprintf(to, ": exact; reads %.2f times the image, computes %.2f times\n", s.halo_read, s.halo_work);
+    print_noise(to, run);
+    (void)fprintf(to, "  memory   %s promised of %s allowed; %d threads, reading and writing %s\n",
+                  text_bytes(a, sizeof a, (double)s.memory_promised), text_bytes(b, sizeof b, (double)s.memory_limit),
+                  (int)s.threads, s.slots == 2 ? "overlap with computing" : "take turns with computing (more memory would overlap them)");
+    (void)fprintf(to, "  output   at most %s files, %s before compression\n", text_count(a, sizeof a, s.files),
+                  text_bytes(b, sizeof b, (double)s.bytes_out));
+    if (s.seconds_estimated > 0)
+        (void)fprintf(to, "  time     about %s on this machine\n", text_duration(a, sizeof a, s.seconds_estimated));
+}
+
+static json_object *noise_json(const pel_run *run)
+{
+    json_object *list = json_object_new_array();
+    for (int32_t c = 0; c < pel_run_noise_count(run, 0); c++) {
+        const pel_noise *n = pel_run_noise(run, 0, c);
+        json_object *o = json_object_new_object();
+        json_object_object_add(o, "gain", json_number(n->gain));
+        json_object_object_add(o, "offset", json_number(n->offset));
+        json_object_object_add(o, "r2", json_number(n->r2));
+        json_object_object_add(o, "estimated", json_object_new_boolean(n->pairs > 0));
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
+json_object *plan_json(const pel_run *run)
+{
+    pel_plan_summary s;
+    pel_run_summary(run, &s);
+    json_object *o = json_object_new_object();
+    const struct {
+        const char *name;
+        int64_t value;
+    } integers[] = {
+        {"images", s.image_count}, {"threads", s.threads}, {"slots", s.slots}, {"blocks", s.blocks},
+        {"pyramid_jobs", s.pyramid_jobs}, {"levels", s.levels}, {"voxels", s.voxels}, {"bytes_in", s.bytes_in},
+        {"bytes_out", s.bytes_out}, {"files", s.files}, {"memory_limit", s.memory_limit},
+        {"memory_promised", s.memory_promised}, {"memory_base", s.memory_base}, {"memory_source", s.memory_source},
+        {"memory_filter", s.memory_filter}, {"memory_buffers", s.memory_buffers}, {"memory_write", s.memory_write},
+    };
+    for (int i = 0; i < COUNT(integers); i++)
+        json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+    json_object_object_add(o, "block", json_axes(s.block));
+    json_object_object_add(o, "halo", json_axes(s.halo));
+    json_object_object_add(o, "chunk", json_axes(s.chunk));
+    json_object_object_add(o, "halo_read", json_number(s.halo_read));
+    json_object_object_add(o, "halo_work", json_number(s.halo_work));
+    json_object_object_add(o, "seconds_estimated", s.seconds_estimated > 0 ? json_number(s.seconds_estimated) : NULL);
+    json_object_object_add(o, "noise", noise_json(run));
+    json_object_object_add(o, "resumed", json_object_new_boolean(s.resumed));
+    return o;
+}
+
+/* ---- work -------------------------------------------------------------------------------------------------------------- */
+
+bool watch_progress(void *arg, const pel_progress *p)
+{
+    watch *w = arg;
+    const bool counted = strcmp(p->phase, "checksum") != 0 && strcmp(p->phase, "compare") != 0;
+    if (!w->phase || strcmp(w->phase, p->phase) != 0) {
+        progress_end(w->line);
+        w->phase = p->phase;
+        *w->line = progress_start(w->verb, counted ? (strcmp(p->phase, "audit") == 0 ? "files" : p->phase) : NULL, w->quiet);
+    }
+    progress_show(w->line, p->done, p->total, p->bytes, p->memory_bytes);
+    return !stop_asked();
+}
+
+static char *command_line(int argc, char **argv)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    (void)fputs("pellucid", f);
+    for (int i = 0; i < argc; i++)
+        (void)fprintf(f, strpbrk(argv[i], " ;'\"$*") ? " '%s'" : " %s", argv[i]);
+    (void)fclose(f);
+    return text;
+}
+
+static pel_run_options options_of(const words *w, pel_setting settings[MOST_PARAMETERS])
+{
+    pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
+                         .noise = w->noise, .memory_bytes = w->memory, .threads = (int32_t)w->threads, .dtype = w->dtype,
+                         .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
+                         .levels = (int32_t)w->levels, .fresh = w->fresh};
+    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes};
+    for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
+        pel_parameter p;
+        pel_filter_parameter(w->filter, i, &p);
+        if (w->values[i])
+            settings[o.setting_count++] = (pel_setting){p.name, w->values[i]};
+    }
+    return o;
+}
+
+static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
+{
+    int *left = arg;
+    if ((*left)-- > 0)
+        (void)fprintf(stderr, "  failed (attempt %d on %s): %s\n", (int)attempt, host, text);
+}
+
+static int report(const verb *self, const words *w, bool ok, const pel_error *err)
+{
+    pel_status s;
+    char a[32], b[32], c[32];
+    int left = 10;
+    if (pel_run_status(&s, w->output, NULL)) {
+        if (!ok && s.blocks_failed > 0)
+            (void)pel_run_failures(w->output, print_failure, &left, NULL);
+        if (ok && !w->quiet)
+            (void)fprintf(stderr, "done: %s blocks, %s written, %s voxels clipped, peak memory %s; every file audited\n",
+                          text_count(a, sizeof a, s.blocks_done), text_bytes(b, sizeof b, (double)s.bytes_written),
+                          text_count(c, sizeof c, s.clipped), text_bytes((char[32]){0}, 32, (double)s.memory_peak));
+    }
+    return ok ? EXIT_DONE : say_error(self, err, false);
+}
+
+static int work(const verb *self, pel_run *run, const words *w, watch *watcher)
+{
+    pel_error err = {0};
+    const bool ok = pel_run_work(run, watch_progress, watcher, &err);
+    progress_end(watcher->line);
+    if (ok && w->json)
+        json_print(plan_json(run));
+    pel_run_destroy(run);
+    return report(self, w, ok, &err);
+}
+
+static int show_plan(const verb *self, pel_run *run, const words *w)
+{
+    pel_error err = {0};
+    int code = EXIT_DONE;
+    if (!w->no_timing && !pel_run_time(run, &err))
+        code = say_error(self, &err, true);
+    else if (w->json)
+        json_print(plan_json(run));
+    else
+        print_plan(stdout, run, w->input, w->output);
+    pel_run_destroy(run);
+    return code;
+}
+
+int run_filter(const verb *self, const char *filter, int argc, char **argv, bool only_plan)
+{
+    words w = {.filter = filter_number(filter)};
+    int code = EXIT_DONE;
+    if (!read_words(self, argc, argv, &w, only_plan, &code))
+        return code;
+    pel_setting settings[MOST_PARAMETERS];
+    pel_run_options options = options_of(&w, settings);
+    char *typed = command_line(argc, argv);
+    options.command = typed;
+    progress line = progress_start(argv[0], "windows", w.quiet);
+    watch watcher = {.line = &line, .verb = argv[0], .quiet = w.quiet};
+    stop_install();
+    pel_run *run = NULL;
+    pel_error err = {0};
+    const bool planned = pel_run_plan(&run, &options, watch_progress, &watcher, &err);
+    free(typed);
+    progress_end(&line);
+    if (!planned) {
+        code = say_error(self, &err, true);
+        return err.code == PEL_NO_MEMORY ? EXIT_USAGE : code;
+    }
+    if (only_plan)
+        return show_plan(self, run, &w);
+    if (!w.quiet)
+        print_plan(stderr, run, w.input, w.output);
+    return work(self, run, &w, &watcher);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ * `status` and `verify`: looking at a run from outside. */
+#include "options.h"
+#include "progress.h"
+#include "runs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
+{
+    (void)printf("  failed    attempt %d on %s: %s\n", (int)attempt, host, text);
+}
+
+static void print_status(const pel_status *s, const char *output)
+{
+    char a[32], b[32], c[32];
+    (void)printf("%s: %s\n", output, s->state);
+    (void)printf("  input     %s, filter %s\n", s->input, s->filter);
+    (void)printf("  blocks    %s of %s done, %s failed\n", text_count(a, sizeof a, s->blocks_done),
+                 text_count(b, sizeof b, s->blocks_total), text_count(c, sizeof c, s->blocks_failed));
+    if (s->pyramid_total > 0)
+        (void)printf("  pyramid   %s of %s jobs done\n", text_count(a, sizeof a, s->pyramid_done),
+                     text_count(b, sizeof b, s->pyramid_total));
+    (void)printf("  written   %s, %s voxels clipped\n", text_bytes(a, sizeof a, (double)s->bytes_written),
+                 text_count(b, sizeof b, s->clipped));
+    (void)printf("  memory    peak %s, promised %s\n", text_bytes(a, sizeof a, (double)s->memory_peak),
+                 text_bytes(b, sizeof b, (double)s->memory_promised));
+    if (s->worker[0])
+        (void)printf("  worker    %s\n", s->worker);
+}
+
+static json_object *status_json(const pel_status *s)
+{
+    json_object *o = json_object_new_object();
+    const struct {
+        const char *name;
+        int64_t value;
+    } integers[] = {
+        {"blocks_done", s->blocks_done}, {"blocks_total", s->blocks_total}, {"failed", s->blocks_failed},
+        {"pyramid_done", s->pyramid_done}, {"pyramid_total", s->pyramid_total}, {"voxels", s->voxels}, {"clipped", s->clipped},
+        {"bytes_written", s->bytes_written}, {"memory_promised", s->memory_promised}, {"memory_peak", s->memory_peak},
+    };
+    json_object_object_add(o, "state", json_object_new_string(s->state));
+    json_object_object_add(o, "input", json_object_new_string(s->input));
+    json_object_object_add(o, "filter", json_object_new_string(s->filter));
+    for (int i = 0; i < COUNT(integers); i++)
+        json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+    json_object_object_add(o, "work_seconds", json_number(s->seconds));
+    json_object_object_add(o, "worker", json_object_new_string(s->worker));
+    return o;
+}
+
+int verb_status(const verb *self, int argc, char **argv)
+{
+    const char *output = NULL;
+    bool json = false, follow = false;
+    const operand operands[] = {{"OUT", "the output of a run", &output, false}};
+    const option options[] = {{OPTION_FLAG, "watch", NULL, "again every two seconds until nobody works on it", &follow, 0, 0},
+                              {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0}};
+    const command c = {.verb = self, .text = "Works from any machine that sees the folder; exit code 0 when done, 1 otherwise.",
+                       .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
+    int code = EXIT_DONE;
+    if (!command_parse(&c, argc, argv, &code))
+        return code;
+    pel_error err = {0};
+    pel_status s;
+    for (;;) {
+        if (!pel_run_status(&s, output, &err))
+            return say_error(self, &err, true);
+        if (json)
+            json_print(status_json(&s));
+        else
+            print_status(&s, output);
+        if (!follow || !s.worker[0])
+            break;
+        (void)sleep(2);
+    }
+    if (!json && s.blocks_failed > 0)
+        (void)pel_run_failures(output, print_failure, NULL, NULL);
+    return strcmp(s.state, "done") == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+int verb_verify(const verb *self, int argc, char **argv)
+{
+    const char *output = NULL;
+    bool json = false, quiet = false;
+    int64_t windows = 64, seed = 0, threads = 0;
+    const operand operands[] = {{"OUT", "the output of a finished run", &output, false}};
+    const option options[] = {
+        {OPTION_INTEGER, "windows", "N", "windows to recompute, most of them across block faces (default 64)", &windows, 0, 1e9},
+        {OPTION_INTEGER, "seed", "N", "the same windows each time (default: others each time)", &seed, 0, 1e15},
+        {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
+        {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
+        {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
+    };
+    const command c = {.verb = self,
+                       .text = "Audits every file against the ledger, then recomputes windows of the output straight from the\n"
+                               "input and compares the bits. Exit code 0: no hole, no damage, no seam.",
+                       .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
+    int code = EXIT_DONE;
+    if (!command_parse(&c, argc, argv, &code))
+        return code;
+    pel_error err = {0};
+    pel_run *run = NULL;
+    pel_verify_result r = {0};
+    progress line = progress_start(self->name, "windows", quiet);
+    watch watcher = {.line = &line, .verb = self->name, .quiet = quiet};
+    stop_install();
+    const bool ok = pel_run_open(&run, output, 0, (int32_t)threads, &err) &&
+                    pel_run_verify(&r, run, windows, (uint64_t)seed, watch_progress, &watcher, &err);
+    progress_end(&line);
+    pel_run_destroy(run);
+    if (!ok)
+        return say_error(self, &err, true);
+    if (json) {
+        json_object *o = json_object_new_object();
+        const struct {
+            const char *name;
+            int64_t value;
+        } integers[] = {{"files", r.files}, {"missing", r.missing}, {"damaged", r.damaged}, {"windows", r.windows},
+                        {"voxels", r.voxels}, {"different", r.different}};
+        for (int i = 0; i < COUNT(integers); i++)
+            json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+        json_object_object_add(o, "first", json_object_new_string(r.first));
+        json_print(o);
+    } else {
+        (void)printf("audit:   %" PRId64 " files, %" PRId64 " missing, %" PRId64 " damaged\n", r.files, r.missing, r.damaged);
+        (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r.windows, r.voxels, r.different);
+        if (r.first[0])
+            (void)printf("first:   %s\n", r.first);
+    }
+    return r.missing + r.damaged + r.different > 0 ? EXIT_FAILED : EXIT_DONE;
+}
