@@ -24,8 +24,13 @@ typedef struct verb {
 
 int verb_checksum(const verb *self, int argc, char **argv);
 int verb_compare(const verb *self, int argc, char **argv);
+int verb_convert(const verb *self, int argc, char **argv);
+int verb_denoise(const verb *self, int argc, char **argv);
 int verb_info(const verb *self, int argc, char **argv);
 int verb_noise(const verb *self, int argc, char **argv);
+int verb_plan(const verb *self, int argc, char **argv);
+int verb_status(const verb *self, int argc, char **argv);
+int verb_verify(const verb *self, int argc, char **argv);
 int verb_phantom(const verb *self, int argc, char **argv);
 int verb_picture(const verb *self, int argc, char **argv);
 

@@ -30,6 +30,11 @@ static int verb_version(const verb *self, int argc, char **argv)
 /* In the order in which people meet them. */
 static const verb verbs[] = {
     {"info", "what is in a file", verb_info},
+    {"denoise", "the main job: ND-SAFIR into OME-Zarr, block by block", verb_denoise},
+    {"convert", "no filter: another format, chunking, data type, with a pyramid", verb_convert},
+    {"plan", "what denoise or convert would do; writes nothing", verb_plan},
+    {"status", "progress of a run", verb_status},
+    {"verify", "audit of every file, and windows across block faces recomputed", verb_verify},
     {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},
     {"checksum", "CRC-32 of the pixel values of any source", verb_checksum},
 #if PELLUCID_PNG

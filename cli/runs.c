@@ -135,8 +135,8 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     char a[32], b[32];
     pel_run_summary(run, &s);
     (void)fprintf(to, "%s -> %s%s\n", input, output, s.resumed ? " (a run is there: its plan is kept)" : "");
-    (void)fprintf(to, "  images   %" PRId32 ", %s voxels, %s in, %s out before compression, %d levels\n", s.image_count,
-                  text_count(a, sizeof a, s.voxels), text_bytes(b, sizeof b, (double)s.bytes_in), "", (int)s.levels);
+    (void)fprintf(to, "  images   %" PRId32 ": %s voxels, %s of pixels, %d resolution levels\n", s.image_count,
+                  text_count(a, sizeof a, s.voxels), text_bytes(b, sizeof b, (double)s.bytes_in), (int)s.levels);
     print_shape(to, "  blocks   ", s.block);
     (void)fprintf(to, ": %s, and %s pyramid jobs at the end\n", text_count(a, sizeof a, s.blocks),
                   text_count(b, sizeof b, s.pyramid_jobs));
@@ -197,19 +197,6 @@ json_object *plan_json(const pel_run *run)
 
 /* ---- work -------------------------------------------------------------------------------------------------------------- */
 
-bool watch_progress(void *arg, const pel_progress *p)
-{
-    watch *w = arg;
-    const bool counted = strcmp(p->phase, "checksum") != 0 && strcmp(p->phase, "compare") != 0;
-    if (!w->phase || strcmp(w->phase, p->phase) != 0) {
-        progress_end(w->line);
-        w->phase = p->phase;
-        *w->line = progress_start(w->verb, counted ? (strcmp(p->phase, "audit") == 0 ? "files" : p->phase) : NULL, w->quiet);
-    }
-    progress_show(w->line, p->done, p->total, p->bytes, p->memory_bytes);
-    return !stop_asked();
-}
-
 static char *command_line(int argc, char **argv)
 {
     char *text = NULL;
@@ -263,11 +250,11 @@ static int report(const verb *self, const words *w, bool ok, const pel_error *er
     return ok ? EXIT_DONE : say_error(self, err, false);
 }
 
-static int work(const verb *self, pel_run *run, const words *w, watch *watcher)
+static int work(const verb *self, pel_run *run, const words *w, progress *line)
 {
     pel_error err = {0};
-    const bool ok = pel_run_work(run, watch_progress, watcher, &err);
-    progress_end(watcher->line);
+    const bool ok = pel_run_work(run, progress_show, line, &err);
+    progress_end(line);
     if (ok && w->json)
         json_print(plan_json(run));
     pel_run_destroy(run);
@@ -298,12 +285,11 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
     pel_run_options options = options_of(&w, settings);
     char *typed = command_line(argc, argv);
     options.command = typed;
-    progress line = progress_start(argv[0], "windows", w.quiet);
-    watch watcher = {.line = &line, .verb = argv[0], .quiet = w.quiet};
+    progress line = progress_start(argv[0], w.quiet);
     stop_install();
     pel_run *run = NULL;
     pel_error err = {0};
-    const bool planned = pel_run_plan(&run, &options, watch_progress, &watcher, &err);
+    const bool planned = pel_run_plan(&run, &options, progress_show, &line, &err);
     free(typed);
     progress_end(&line);
     if (!planned) {
@@ -314,5 +300,5 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
         return show_plan(self, run, &w);
     if (!w.quiet)
         print_plan(stderr, run, w.input, w.output);
-    return work(self, run, &w, &watcher);
+    return work(self, run, &w, &line);
 }

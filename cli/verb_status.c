@@ -106,11 +106,10 @@ int verb_verify(const verb *self, int argc, char **argv)
     pel_error err = {0};
     pel_run *run = NULL;
     pel_verify_result r = {0};
-    progress line = progress_start(self->name, "windows", quiet);
-    watch watcher = {.line = &line, .verb = self->name, .quiet = quiet};
+    progress line = progress_start(self->name, quiet);
     stop_install();
     const bool ok = pel_run_open(&run, output, 0, (int32_t)threads, &err) &&
-                    pel_run_verify(&r, run, windows, (uint64_t)seed, watch_progress, &watcher, &err);
+                    pel_run_verify(&r, run, windows, (uint64_t)seed, progress_show, &line, &err);
     progress_end(&line);
     pel_run_destroy(run);
     if (!ok)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Choosing blocks. Every block shape whose sides are a chunk times a power of two is a candidate; of those that fit
  * into the memory the cheapest wins. Cost counts the filter's operations on block and halo and the bytes read; a large
- * block pays a little for what a kill would lose and for the ragged end of the pipeline. */
+ * block pays a little for what a kill would lose and for the ragged end of the pipeline, a small one for its files. */
 #include "plan/plan.h"
 
 #include "core/bytes.h"
@@ -119,7 +119,8 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
     for (int a = 0; a < PEL_AXES; a++)
         all *= (double)image->shape[a];
     const double cost = q->filter->cost(q->values, image, &in, &out) + READ_OPERATIONS * read;
-    return cost * (1.0 + 0.1 * voxels / all + 0.02 * fmax(0.0, log2(voxels / (16.0 * (double)MIB))));
+    const double lost_at_end = 0.1 * voxels / all, overhead = 0.2 * (double)MIB / voxels;
+    return cost * (1.0 + lost_at_end + overhead + 0.02 * fmax(0.0, log2(voxels / (32.0 * (double)MIB))));
 }
 
 /* One side of a candidate: chunk * 2^step, the whole axis when it reaches its end; -1 past the last one. */
