@@ -102,21 +102,6 @@ static bool read_identity(pel__czi *czi, pel_error *err)
     return true;
 }
 
-/* What reading will need: the largest tile that must be in memory whole, which codecs. */
-static void survey_decoding(pel__czi *czi)
-{
-    for (int64_t i = 0; i < czi->order_count; i++) {
-        const pel__czi_tile *t = &czi->tiles[czi->order[i]];
-        const int64_t bytes = pel__czi_decoded_bytes(t);
-        const bool zstd = t->compression == PEL__CZI_ZSTD0 || t->compression == PEL__CZI_ZSTD1;
-        czi->any_zstd = czi->any_zstd || zstd;
-        czi->any_jxr = czi->any_jxr || t->compression == PEL__CZI_JXR;
-        if (zstd || t->compression == PEL__CZI_JXR || (t->flags & PEL__CZI_SCALED))
-            czi->max_decoded = pel__max(czi->max_decoded, bytes);
-        czi->max_masked = pel__max(czi->max_masked, ((int64_t)t->stored_w + 7) / 8 * t->stored_h);
-    }
-}
-
 static bool find_helper(pel__czi *czi, const pel_open_options *options, pel_error *err)
 {
     if (!czi->any_jxr)
@@ -168,7 +153,8 @@ static bool open_czi(pel_source **out, const char *path, const pel_open_options 
     }
     if (!open_parts(czi, options, err) || !pel__czi_index(czi, err))
         goto fail;
-    survey_decoding(czi);
+    for (int64_t i = 0; i < czi->order_count; i++)
+        pel__czi_count_tile(czi, &czi->tiles[czi->order[i]]);
     const double step = pel__czi_time_step(&czi->parts[0], czi->t_count);
     czi->meta.interval_s = step > 0 ? step : czi->meta.interval_s;
     if (!find_helper(czi, options, err) || !pel__czi_describe(czi, err))

@@ -148,6 +148,8 @@ typedef struct pel__czi {
     const char ***image_notes;       /* an array of texts an image */
     bool use_mask, recovered;
     int64_t max_plane_tiles;         /* most tiles of one plane */
+    int64_t max_payload;             /* bytes of the longest compressed stream that is read */
+    int64_t max_helper;              /* bytes of a JPEG XR decoder process */
     int64_t max_decoded, max_masked; /* bytes of the largest tile that must be decoded whole; of the largest mask */
     bool any_jxr, any_zstd;
     int32_t threads;
@@ -229,6 +231,7 @@ struct pel__czi_scratch {
 };
 
 #define PEL__CZI_ROW_BYTES (1 << 20)
+#define PEL__CZI_LARGEST_TILE (INT64_C(1) << 36) /* bytes decoded: reading a larger one fails */
 
 int64_t pel__czi_decoded_bytes(const pel__czi_tile *t); /* -1 where that cannot be */
 bool pel__czi_where_tile(const pel__czi *czi, int64_t tile, pel_error *err); /* prepends file and tile; false */
@@ -236,6 +239,7 @@ pel__czi_scratch *pel__czi_scratch_take(pel__czi *czi);
 void pel__czi_scratch_give(pel__czi *czi, pel__czi_scratch *s);
 void pel__czi_scratch_free(pel__czi_scratch *s);
 int64_t pel__czi_scratch_bytes(const pel__czi *czi);
+void pel__czi_count_tile(pel__czi *czi, const pel__czi_tile *t); /* adds to what reading will need: the codecs, the maxima */
 bool pel__czi_grow(uint8_t **buffer, int64_t *size, int64_t want, pel_error *err);
 
 /* How a tile's bytes lie: raw tiles are read by row, others are decoded whole. */

@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 
-#define LARGEST_TILE (INT64_C(1) << 36) /* bytes decoded */
 #define BEST_RATIO 40000                /* no codec here packs better; more is a lie about the size */
 #define SLACK (64 * 1024)
 
@@ -70,10 +69,14 @@ void pel__czi_scratch_free(pel__czi_scratch *s)
     free(s);
 }
 
-/* Longest compressed stream that a tile of `decoded` bytes may have; what is longer is surplus and not read. */
-static int64_t payload_bound(int64_t decoded)
+/* Longest compressed stream that a tile of `decoded` bytes may have; what is longer is surplus and not read. JPEG XR packs
+ * whole blocks of 16 x 16 pixels. */
+static int64_t payload_bound(const pel__czi_tile *t, int64_t decoded)
 {
-    return decoded + decoded / 4 + SLACK;
+    const int64_t pixel = decoded / t->stored_w / t->stored_h;
+    const int64_t packed = t->compression == PEL__CZI_JXR
+                               ? pel__round_up(t->stored_w, 16) * pel__round_up(t->stored_h, 16) * pixel : decoded;
+    return packed + packed / 4 + SLACK;
 }
 
 /* What a stream may unpack to when it holds more than the tile. */
@@ -85,11 +88,28 @@ static int64_t surplus_bound(int64_t decoded)
 int64_t pel__czi_scratch_bytes(const pel__czi *czi)
 {
     int64_t n = (int64_t)sizeof(pel__czi_scratch) + PEL__CZI_ROW_BYTES + 4096;
-    if (czi->any_zstd || czi->any_jxr)
-        n += payload_bound(czi->max_decoded);
+    n += czi->max_payload;
     n += czi->any_zstd ? surplus_bound(czi->max_decoded) + PEL__UNZSTD_BYTES : czi->max_decoded;
-    n += czi->any_jxr ? pel__jxr_helper_bytes(czi->max_decoded) : 0;
-    return n + (czi->use_mask ? czi->max_masked : 0);
+    return n + czi->max_helper + (czi->use_mask ? czi->max_masked : 0);
+}
+
+void pel__czi_count_tile(pel__czi *czi, const pel__czi_tile *t)
+{
+    const int64_t decoded = pel__czi_decoded_bytes(t);
+    const bool zstd = t->compression == PEL__CZI_ZSTD0 || t->compression == PEL__CZI_ZSTD1;
+    const bool jxr = t->compression == PEL__CZI_JXR;
+    if (decoded < 0 || decoded > PEL__CZI_LARGEST_TILE)
+        return; /* reading it fails */
+    czi->any_zstd = czi->any_zstd || zstd;
+    czi->any_jxr = czi->any_jxr || jxr;
+    if (zstd || jxr)
+        czi->max_payload = pel__max(czi->max_payload, payload_bound(t, decoded));
+    if (zstd || jxr || (t->flags & PEL__CZI_SCALED))
+        czi->max_decoded = pel__max(czi->max_decoded, decoded);
+    if (jxr)
+        czi->max_helper = pel__max(czi->max_helper, pel__jxr_helper_bytes(payload_bound(t, decoded), t->stored_w, t->stored_h,
+                                                                          decoded / t->stored_w / t->stored_h));
+    czi->max_masked = pel__max(czi->max_masked, ((int64_t)t->stored_w + 7) / 8 * t->stored_h);
 }
 
 /* ---- where and what ----------------------------------------------------------------------------------------- */
@@ -146,7 +166,7 @@ static bool open_tile(pel__czi_subblock *out, bool *raw, const pel__czi *czi, co
         return pel__fail(err, PEL_NOT_FOUND, "it lies in a part of the file set that is not here");
     if (t->stack_axis)
         return pel__fail(err, PEL_UNSUPPORTED, "it holds a whole series along %c, which pellucid does not read", t->stack_axis);
-    if (size < 0 || size > LARGEST_TILE)
+    if (size < 0 || size > PEL__CZI_LARGEST_TILE)
         return pel__fail(err, PEL_DAMAGED, "it is said to hold %d x %d pixels", t->stored_w, t->stored_h);
     return pel__czi_read_subblock(out, file, t->position, err) && settle_raw(raw, file, t, out, size, err);
 }
@@ -203,12 +223,12 @@ static bool decode_zstd(pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, 
 
 static bool decode_jxr(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, int64_t size, pel_error *err)
 {
-    const pel__jxr_request request = {PEL__JXR_MAGIC, t->pixel, t->stored_w, t->stored_h, n};
+    const pel__jxr_request request = {PEL__JXR_MAGIC, t->pixel, t->stored_w, t->stored_h, n, size};
     if (!czi->jxr_helper)
         return pel__fail(err, PEL_UNSUPPORTED, "it is compressed with JPEG XR; the program " PEL__JXR_PROGRAM
                                                " that decodes it was not found or not built");
     return pel__czi_grow(&s->decoded, &s->decoded_size, size, err) &&
-           pel__jxr_decode(&s->jxr, czi->jxr_helper, &request, s->payload, s->decoded, size, err);
+           pel__jxr_decode(&s->jxr, czi->jxr_helper, &request, s->payload, s->decoded, err);
 }
 
 static bool decode_raw(pel__czi_scratch *s, pel__file *file, const pel__czi_subblock *sub, int64_t size, pel_error *err)
@@ -223,7 +243,7 @@ static bool decode_raw(pel__czi_scratch *s, pel__file *file, const pel__czi_subb
 static bool decode(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, const pel__czi_subblock *sub, bool raw,
                    pel_error *err)
 {
-    const int64_t size = pel__czi_decoded_bytes(t), n = pel__min(sub->data_size, payload_bound(size));
+    const int64_t size = pel__czi_decoded_bytes(t), n = pel__min(sub->data_size, payload_bound(t, size));
     pel__file *file = czi->parts[t->part].file;
     if (size > 0 && sub->data_size < (size - SLACK) / BEST_RATIO)
         return pel__fail(err, PEL_DAMAGED, "%lld bytes cannot hold its %d x %d pixels", (long long)sub->data_size, t->stored_w,
