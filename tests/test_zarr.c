@@ -70,11 +70,12 @@ static void make_fixture(fixture *f, const char *name, int32_t version, pel_dtyp
         f->images[i] = &f->image;
         f->layouts[i].level_count = 1;
         pel__level *const l = &f->layouts[i].level[0];
-        memcpy(l->shape, shape, sizeof l->shape);
-        memcpy(l->chunk, chunk, sizeof l->chunk);
-        memcpy(l->shard, version == 4 ? chunk : shard, sizeof l->shard);
-        for (int k = 0; k < PEL_AXES; k++)
+        for (int k = 0; k < PEL_AXES; k++) {
+            l->shape[k] = shape[k];
+            l->chunk[k] = chunk[k];
+            l->shard[k] = version == 4 ? chunk[k] : shard[k];
             l->factor[k] = 1;
+        }
     }
     f->spec = (pel__sink_spec){.path = f->path, .ome_version = version, .dtype = dtype, .image_count = 1, .images = f->images,
                                .layouts = f->layouts, .provenance = "{\"command\": \"denoise\", \"settings\": {\"p\": 0.5}}"};
@@ -338,16 +339,16 @@ CASE(collections)
 
 /* ---- other runs' stores ------------------------------------------------------------------------------------ */
 
-static int64_t snapshot_sum;
+static uint64_t snapshot_sum;
 
 static int add_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 {
-    snapshot_sum = snapshot_sum * 31 + (int64_t)pel__crc32c(0, path, strlen(path)) + st->st_size + st->st_mtim.tv_nsec;
+    snapshot_sum = snapshot_sum * 31 + pel__crc32c(0, path, strlen(path)) + (uint64_t)st->st_size + (uint64_t)st->st_mtim.tv_nsec;
     return 0;
 }
 
 /* Changes when any file below changes, comes or goes. */
-static int64_t snapshot(const char *path)
+static uint64_t snapshot(const char *path)
 {
     snapshot_sum = 0;
     (void)nftw(path, add_entry, 16, FTW_PHYS);
@@ -358,7 +359,7 @@ static void check_refused(fixture *f, const char *text)
 {
     pel_error e = {0};
     pel__sink *s = NULL;
-    const int64_t before = snapshot(f->path);
+    const uint64_t before = snapshot(f->path);
     CHECK_FAILS(pel__sink_omezarr.create(&s, &f->spec, &e), e, PEL_REFUSED);
     CHECK_TEXT(e.text, text);
     CHECK_INT(snapshot(f->path), before);
@@ -380,7 +381,7 @@ CASE(same_run_is_taken_over_others_refused)
         char path[512];
         make_fixture(&f, "refuse.ome.zarr", version, PEL_U16, "blosc", shape, chunk, shard);
         CHECK_OK(write_store(&f, 2, NULL, &e), e);
-        const int64_t before = snapshot(f.path);
+        const uint64_t before = snapshot(f.path);
         CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
         pel__sink_omezarr.destroy(s);
         CHECK_INT(snapshot(f.path), before);
