@@ -156,7 +156,7 @@ static int write_png(const verb *self, const job *j, const uint8_t *canvas, int6
 
 static int draw(const verb *self, const job *j)
 {
-    int64_t width = (j->panels - 1) * GAP, height = 0, left = 0;
+    int64_t width = (int64_t)(j->panels - 1) * GAP, height = 0, left = 0;
     for (int p = 0; p < j->panels; p++) {
         width += j->width[p] * j->zoom;
         height = j->height[p] * j->zoom > height ? j->height[p] * j->zoom : height;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#define INTERLEAVE_PIXELS 2048
+#define INTERLEAVE_PIXELS INT64_C(2048)
 
 typedef struct checksum {
     pel_source *source;
