@@ -11,13 +11,16 @@
 
 #define SMALL_PLANE 256
 
-void pel__layout_chunk(const pel_image *image, const int64_t wanted[PEL_AXES], int64_t chunk[PEL_AXES])
+/* A block that was asked for and is smaller than a usual chunk makes the chunk as small. */
+void pel__layout_chunk(const pel__plan_request *request, const pel_image *image, int64_t chunk[PEL_AXES])
 {
     const int64_t z = pel__min(image->shape[PEL_Z], 32);
     const int64_t side = z >= 16 ? 128 : z >= 4 ? 256 : 512; /* about half a million voxels */
     const int64_t usual[PEL_AXES] = {1, 1, z, side, side};
-    for (int a = 0; a < PEL_AXES; a++)
-        chunk[a] = pel__min(wanted[a] > 0 ? wanted[a] : usual[a], image->shape[a]);
+    for (int a = 0; a < PEL_AXES; a++) {
+        const int64_t most = request->block[a] > 0 ? pel__min(usual[a], request->block[a]) : usual[a];
+        chunk[a] = pel__min(request->chunk[a] > 0 ? request->chunk[a] : most, image->shape[a]);
+    }
 }
 
 /* Does z take part in the next halving? It does when its voxels are at most 1.5 times as long as those in the plane. */
@@ -101,7 +104,7 @@ bool pel__layout_make(pel__layout *out, int32_t *owned, const pel__plan_request 
                       const int64_t block[PEL_AXES], pel_error *err)
 {
     int64_t chunk[PEL_AXES];
-    pel__layout_chunk(image, request->chunk, chunk);
+    pel__layout_chunk(request, image, chunk);
     memset(out, 0, sizeof *out);
     make_levels(out, image, request->levels);
     *owned = 0;

@@ -127,7 +127,7 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
 static int64_t side_of(const pel__plan_request *q, const pel_image *image, const int64_t chunk[PEL_AXES], int axis, int step)
 {
     if (q->block[axis] > 0)
-        return step == 0 ? pel__min(pel__round_up(q->block[axis], chunk[axis]), pel__round_up(image->shape[axis], chunk[axis])) : -1;
+        return step == 0 ? pel__min(q->block[axis], pel__round_up(image->shape[axis], chunk[axis])) : -1;
     if (axis == PEL_C)
         return step == 0 ? chunk[axis] : -1;
     if (step > 40 || (step > 0 && chunk[axis] << (step - 1) >= image->shape[axis]))
@@ -179,7 +179,7 @@ static bool try_block(choice *best, const pel__plan *plan, const pel__plan_reque
 static bool choose_block(choice *best, const pel__plan *plan, const pel__plan_request *q, const pel_image *image, pel_error *err)
 {
     int64_t chunk[PEL_AXES], b[PEL_AXES];
-    pel__layout_chunk(image, q->chunk, chunk);
+    pel__layout_chunk(q, image, chunk);
     int step[PEL_AXES] = {0};
     bool first = true;
     for (;;) {

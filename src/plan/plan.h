@@ -79,7 +79,7 @@ pel_region pel__plan_level_part(const pel__layout *layout, int32_t level, const 
 pel_region pel__plan_pooled_from(const pel__layout *layout, int32_t level, const pel_region *r, int64_t factor[PEL_AXES]);
 
 /* layout.c: levels and chunks of one image for a given block; *owned counts the levels that blocks write. */
-void pel__layout_chunk(const pel_image *image, const int64_t wanted[PEL_AXES], int64_t chunk[PEL_AXES]);
+void pel__layout_chunk(const pel__plan_request *request, const pel_image *image, int64_t chunk[PEL_AXES]);
 bool pel__layout_make(pel__layout *out, int32_t *owned, const pel__plan_request *request, const pel_image *image,
                       const int64_t block[PEL_AXES], pel_error *err);
 

@@ -9,6 +9,7 @@
 #include "run/run.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -420,6 +421,7 @@ static bool failed(void *arg, int64_t number, const pel_error *why, pel_error *e
 {
     pel_run *run = arg;
     pel__run_log(run, "failed: %s", why->text);
+    (void)snprintf(run->last_failure, sizeof run->last_failure, "%.399s", why->text);
     const pel__ledger_record r = {.job = number, .error = why->text, .attempt = pel__ledger_attempts(run->ledger, number) + 1};
     pel_error lost = {0};
     if (!pel__ledger_append(run->ledger, &r, &lost))

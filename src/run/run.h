@@ -81,6 +81,7 @@ struct pel_run {
     atomic_llong bytes_worked;
     atomic_bool stop;
     int32_t write_failures; /* one after the other */
+    char last_failure[400];
     int log_fd;
     double started, last_status;
     pel_on_progress *on_progress;

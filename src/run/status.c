@@ -178,6 +178,7 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);
     add_integer(o, "memory_peak", pel__max(t->rss_peak_bytes, pel__resident_bytes()));
+    json_object_object_add(o, "last_error", json_object_new_string(run->last_failure));
     add_integer(o, "threads", run->request.threads);
     json_object_object_add(o, "seconds", json_object_new_double(pel__now() - run->started));
     char path[PEL__PATH_MAX];

@@ -303,8 +303,8 @@ static bool audit_and_finish(pel_run *run, pel_error *err)
     pel__audit audit = {0};
     const int64_t jobs = run->plan.job_count, done = pel__ledger_count_done(run->ledger, 0, jobs);
     if (done < jobs)
-        return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs failed; `status` lists why, the same command tries them again",
-                         run->output, (long long)(jobs - done), (long long)jobs);
+        return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %.300s",
+                         run->output, (long long)(jobs - done), (long long)jobs, run->last_failure);
     if (!pel__run_audit(run, true, true, &audit, err))
         return false;
     if (audit.missing + audit.damaged > 0)
