@@ -30,6 +30,7 @@ static int verb_version(const verb *self, int argc, char **argv)
 /* In the order in which people meet them. */
 static const verb verbs[] = {
     {"info", "what is in a file", verb_info},
+    {"noise", "gain and offset of each channel, estimated from the image", verb_noise},
     {"denoise", "the main job: ND-SAFIR into OME-Zarr, block by block", verb_denoise},
     {"convert", "no filter: another format, chunking, data type, with a pyramid", verb_convert},
     {"plan", "what denoise or convert would do; writes nothing", verb_plan},

@@ -41,7 +41,7 @@ static void print_noise(const pel_noise *n, const char *name, int64_t channel)
 }
 
 /* The text that `denoise --noise` takes. */
-static void print_setting(const double (*values)[2], int64_t count)
+static void print_setting(double (*values)[2], int64_t count)
 {
     (void)printf("  as a setting: --noise '");
     for (int64_t c = 0; c < count; c++) {

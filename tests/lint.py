@@ -23,7 +23,9 @@ MAY_INCLUDE = {
     "source": {"core", "codec", "zarr"},
     "sink": {"core", "codec", "zarr"},
     "plan": {"core", "source/source.h", "filter/filter.h", "filter/params.h", "sink/sink.h"},
-    "run": {"core", "plan", "source/source.h", "filter/filter.h", "filter/params.h", "sink/sink.h", "noise/noise.h"},
+    # downsample.h: the pyramid is part of every run, whatever its filter.
+    "run": {"core", "plan", "source/source.h", "filter/filter.h", "filter/params.h", "filter/downsample.h", "sink/sink.h",
+            "noise/noise.h"},
     "engine": {"core", "run/job.h", "run/ledger.h"},
 }
 
@@ -204,9 +206,13 @@ def compile_alone(root, header, compiler, flags):
 def check_headers_alone(root, build=None):
     """Each header compiles by itself and twice; pellucid.h in C and in C++, pedantically."""
     found = []
+    try:
+        libraries = subprocess.run(["pkg-config", "--cflags", "json-c"], capture_output=True, text=True).stdout.split()
+    except FileNotFoundError:
+        libraries = []
     strict = ["-Werror", "-pedantic"]
     jobs = [("pellucid.h", "gcc", ["-std=c17", *strict]), ("pellucid.h", "g++", ["-std=c++17", *strict])]
-    jobs += [(h[len("src/"):], "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror"]) for h in sources(root, "src", ends=(".h",))
+    jobs += [(h[len("src/"):], "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror", *libraries]) for h in sources(root, "src", ends=(".h",))
              if h[len("src/"):] not in NOT_ALONE]
     for header, compiler, flags in jobs:
         try:
