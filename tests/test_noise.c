@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ * The noise room: the transform makes the noise's variance 1 and its inverse is unbiased; the estimator finds gain and
+ * offset, and says so when it cannot. */
+#include "check.h"
+#include "noise/noise.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static uint64_t state = 1;
+
+static double uniform(void)
+{
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return ((double)(state >> 11) + 0.5) * 0x1p-53;
+}
+
+static double normal(void)
+{
+    return sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
+}
+
+static double poisson(double mean)
+{
+    double count = 0, left = mean;
+    for (; left > 30; left -= 30) { /* by parts, so that exp stays above zero */
+        double p = 1;
+        const double end = exp(-30.0);
+        while ((p *= uniform()) > end)
+            count++;
+    }
+    double p = 1;
+    const double end = exp(-left);
+    while ((p *= uniform()) > end)
+        count++;
+    return count;
+}
+
+static const double gain = 2, background = 100, readout = 5, offset = 5 * 5 - 2 * 100;
+
+static float detected(double photons)
+{
+    return (float)(gain * poisson(photons) + background + readout * normal());
+}
+
+CASE(stabilised_noise_has_variance_one)
+{
+    enum { N = 20000 };
+    static float y[N], t[N];
+    static const double photons[] = {5, 20, 120, 1000};
+    state = 3;
+    for (int k = 0; k < 4; k++) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < N; i++)
+            y[i] = detected(photons[k]);
+        pel__stabilise(t, y, N, gain, offset);
+        for (int i = 0; i < N; i++)
+            sum += t[i];
+        for (int i = 0; i < N; i++)
+            squares += (t[i] - sum / N) * (t[i] - sum / N);
+        CHECK(fabs(squares / N - 1) < 0.05);
+    }
+}
+
+CASE(inverse_of_the_mean_is_the_mean)
+{
+    enum { N = 200000 };
+    static const double photons[] = {0.2, 0.5, 1, 2, 5, 20, 120};
+    static float y[N], t[N];
+    state = 5;
+    for (int k = 0; k < 7; k++) { /* no read-out noise: the exact case */
+        double sum = 0, raw = 0;
+        float mean, back;
+        for (int i = 0; i < N; i++)
+            raw += y[i] = (float)(10 * poisson(photons[k]) + 50);
+        pel__stabilise(t, y, N, 10, -500);
+        for (int i = 0; i < N; i++)
+            sum += t[i];
+        mean = (float)(sum / N);
+        pel__unstabilise(&back, &mean, 1, 10, -500);
+        CHECK(fabs(back - raw / N) < 10 * 0.03);
+    }
+}
+
+CASE(gaussian_noise_is_scaled)
+{
+    const float y[] = {-3, 0, 4.5f, 1000};
+    float t[4], back[4];
+    pel__stabilise(t, y, 4, 0, 9);
+    CHECK(t[0] == -1 && t[1] == 0 && t[2] == 1.5f);
+    pel__unstabilise(back, t, 4, 0, 9);
+    for (int i = 0; i < 4; i++)
+        CHECK(fabsf(back[i] - y[i]) <= 1e-6f * fabsf(y[i]));
+}
+
+CASE(bits_do_not_depend_on_neighbours)
+{
+    enum { N = 37 };
+    float y[N], whole[N], one;
+    state = 11;
+    for (int i = 0; i < N; i++)
+        y[i] = detected(i);
+    y[7] = NAN;
+    pel__stabilise(whole, y, N, gain, offset);
+    for (int i = 0; i < N; i++) {
+        pel__stabilise(&one, y + i, 1, gain, offset);
+        CHECK(memcmp(&one, whole + i, sizeof one) == 0);
+    }
+    CHECK(whole[7] != whole[7]);
+    pel__unstabilise(y, whole, N, gain, offset);
+    for (int i = 0; i < N; i++) {
+        pel__unstabilise(&one, whole + i, 1, gain, offset);
+        CHECK(memcmp(&one, y + i, sizeof one) == 0);
+    }
+}
+
+/* ---- the estimator ----------------------------------------------------------------------------------------- */
+
+enum { SIDE = 400 };
+static float plane[SIDE * SIDE];
+
+static bool fit_plane(pel__noise_fit *fit, double saturation, pel_error *err)
+{
+    pel__noise_estimator *e = NULL;
+    const bool ok = pel__noise_estimator_create(&e, saturation, err) && pel__noise_estimator_add(e, plane, 1, SIDE, SIDE, err) &&
+                    pel__noise_estimator_fit(e, fit, err);
+    pel__noise_estimator_destroy(e);
+    return ok;
+}
+
+CASE(ramps_give_gain_and_offset)
+{
+    static const double peak[] = {5, 20, 100};
+    for (int k = 0; k < 3; k++) {
+        pel__noise_estimator *e = NULL;
+        pel__noise_fit fit;
+        pel_error err = {0};
+        state = (uint64_t)k + 20;
+        CHECK_OK(pel__noise_estimator_create(&e, 0, &err), err);
+        for (int copy = 0; copy < (k == 0 ? 12 : 4); copy++) {
+            for (int i = 0; i < SIDE * SIDE; i++)
+                plane[i] = detected(peak[k] * (i % SIDE) / SIDE);
+            CHECK_OK(pel__noise_estimator_add(e, plane, 1, SIDE, SIDE, &err), err);
+        }
+        CHECK_OK(pel__noise_estimator_fit(e, &fit, &err), err);
+        CHECK(fit.poisson);
+        CHECK(fabs(fit.gain / gain - 1) < 0.03);
+        CHECK(fabs(fit.offset / offset - 1) < 0.03);
+        CHECK(fabs(fit.gain - gain) < 4 * fit.gain_error);
+        CHECK(fit.remark[0] == '\0' && fit.r2 > 0.5);
+        pel__noise_estimator_destroy(e);
+    }
+}
+
+CASE(blobs_edges_and_hot_pixels_do_not_mislead)
+{
+    pel__noise_fit fit;
+    pel_error err = {0};
+    state = 31;
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        const double x = i % SIDE, y = i / SIDE, dx = fmod(x, 50) - 25, dy = fmod(y, 50) - 25;
+        double photons = 2 + 40 * exp(-(dx * dx + dy * dy) / 60) + (x + 0.6 * y > 350 ? 25 : 0);
+        plane[i] = detected(photons) + (uniform() < 1e-4 ? 4000.0f : 0.0f);
+    }
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK(fit.poisson && fabs(fit.gain / gain - 1) < 0.1 && fabs(fit.offset / offset - 1) < 0.1);
+}
+
+CASE(constant_variance_is_gaussian)
+{
+    pel__noise_fit fit;
+    pel_error err = {0};
+    state = 37;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = (float)(100 + 0.5 * (i % SIDE) + 7 * normal());
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK(!fit.poisson && fit.gain == 0 && fabs(sqrt(fit.offset) / 7 - 1) < 0.02);
+    CHECK_TEXT(fit.remark, "does not grow");
+}
+
+CASE(one_level_gives_one_variance)
+{
+    pel__noise_fit fit;
+    pel_error err = {0};
+    state = 41;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = (float)(1000 + 3 * normal());
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK(!fit.poisson && fabs(fit.offset / 9 - 1) < 0.03);
+}
+
+CASE(says_when_it_cannot_tell)
+{
+    pel__noise_fit fit;
+    pel__noise_estimator *e = NULL;
+    pel_error err = {0};
+    memset(plane, 0, sizeof plane);
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "constant");
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = 255;
+    CHECK_FAILS(fit_plane(&fit, 255, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "saturated");
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = NAN;
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "non-finite");
+    CHECK_OK(pel__noise_estimator_create(&e, 0, &err), err);
+    CHECK_FAILS(pel__noise_estimator_fit(e, &fit, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "no samples");
+    CHECK_OK(pel__noise_estimator_add(e, plane, 3, 10, 500, &err), err); /* too low for a block */
+    CHECK_FAILS(pel__noise_estimator_fit(e, &fit, &err), err, PEL_REFUSED);
+    pel__noise_estimator_destroy(e);
+    pel__noise_estimator_destroy(NULL);
+}
+
+/* More pairs than are kept: memory stays, the answer too. */
+CASE(any_number_of_samples)
+{
+    pel__noise_estimator *e = NULL;
+    pel__noise_fit fit;
+    pel_error err = {0};
+    double mean, variance;
+    state = 43;
+    CHECK_OK(pel__noise_estimator_create(&e, 0, &err), err);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = (float)(sqrt(4.0 + (i % SIDE)) * normal() + (i % SIDE)); /* variance = mean + 4 */
+    for (int k = 0; k < 70; k++)
+        CHECK_OK(pel__noise_estimator_add(e, plane, 1, SIDE, SIDE, &err), err);
+    CHECK_OK(pel__noise_estimator_fit(e, &fit, &err), err);
+    CHECK(fit.poisson && fabs(fit.gain - 1) < 0.03 && fabs(fit.offset - 4) < 2);
+    CHECK(fit.blocks > 10000 && fit.blocks <= 32768);
+    CHECK(pel__noise_estimator_pair(e, fit.blocks - 1, &mean, &variance));
+    CHECK(!pel__noise_estimator_pair(e, fit.blocks, &mean, &variance));
+    pel__noise_estimator_destroy(e);
+}
+
+int main(void)
+{
+    RUN(stabilised_noise_has_variance_one);
+    RUN(inverse_of_the_mean_is_the_mean);
+    RUN(gaussian_noise_is_scaled);
+    RUN(bits_do_not_depend_on_neighbours);
+    RUN(ramps_give_gain_and_offset);
+    RUN(blobs_edges_and_hot_pixels_do_not_mislead);
+    RUN(constant_variance_is_gaussian);
+    RUN(one_level_gives_one_variance);
+    RUN(says_when_it_cannot_tell);
+    RUN(any_number_of_samples);
+    return CHECK_DONE();
+}

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Pictures as good as published: the table of the method's paper on five photographs, Poisson anchors, and the noise
+estimate on the same content. The complete table is `make bench-quality`."""
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from images import BUILD, NAMES, image, psnr
+from test_ndsafir_oracle import run
+
+# PSNR in dB by image, of 9 x 9 patches and four iterations; noisy images rounded and clipped to 8 bits.
+PUBLISHED = {
+    5: (37.91, 37.12, 36.14, 37.62, 37.34), 10: (35.18, 33.79, 33.09, 35.26, 34.07), 15: (33.70, 31.80, 31.44, 34.08, 32.13),
+    20: (32.64, 30.37, 30.12, 32.90, 30.59), 25: (31.73, 29.24, 29.20, 32.22, 29.73), 50: (28.38, 24.09, 25.93, 28.67, 25.29),
+    75: (25.51, 22.10, 23.69, 25.49, 22.31), 100: (23.32, 20.64, 21.78, 23.08, 20.51),
+}
+PAPER = dict(patch="4,4", radius_xy="1,2,4,8", strength=1, first=1, aggregate="no")
+# Mean count of the peak: Peppers, Lena, House, with the exact unbiased inverse and 7 x 7 patches.
+POISSON = {2: (21.42, 24.25, 23.24), 5: (24.56, 26.54, 26.03), 20: (27.91, 29.96, 29.75), 120: (32.00, 33.79, 33.85)}
+
+
+def noisy(clean, sigma, seed):
+    rng = np.random.default_rng(seed)
+    return np.clip(np.rint(clean + rng.normal(0, sigma, clean.shape)), 0, 255)
+
+
+def test_published_table():
+    off = {}
+    for sigma in (10, 20, 25, 100):
+        for name, want in zip(NAMES, PUBLISHED[sigma]):
+            clean = image(name)
+            got = run(noisy(clean, sigma, 0)[None, None], noise=f"0,{sigma**2}", **PAPER)[0, 0]
+            off[sigma, name] = round(psnr(got, clean) - want, 2)
+    values = list(off.values())
+    assert np.mean(np.abs(values)) <= 0.1, off
+    assert np.max(np.abs(values)) <= 0.3, off
+
+
+@pytest.mark.parametrize("peak", [2, 20])
+def test_poisson_anchors(peak):
+    off = []
+    for name, want in zip(("peppers256", "lena512", "house256"), POISSON[peak]):
+        truth = image(name) / 255 * peak
+        y = np.random.default_rng(0).poisson(truth)
+        got = run(y[None, None], noise="1,0", radius_xy="1,2,4,8", strength=1, first=1, aggregate="no")[0, 0]
+        off.append(psnr(got, truth, peak) - want)
+    assert np.max(np.abs(off)) <= 0.35, off
+
+
+def test_defaults_beat_the_published_form():
+    for name in ("barbara512", "house256"):
+        clean = image(name)
+        y = noisy(clean, 20, 1)[None, None]
+        plain, default = run(y, noise="0,400", **PAPER)[0, 0], run(y, noise="0,400")[0, 0]
+        assert psnr(default, clean) > psnr(plain, clean), name
+
+
+@pytest.mark.parametrize("peak", [20, 100])
+@pytest.mark.parametrize("name", NAMES)
+def test_noise_of_photographs(name, peak):
+    gain, background, readout = 2.0, 100.0, 5.0
+    truth = image(name) / 255 * peak
+    rng = np.random.default_rng(2)
+    y = gain * rng.poisson(truth) + background + rng.normal(0, readout, truth.shape)
+    shape = ",".join(map(str, (1, *y.shape)))
+    done = subprocess.run([BUILD / "tests" / "tool_noise", shape], input=y.astype(np.float32).tobytes(), capture_output=True, check=True)
+    fit = json.loads(done.stdout)
+    assert fit["poisson"]
+    assert abs(fit["gain"] / gain - 1) < 0.1, fit
+    assert abs(fit["offset"] / (readout**2 - gain * background) - 1) < 0.12, fit
