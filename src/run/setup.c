@@ -265,7 +265,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
             settings[o.setting_count++] = (pel_setting){filter->params[i].name, value};
     }
     o.input = pel__document_text(d, "input", "path");
-    o.open.level = atoi(pel__document_text(d, "input", "level"));
+    o.open.level = (int32_t)strtol(pel__document_text(d, "input", "level"), NULL, 10);
     o.open.recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0;
     o.open.use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0;
     const char *axes = pel__document_text(d, "input", "axes");
