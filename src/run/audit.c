@@ -25,6 +25,7 @@ typedef struct {
     bool deep;
     entry batch[BATCH];
     int32_t count;
+    int64_t expected;   /* files of the plan, for the progress */
     int64_t *bad;       /* jobs that do not hold */
     int64_t bad_count, bad_room;
 } auditor;
@@ -106,7 +107,7 @@ static bool check_batch(auditor *a, pel_error *err)
     }
     a->count = 0;
     if (a->run->on_progress && a->deep) {
-        const pel_progress p = {.phase = "audit", .done = a->out->files, .total = 0};
+        const pel_progress p = {.phase = "audit", .done = a->out->files, .total = a->expected};
         if (!a->run->on_progress(a->run->progress_arg, &p)) {
             atomic_store(&a->run->stop, true);
             return pel__fail(err, PEL_INTERRUPTED, "interrupted during the audit");
@@ -143,7 +144,9 @@ bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_err
     auditor *a = calloc(1, sizeof *a);
     if (!a)
         return pel__fail(err, PEL_NO_MEMORY, "audit: no memory");
-    *a = (auditor){.run = run, .out = out, .deep = deep};
+    pel_plan_summary summary;
+    pel_run_summary(run, &summary);
+    *a = (auditor){.run = run, .out = out, .deep = deep, .expected = summary.files};
     const bool ok = pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) && (!mark || mark_bad(a, err));
     free(a->bad);
     free(a);

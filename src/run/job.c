@@ -9,7 +9,6 @@
 #include "run/run.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -311,7 +310,7 @@ static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
     slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
     pel_source *source = job.level == 0 ? run->source : run->below[job.image];
     const bool ok = pel__read_region(source, job.level == 0 ? job.image : 0, &slot->in_block, run->pool, &run->stop, err);
-    slot->seconds = pel__now() - start;
+    slot->in_seconds = pel__now() - start;
     return ok || name_job(err, &job, number);
 }
 
@@ -321,7 +320,7 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
     const pel__slot *from = &run->bench.slot[in];
     pel__slot *to = &run->bench.slot[out];
     const pel__plan_job job = pel__plan_job_at(&run->plan, number);
-    const double start = pel__now(), reading_seconds = from->seconds;
+    const double start = pel__now(), reading_seconds = from->in_seconds;
     bool ok = true;
     if (job.level > 0) {
         int64_t factor[PEL_AXES];
@@ -421,7 +420,6 @@ static bool failed(void *arg, int64_t number, const pel_error *why, pel_error *e
 {
     pel_run *run = arg;
     pel__run_log(run, "failed: %s", why->text);
-    (void)snprintf(run->last_failure, sizeof run->last_failure, "%.399s", why->text);
     const pel__ledger_record r = {.job = number, .error = why->text, .attempt = pel__ledger_attempts(run->ledger, number) + 1};
     pel_error lost = {0};
     if (!pel__ledger_append(run->ledger, &r, &lost))

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,12 +21,14 @@
 enum state { UNKNOWN = 0, DONE = 1, FAILED = 2 };
 
 struct pel__ledger {
+    pthread_mutex_t mutex; /* the state below: the writing stage changes it while others look */
     char folder[PEL__PATH_MAX];
     int64_t jobs;
     uint8_t *state;
     int32_t *attempts;
     int64_t *at_us;
     pel__ledger_totals totals;
+    char last_error[400];
     int fd; /* own file, -1 until the first record */
     char path[PEL__PATH_MAX];
 };
@@ -198,6 +201,7 @@ bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_e
     pel__ledger *l = calloc(1, sizeof *l);
     if (!l)
         return pel__fail(err, PEL_NO_MEMORY, "ledger: no memory");
+    (void)pthread_mutex_init(&l->mutex, NULL);
     l->fd = -1;
     l->jobs = jobs;
     l->state = calloc((size_t)jobs + 1, sizeof *l->state);
@@ -222,27 +226,59 @@ void pel__ledger_close(pel__ledger *l)
         return;
     if (l->fd >= 0)
         (void)close(l->fd);
+    (void)pthread_mutex_destroy(&l->mutex);
     free(l->state);
     free(l->attempts);
     free(l->at_us);
     free(l);
 }
 
-bool pel__ledger_done(const pel__ledger *l, int64_t job) { return l->state[job] == DONE; }
-bool pel__ledger_failed(const pel__ledger *l, int64_t job) { return l->state[job] == FAILED; }
-int32_t pel__ledger_attempts(const pel__ledger *l, int64_t job) { return l->attempts[job]; }
-const pel__ledger_totals *pel__ledger_sums(const pel__ledger *l) { return &l->totals; }
+static uint8_t state_of(pel__ledger *l, int64_t job)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    const uint8_t state = l->state[job];
+    (void)pthread_mutex_unlock(&l->mutex);
+    return state;
+}
 
-static int64_t count(const pel__ledger *l, int64_t first, int64_t n, uint8_t state)
+bool pel__ledger_done(pel__ledger *l, int64_t job) { return state_of(l, job) == DONE; }
+bool pel__ledger_failed(pel__ledger *l, int64_t job) { return state_of(l, job) == FAILED; }
+
+int32_t pel__ledger_attempts(pel__ledger *l, int64_t job)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    const int32_t attempts = l->attempts[job];
+    (void)pthread_mutex_unlock(&l->mutex);
+    return attempts;
+}
+
+pel__ledger_totals pel__ledger_sums(pel__ledger *l)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    const pel__ledger_totals totals = l->totals;
+    (void)pthread_mutex_unlock(&l->mutex);
+    return totals;
+}
+
+void pel__ledger_last_error(pel__ledger *l, char *out, size_t size)
+{
+    (void)pthread_mutex_lock(&l->mutex);
+    (void)snprintf(out, size, "%s", l->last_error);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static int64_t count(pel__ledger *l, int64_t first, int64_t n, uint8_t state)
 {
     int64_t found = 0;
+    (void)pthread_mutex_lock(&l->mutex);
     for (int64_t i = first; i < first + n; i++)
         found += l->state[i] == state;
+    (void)pthread_mutex_unlock(&l->mutex);
     return found;
 }
 
-int64_t pel__ledger_count_done(const pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, DONE); }
-int64_t pel__ledger_count_failed(const pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, FAILED); }
+int64_t pel__ledger_count_done(pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, DONE); }
+int64_t pel__ledger_count_failed(pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, FAILED); }
 
 typedef struct {
     const pel__ledger *ledger;
@@ -351,10 +387,13 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
     json_object_put(o);
-    if (ok) {
+    (void)pthread_mutex_lock(&l->mutex);
+    if (ok)
         note(l, &r);
-        if (r.ok)
-            add_to_totals(l, &r);
-    }
+    if (ok && r.ok)
+        add_to_totals(l, &r);
+    if (!r.ok)
+        (void)snprintf(l->last_error, sizeof l->last_error, "%s", r.error);
+    (void)pthread_mutex_unlock(&l->mutex);
     return ok;
 }

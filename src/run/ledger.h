@@ -48,12 +48,14 @@ typedef struct pel__ledger pel__ledger;
 bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err);
 void pel__ledger_close(pel__ledger *l);
 
-bool pel__ledger_done(const pel__ledger *l, int64_t job);
-bool pel__ledger_failed(const pel__ledger *l, int64_t job);
-int32_t pel__ledger_attempts(const pel__ledger *l, int64_t job); /* failed ones */
-int64_t pel__ledger_count_done(const pel__ledger *l, int64_t first, int64_t count);
-int64_t pel__ledger_count_failed(const pel__ledger *l, int64_t first, int64_t count);
-const pel__ledger_totals *pel__ledger_sums(const pel__ledger *l);
+/* Any thread, while one appends. */
+bool pel__ledger_done(pel__ledger *l, int64_t job);
+bool pel__ledger_failed(pel__ledger *l, int64_t job);
+int32_t pel__ledger_attempts(pel__ledger *l, int64_t job); /* failed ones */
+int64_t pel__ledger_count_done(pel__ledger *l, int64_t first, int64_t count);
+int64_t pel__ledger_count_failed(pel__ledger *l, int64_t first, int64_t count);
+pel__ledger_totals pel__ledger_sums(pel__ledger *l);
+void pel__ledger_last_error(pel__ledger *l, char *out, size_t size); /* of this process's failures; "" for none */
 
 /* Appends and syncs one record; fills in at, host and pid. One thread at a time. */
 bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_error *err);

@@ -28,10 +28,14 @@
 #define PEL__VERSION "0.1.0"
 #define PEL__NUMERIC_VERSION "1" /* raised when the same settings give other bits */
 
-/* A block in an out-slot, with what is known of its pixels. */
+/* Two slots that share a number: `in` belongs to the reading stage and then to work, `out` to work and then to the
+ * writing stage; never the same job's unless nothing is computed. */
 typedef struct pel__slot {
-    void *in, *out;
-    pel_block in_block, out_block;
+    void *in;
+    pel_block in_block;
+    double in_seconds; /* of reading */
+    void *out;
+    pel_block out_block;
     int64_t clipped;
     double minimum, maximum, sum;
     double seconds; /* of reading and working, without waiting */
@@ -81,7 +85,6 @@ struct pel_run {
     atomic_llong bytes_worked;
     atomic_bool stop;
     int32_t write_failures; /* one after the other */
-    char last_failure[400];
     int log_fd;
     double started, last_status;
     pel_on_progress *on_progress;

@@ -104,7 +104,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
         return false;
     *out = (pel_status){0};
     json_object *file = load_status(b.folder);
-    const pel__ledger_totals *t = pel__ledger_sums(b.ledger);
+    const pel__ledger_totals t = pel__ledger_sums(b.ledger);
     (void)snprintf(out->input, sizeof out->input, "%s", pel__document_text(b.document, "input", "path"));
     (void)snprintf(out->filter, sizeof out->filter, "%s", pel__document_text(b.document, "settings", "filter"));
     out->blocks_total = b.blocks;
@@ -112,12 +112,12 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->blocks_failed = pel__ledger_count_failed(b.ledger, 0, b.jobs);
     out->pyramid_total = b.jobs - b.blocks;
     out->pyramid_done = pel__ledger_count_done(b.ledger, b.blocks, b.jobs - b.blocks);
-    out->voxels = t->voxels;
-    out->clipped = t->clipped;
-    out->bytes_written = t->bytes_written;
-    out->seconds = t->seconds;
+    out->voxels = t.voxels;
+    out->clipped = t.clipped;
+    out->bytes_written = t.bytes_written;
+    out->seconds = t.seconds;
     out->memory_promised = member_integer(file, "memory_promised");
-    out->memory_peak = pel__max(t->rss_peak_bytes, member_integer(file, "memory_peak"));
+    out->memory_peak = pel__max(t.rss_peak_bytes, member_integer(file, "memory_peak"));
     copy_member(out->last_error, sizeof out->last_error, file, "last_error");
     pel__lock_holder(out->worker, sizeof out->worker, b.folder);
     settle_state(out, file, b.jobs);
@@ -127,7 +127,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
 }
 
 typedef struct {
-    const pel__ledger *ledger;
+    pel__ledger *ledger;
     pel_on_failure *failure;
     void *arg;
 } failure_arg;
@@ -160,8 +160,10 @@ static void add_integer(json_object *o, const char *name, int64_t v)
 
 bool pel__status_write(pel_run *run, const char *state, pel_error *err)
 {
-    const pel__ledger_totals *t = pel__ledger_sums(run->ledger);
+    const pel__ledger_totals t = pel__ledger_sums(run->ledger);
     const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count;
+    char last[400];
+    pel__ledger_last_error(run->ledger, last, sizeof last);
     json_object *o = json_object_new_object();
     json_object_object_add(o, "state", json_object_new_string(state));
     json_object_object_add(o, "filter", json_object_new_string(run->filter->name));
@@ -172,13 +174,13 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     add_integer(o, "failed", pel__ledger_count_failed(run->ledger, 0, jobs));
     add_integer(o, "pyramid_done", pel__ledger_count_done(run->ledger, blocks, jobs - blocks));
     add_integer(o, "pyramid_total", jobs - blocks);
-    add_integer(o, "voxels", t->voxels);
-    add_integer(o, "clipped", t->clipped);
-    add_integer(o, "bytes_written", t->bytes_written);
+    add_integer(o, "voxels", t.voxels);
+    add_integer(o, "clipped", t.clipped);
+    add_integer(o, "bytes_written", t.bytes_written);
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);
-    add_integer(o, "memory_peak", pel__max(t->rss_peak_bytes, pel__resident_bytes()));
-    json_object_object_add(o, "last_error", json_object_new_string(run->last_failure));
+    add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, pel__resident_bytes()));
+    json_object_object_add(o, "last_error", json_object_new_string(last));
     add_integer(o, "threads", run->request.threads);
     json_object_object_add(o, "seconds", json_object_new_double(pel__now() - run->started));
     char path[PEL__PATH_MAX];

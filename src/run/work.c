@@ -194,8 +194,10 @@ bool pel__run_begin(pel_run *run, pel_on_progress *on_progress, void *arg, pel_e
         return false;
     if (!make_output(run, err))
         return false;
-    if (run->resumed)
+    if (run->resumed) {
         clear_temporaries(run->output);
+        clear_temporaries(run->folder);
+    }
     if (!pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
         !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
         return false;
@@ -301,10 +303,12 @@ bool pel__run_tick(void *arg)
 static bool audit_and_finish(pel_run *run, pel_error *err)
 {
     pel__audit audit = {0};
+    char last[320];
     const int64_t jobs = run->plan.job_count, done = pel__ledger_count_done(run->ledger, 0, jobs);
+    pel__ledger_last_error(run->ledger, last, sizeof last);
     if (done < jobs)
-        return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %.300s",
-                         run->output, (long long)(jobs - done), (long long)jobs, run->last_failure);
+        return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %s",
+                         run->output, (long long)(jobs - done), (long long)jobs, last);
     if (!pel__run_audit(run, true, true, &audit, err))
         return false;
     if (audit.missing + audit.damaged > 0)
