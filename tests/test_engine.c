@@ -17,7 +17,8 @@
 
 typedef struct {
     int64_t next, in_job[2], out_job[2];
-    int reads, works, writes, failures, ticks, wrong;
+    int reads, works, writes, failures, ticks;
+    atomic_int wrong; /* stages run in threads of their own */
     int64_t fail_read, fail_write, stop_at, order;
     bool give_up;
     atomic_bool stop;
