@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ * The TIFF source: classic and BigTIFF, OME-TIFF (also of several files), ImageJ hyperstacks, plain stacks of pages.
+ * See tiff.h for how its files divide the work, docs/formats-tiff.md for what is read and what is not. */
+#include "source/tiff.h"
+
+#include "core/bytes.h"
+
+#include <stdlib.h>
+
+static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
+{
+    static const uint8_t starts[][4] = {{'I', 'I', 42, 0}, {'M', 'M', 0, 42}, {'I', 'I', 43, 0}, {'M', 'M', 0, 43}};
+    for (size_t i = 0; !is_folder && n >= 4 && i < sizeof starts / sizeof starts[0]; i++)
+        if (memcmp(head, starts[i], 4) == 0)
+            return PEL__YES;
+    return PEL__NO;
+}
+
+static void destroy(pel_source *s)
+{
+    pel__tiff *t = (pel__tiff *)s;
+    if (!t)
+        return;
+    pel__tiff_handles_destroy(t->idle);
+    for (int32_t i = 0; i < t->base.image_count; i++) {
+        for (int32_t n = 0; n < t->images[i].note_count; n++)
+            free(t->images[i].notes[n]);
+        free(t->images[i].page);
+        free((void *)(uintptr_t)t->base.images[i].channels);
+    }
+    pel__tiff_set_finish(&t->set);
+    if (t->has_mutex)
+        (void)pthread_mutex_destroy(&t->mutex);
+    free(t->images);
+    free(t->base.images);
+    free(t->base.path);
+    free(t);
+}
+
+static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
+{
+    if (t->set.page_count == 0)
+        return pel__fail(err, PEL_FORMAT, "%s: no directory", t->base.path);
+    const bool ok = pel__tiff_is_ome(head) ? pel__tiff_describe_ome(t, head, err)
+                  : pel__tiff_is_imagej(head) ? pel__tiff_describe_imagej(t, head, err)
+                                              : pel__tiff_describe_plain(t, head, err);
+    return ok || pel__where(err, "%s: ", t->base.path);
+}
+
+static void add_up(pel__tiff *t)
+{
+    pel_source *s = &t->base;
+    s->resident_bytes = t->set.page_room * (int64_t)sizeof(pel__tiff_page) + t->set.geometry_room * (int64_t)sizeof(pel__tiff_geometry) +
+                        t->set.file_room * (int64_t)(sizeof(pel__tiff_file) + 64);
+    for (int32_t i = 0; i < s->image_count; i++) {
+        const pel_image *im = &s->images[i];
+        s->resident_bytes += im->shape[PEL_T] * t->images[i].groups * im->shape[PEL_Z] * (int64_t)sizeof(int32_t) +
+                             im->shape[PEL_C] * (int64_t)sizeof(pel_channel) + (int64_t)(sizeof *im + sizeof t->images[i] + 1024);
+        s->images[i].notes = (const char *const *)t->images[i].notes;
+        s->images[i].note_count = t->images[i].note_count;
+    }
+    s->thread_bytes = pel__tiff_thread_bytes(t);
+    s->identity_crc32c = t->set.crc32c;
+}
+
+static bool identify(pel__tiff *t, pel_error *err)
+{
+    pel__file *f = NULL;
+    if (!pel__file_open(&f, t->base.path, err))
+        return false;
+    t->base.identity_size = pel__file_size(f);
+    t->base.identity_mtime_ns = pel__file_mtime_ns(f);
+    pel__file_close(f);
+    return true;
+}
+
+static bool open_tiff(pel_source **out, const char *path, const pel_open_options *options, pel_error *err)
+{
+    pel__tiff_head head = {0};
+    pel__tiff *t = calloc(1, sizeof *t);
+    if (!t)
+        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
+    t->base.type = &pel__source_tiff;
+    t->base.path = strdup(path);
+    t->set.recover = options->recover;
+    t->has_mutex = pthread_mutex_init(&t->mutex, NULL) == 0;
+    bool ok = (t->base.path && t->has_mutex) || pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
+    ok = ok && identify(t, err) && pel__tiff_walk(&t->set, path, &head, err) && describe(t, &head, err);
+    free(head.description);
+    if (!ok) {
+        destroy(&t->base);
+        return false;
+    }
+    if (t->set.broken[0])
+        pel__tiff_note(t, 0, "Recovered: %s.", t->set.broken);
+    add_up(t);
+    *out = &t->base;
+    return true;
+}
+
+const pel__source_type pel__source_tiff = {
+    .name = "tiff", .detect = detect, .open = open_tiff, .read = pel__tiff_read, .destroy = destroy,
+};
