@@ -54,35 +54,73 @@ INLINE int64_t first_lane(int64_t x)
 
 /* ---- where ------------------------------------------------------------------------------------------------- */
 
-/* The tile moved by -shift and grown: its part of plane (t, z), united with *b. */
-static void unite(box *b, const job *j, bool shifted, const int64_t grow[PEL__ND], int64_t t, int64_t z)
+/* Pairs whose ends both lie in the image begin in [*low, *high) along an axis. */
+INLINE void valid(const job *j, int axis, int64_t *low, int64_t *high)
 {
-    const int64_t *n = j->k->n, *d = j->d;
-    const int64_t at = t + (shifted ? d[PEL__NT] : 0), az = z + (shifted ? d[PEL__NZ] : 0);
-    if (at < -grow[PEL__NT] || at >= n[PEL__NT] + grow[PEL__NT] || az < -grow[PEL__NZ] || az >= n[PEL__NZ] + grow[PEL__NZ])
-        return;
-    const int64_t y = (shifted ? -d[PEL__NY] : 0) - grow[PEL__NY], x = (shifted ? -d[PEL__NX] : 0) - grow[PEL__NX];
-    const int64_t y1 = y + n[PEL__NY] + 2 * grow[PEL__NY], x1 = x + n[PEL__NX] + 2 * grow[PEL__NX];
-    if (b->y1 <= b->y0) {
-        *b = (box){y, y1, x, x1};
-        return;
-    }
-    *b = (box){lowest(b->y0, y), highest(b->y1, y1), lowest(b->x0, x), highest(b->x1, x1)};
+    *low = j->k->low[axis] - lowest(j->d[axis], 0);
+    *high = j->k->high[axis] - highest(j->d[axis], 0);
 }
 
-/* Where pairs begin that this job needs on plane (t, z), grown. Empty: y1 <= y0. */
-static box needed(const job *j, const int64_t grow[PEL__ND], int64_t t, int64_t z)
+/* Whether row (t, z, y) holds any such pair. */
+static bool in_image(const job *j, int64_t t, int64_t z, int64_t y)
+{
+    const int64_t at[PEL__NX] = {t, z, y};
+    for (int a = 0; a < PEL__NX; a++) {
+        int64_t low, high;
+        valid(j, a, &low, &high);
+        if (at[a] < low || at[a] >= high)
+            return false;
+    }
+    return true;
+}
+
+/* The area of pairs that a stage must hold: tile or moved tile grown by `grow`, cut at the image (but for x) where
+ * `cut`, then grown by `reach`. */
+typedef struct area {
+    int64_t grow[PEL__ND], reach[PEL__ND];
+    bool cut;
+} area;
+
+/* What part of plane (t, z) the tile (moved by -d) needs, united with *b. */
+static void unite(box *b, const job *j, bool moved, const area *r, int64_t t, int64_t z)
+{
+    const int64_t at[2] = {t, z};
+    int64_t from[PEL__ND], to[PEL__ND];
+    for (int a = 0; a < PEL__ND; a++) {
+        from[a] = (moved ? -j->d[a] : 0) - r->grow[a];
+        to[a] = from[a] + j->k->n[a] + 2 * r->grow[a];
+        if (r->cut && a != PEL__NX) {
+            int64_t low, high;
+            valid(j, a, &low, &high);
+            from[a] = highest(from[a], low);
+            to[a] = lowest(to[a], high);
+        }
+        if (from[a] >= to[a])
+            return;
+        from[a] -= r->reach[a];
+        to[a] += r->reach[a];
+        if (a < 2 && (at[a] < from[a] || at[a] >= to[a]))
+            return;
+    }
+    if (b->y1 <= b->y0)
+        *b = (box){from[PEL__NY], to[PEL__NY], from[PEL__NX], to[PEL__NX]};
+    else
+        *b = (box){lowest(b->y0, from[PEL__NY]), highest(b->y1, to[PEL__NY]), lowest(b->x0, from[PEL__NX]), highest(b->x1, to[PEL__NX])};
+}
+
+/* Where pairs begin that this job needs on plane (t, z). Empty: y1 <= y0. */
+static box needed(const job *j, const area *r, int64_t t, int64_t z)
 {
     box b = {0};
     if (j->both || !j->moved)
-        unite(&b, j, false, grow, t, z);
+        unite(&b, j, false, r, t, z);
     if (j->both || j->moved)
-        unite(&b, j, true, grow, t, z);
+        unite(&b, j, true, r, t, z);
     return b;
 }
 
 /* Planes that this job may need, grown: [low, high) along t and z. */
-static void plane_range(const job *j, const int64_t grow[PEL__ND], int64_t low[2], int64_t high[2])
+static void plane_range(const job *j, const int64_t grow[2], int64_t low[2], int64_t high[2])
 {
     for (int a = PEL__NT; a <= PEL__NZ; a++) {
         const int64_t d = j->d[a];
@@ -209,12 +247,13 @@ static void sum_columns(const column *c, int64_t p, bool odd)
 static void vertical(const job *j, const int64_t grow[PEL__ND], bool of_weights)
 {
     const pel__ndsafir_tile *k = j->k;
-    const int64_t *p = k->patch, reach[PEL__ND] = {grow[0] + p[0], grow[1] + p[1], grow[2], grow[3] + p[3]};
+    const int64_t *p = k->patch;
+    const area r = {.grow = {grow[0], grow[1], grow[2], grow[3]}, .reach = {p[0], p[1], 0, p[3]}, .cut = true};
     int64_t low[2], high[2];
-    plane_range(j, reach, low, high);
+    plane_range(j, (const int64_t[]){grow[0] + p[0], grow[1] + p[1]}, low, high);
     for (int64_t t = low[0]; t < high[0]; t++) {
         for (int64_t z = low[1]; z < high[1]; z++) {
-            const box b = needed(j, reach, t, z);
+            const box b = needed(j, &r, t, z);
             if (b.y1 <= b.y0)
                 continue;
             const int64_t in = t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + (b.y0 - p[PEL__NY]) * k->stride[PEL__NY];
@@ -302,23 +341,12 @@ static const float *across_planes(const job *j, int64_t t, int64_t z, int64_t y,
 /* Zeroes w where a pair does not lie within the image: [x0, x1) of row y of plane (t, z). */
 static void cut_at_image(const job *j, float *w, int64_t x0, int64_t x1)
 {
-    const int64_t d = j->d[PEL__NX];
-    const int64_t low = j->k->low[PEL__NX] - lowest(d, 0), high = j->k->high[PEL__NX] - highest(d, 0);
+    int64_t low, high;
+    valid(j, PEL__NX, &low, &high);
     for (int64_t x = x0; x < lowest(low, x1); x++)
         w[x] = 0;
     for (int64_t x = highest(x0, high); x < x1; x++)
         w[x] = 0;
-}
-
-static bool in_image(const job *j, int64_t t, int64_t z, int64_t y)
-{
-    const int64_t at[3] = {t, z, y};
-    for (int a = 0; a < 3; a++) {
-        const int64_t d = j->d[a];
-        if (at[a] + lowest(d, 0) < j->k->low[a] || at[a] + highest(d, 0) >= j->k->high[a])
-            return false;
-    }
-    return true;
 }
 
 /* Zeroes w where either end of the pair is to be left out. */
@@ -331,15 +359,17 @@ static void cut_odd(const job *j, float *w, int64_t at, int64_t x0, int64_t x1)
     }
 }
 
-/* From j->sums to j->weights: weights of pairs, or (not weigh) their sums over the patch. */
+/* From j->sums to j->weights: weights of pairs, or (not weigh) their sums over the patch. Weights to be summed are zero
+ * where they leave the image; others are not read there. */
 static void horizontal(const job *j, const int64_t grow[PEL__ND], bool weigh)
 {
     const pel__ndsafir_tile *k = j->k;
+    const area r = {.grow = {grow[0], grow[1], grow[2], grow[3]}, .cut = !(k->aggregate && weigh)};
     int64_t low[2], high[2];
     plane_range(j, grow, low, high);
     for (int64_t t = low[0]; t < high[0]; t++) {
         for (int64_t z = low[1]; z < high[1]; z++) {
-            const box b = needed(j, grow, t, z);
+            const box b = needed(j, &r, t, z);
             const int64_t x0 = first_lane(b.x0), p = k->patch[PEL__NX];
             for (int64_t y = b.y0; y < b.y1; y++) {
                 float *w = row_of(&j->weights, t, z, y);
@@ -391,10 +421,12 @@ static void accumulate(const job *j)
 {
     const pel__ndsafir_tile *k = j->k;
     const int64_t *n = k->n, *d = j->d, width = pel__ndsafir_padded(n[PEL__NX]);
-    const bool one = j->both || !j->moved, two = j->both || j->moved, squares = !k->aggregate;
+    const bool squares = !k->aggregate;
     for (int64_t row = 0; row < n[PEL__NT] * n[PEL__NZ] * n[PEL__NY]; row++) {
         const int64_t y = row % n[PEL__NY], z = row / n[PEL__NY] % n[PEL__NZ], t = row / n[PEL__NY] / n[PEL__NZ];
         const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
+        const bool one = (j->both || !j->moved) && in_image(j, t, z, y);
+        const bool two = (j->both || j->moved) && in_image(j, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]);
         accumulator a = {.num = k->estimate + row * width, .den = k->precision + row * width, .squares = k->width + row * width};
         a.y1 = raw + j->offset;
         a.y2 = raw - j->offset;
@@ -404,7 +436,7 @@ static void accumulate(const job *j)
             a.w2 = row_of(&j->weights, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]) - d[PEL__NX];
         if (one && two)
             squares ? add_row(&a, n[PEL__NX], true, true, true) : add_row(&a, n[PEL__NX], true, true, false);
-        else
+        else if (one || two)
             add_row(&a, n[PEL__NX], one, two, squares);
     }
 }
