@@ -67,6 +67,8 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     }
     const int64_t pad = pel__round_up(reach[PEL__NX], PEL__ND_VECTOR) + PEL__ND_VECTOR;
     size[PEL__NX] = pel__ndsafir_padded(k->n[PEL__NX]) + 2 * pad;
+    if (size[PEL__NX] / PEL__ND_VECTOR % 2 == 0) /* an odd number of cache lines: columns then use every set */
+        size[PEL__NX] += PEL__ND_VECTOR;
     k->stride[PEL__NY] = size[PEL__NX];
     k->stride[PEL__NZ] = size[PEL__NX] * size[PEL__NY];
     k->stride[PEL__NT] = k->stride[PEL__NZ] * size[PEL__NZ];

@@ -141,9 +141,7 @@ static void place(stage *s, const job *j, const int64_t grow[PEL__ND], float *me
     s->y0 = -up - grow[PEL__NY];
     s->planes_z = high[PEL__NZ] - low[PEL__NZ];
     s->rows = j->k->n[PEL__NY] + up - down + 2 * grow[PEL__NY];
-    /* A row begins where the inputs' rows do: half of the padding lies left of x = 0. */
-    const int64_t left = (s->stride - pel__ndsafir_padded(j->k->n[PEL__NX])) / 2;
-    s->base = memory + left;
+    s->base = memory + pel__ndsafir_left(j->k);
 }
 
 /* ---- box sums along y -------------------------------------------------------------------------------------- */
@@ -516,8 +514,7 @@ void PEL_KERNEL(const pel__ndsafir_tile *k)
 {
     const int64_t *r = k->radius;
     job j = {.k = k};
-    const int64_t left = (k->stride[PEL__NY] - pel__ndsafir_padded(k->n[PEL__NX])) / 2;
-    j.line = k->scratch + 2 * pel__ndsafir_stage(k) + left;
+    j.line = k->scratch + 2 * pel__ndsafir_stage(k) + pel__ndsafir_left(k);
     begin(k);
     for (int64_t t = 0; t <= r[PEL__NT]; t++) {
         for (int64_t z = t ? -r[PEL__NZ] : 0; z <= r[PEL__NZ]; z++) {

@@ -33,8 +33,14 @@ typedef struct pel__ndsafir_tile {
 
 typedef void pel__ndsafir_kernel(const pel__ndsafir_tile *tile);
 
-/* Floats of a result's row. A row of u, q, y begins (stride - padded n) / 2 left of x = 0. */
+/* Floats of a result's row. */
 static inline int64_t pel__ndsafir_padded(int64_t n) { return (n + PEL__ND_VECTOR - 1) / PEL__ND_VECTOR * PEL__ND_VECTOR; }
+
+/* Floats of a row of u, q, y before x = 0: half of the padding, whole vectors. */
+static inline int64_t pel__ndsafir_left(const pel__ndsafir_tile *k)
+{
+    return (k->stride[PEL__NY] - pel__ndsafir_padded(k->n[PEL__NX])) / 2 / PEL__ND_VECTOR * PEL__ND_VECTOR;
+}
 
 /* Floats of one of the kernel's two intermediate arrays: planes and rows of the tile, of the moved tile, and grown by
  * the patch (twice along t and z where aggregated). */
