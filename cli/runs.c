@@ -21,6 +21,7 @@ typedef struct {
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing;
     int32_t filter;
+    char help[MOST_PARAMETERS][320]; /* put together from the filter's table */
 } words;
 
 static int32_t filter_number(const char *name)
@@ -31,14 +32,6 @@ static int32_t filter_number(const char *name)
     return -1;
 }
 
-/* Help texts that are put together from the filter's table live as long as the program. */
-static const char *parameter_help(const pel_parameter *p)
-{
-    char *text = NULL;
-    if (asprintf(&text, "%s (%s; default %s)", p->help, p->expects, p->fallback) < 0)
-        return p->help;
-    return text;
-}
 
 static int add_parameters(option *list, words *w)
 {
@@ -49,7 +42,8 @@ static int add_parameters(option *list, words *w)
     for (int32_t i = 0; i < count && i < MOST_PARAMETERS; i++) {
         pel_parameter p;
         pel_filter_parameter(w->filter, i, &p);
-        list[n++] = (option){OPTION_TEXT, p.name, p.unit[0] ? p.unit : "VALUE", parameter_help(&p), &w->values[i], 0, 0};
+        (void)snprintf(w->help[i], sizeof w->help[i], "%s (%s; default %s)", p.help, p.expects, p.fallback);
+        list[n++] = (option){OPTION_TEXT, p.name, p.unit[0] ? p.unit : "VALUE", w->help[i], &w->values[i], 0, 0};
     }
     if (pel_filter_needs_noise(w->filter))
         list[n++] = (option){OPTION_TEXT, "noise", "MODEL",
@@ -58,8 +52,21 @@ static int add_parameters(option *list, words *w)
     return n;
 }
 
+static bool has_parameter(int32_t filter, const char *name)
+{
+    for (int32_t i = 0; i < pel_filter_parameter_count(filter); i++) {
+        pel_parameter p;
+        pel_filter_parameter(filter, i, &p);
+        if (strcmp(p.name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int add_common(option *list, words *w)
 {
+    /* ndsafir searches --axes; there, what a bare array's axes are is said with another word */
+    const char *axes = has_parameter(w->filter, "axes") ? "input-axes" : "axes";
     const option common[] = {
         {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
         {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &w->memory, 0, 0},
@@ -74,7 +81,7 @@ static int add_common(option *list, words *w)
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
         {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
-        {OPTION_TEXT, "axes", "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
+        {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
         {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &w->recover, 0, 0},
         {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &w->mask, 0, 0},
         {OPTION_HEADING, NULL, NULL, "messages", NULL, 0, 0},
@@ -95,8 +102,8 @@ static bool read_words(const verb *self, int argc, char **argv, words *w, bool o
     const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &w->input, false}, {"OUT", "the OME-Zarr to write", &w->output, false}};
     const command c = {
         .verb = self,
-        .text = "Run the same command again after a kill or a crash: it goes on where it was. The state of the run lies in\n"
-                "OUT.run beside the output.",
+        .text = "Run the same command again after a kill or a crash: it goes on where it was. The state of the run "
+                "lies in OUT.run beside the output.",
         .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n,
     };
     return command_parse(&c, argc, argv, code);
