@@ -494,7 +494,7 @@ CASE(jxr_bad_helpers)
     uint8_t out[12];
     CHECK_FAILS(pel__jxr_decode(&helper, "/nowhere/pellucid-jxr", &q, ramp, out, &err), err, PEL_IO);
     CHECK_TEXT(err.text, "cannot start /nowhere/pellucid-jxr");
-    CHECK_FAILS(pel__jxr_decode(&helper, "/bin/false", &q, ramp, out, &err), err, PEL_IO);
+    CHECK_FAILS(pel__jxr_decode(&helper, "/bin/false", &q, ramp, out, &err), err, PEL_DAMAGED);
     CHECK_TEXT(err.text, "status 1");
     CHECK_FAILS(pel__jxr_decode(&helper, "/bin/true", &q, ramp, out, &err), err, PEL_DAMAGED);
     CHECK(helper == NULL);

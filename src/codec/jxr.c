@@ -238,12 +238,15 @@ static enum outcome converse(const pel__jxr *h, const pel__jxr_request *request,
     return o;
 }
 
+/* 127 is how a program ends whose libraries are not there: no fault of the stream. */
 static bool explain_death(int status, pel_error *err)
 {
-    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-        return pel__fail(err, PEL_IO, "the JPEG XR decoder program ended with status %d", WEXITSTATUS(status));
-    return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder program died (signal %d)",
-                     WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) >= 126)
+        return pel__fail(err, PEL_IO, "the JPEG XR decoder program could not run (status %d)", WEXITSTATUS(status));
+    if (WIFEXITED(status))
+        return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder program ended with status %d",
+                         WEXITSTATUS(status));
+    return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder program died of signal %d", WTERMSIG(status));
 }
 
 bool pel__jxr_decode(pel__jxr **helper, const char *program, const pel__jxr_request *request, const void *stream, void *out,
