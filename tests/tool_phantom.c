@@ -63,6 +63,8 @@ static bool read_whole(whole *w, const char *name, int32_t image, pel_error *e)
     if (!im)
         return pel__fail(e, PEL_NOT_FOUND, "no image %d", image);
     const pel_region r = pel__region(PEL_AXES, NULL, im->shape);
+    if (pel__region_voxels(&r) > (1 << 27)) /* hostile files claim what they like */
+        return pel__fail(e, PEL_NO_MEMORY, "more voxels than this tool reads");
     w->block = pel__block_dense(&r, im->dtype, malloc((size_t)pel__region_voxels(&r) * pel_dtype_size(im->dtype)));
     return w->block.data ? pel_source_read(w->source, image, &w->block, e) : pel__fail(e, PEL_NO_MEMORY, "no memory");
 }
