@@ -170,7 +170,7 @@ typedef bool pel_on_progress(void *arg, const pel_progress *p);
 /* Called in C order of the planes once the whole image has been read; c is the channel (of a colour group the first). */
 typedef void pel_on_plane(void *arg, int64_t t, int64_t c, int64_t z, uint32_t crc32);
 
-/* How; NULL or zeros mean the defaults. Memory: about 32 MiB a thread and source, and what the source itself needs. */
+/* How; NULL or zeros mean the defaults. Memory: about 16 MiB a thread and source, and what the source itself needs. */
 typedef struct pel_scan {
     int32_t threads;              /* no more than the source was opened for; 0 = 1. The result does not depend on it */
     pel_on_progress *on_progress; /* may be NULL */

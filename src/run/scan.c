@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * See scan.h. Tasks go to the pool in waves of a few a thread: between two waves the caller's thread reports progress
- * and hears whether it shall stop. A finer scheme would keep the threads busy at the end of each wave; a wave is some
- * hundred megabytes, so there is little to win. */
+ * and hears whether it shall stop. A finer scheme would keep the threads busy at the end of each wave; a wave is
+ * some ten megabytes a thread, so there is little to win. */
 #include "run/scan.h"
 
 #include "core/budget.h"
 #include "core/bytes.h"
 #include "core/pool.h"
 
-#define TASKS_A_THREAD 4
+#define TASKS_A_THREAD 2
 
 static int64_t voxels_of(const int64_t shape[PEL_AXES])
 {

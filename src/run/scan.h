@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "pellucid.h"
 
-#define PEL__SCAN_BYTES (INT64_C(32) << 20) /* of pixels that one thread holds at once, of one source */
+#define PEL__SCAN_BYTES (INT64_C(16) << 20) /* of pixels that one thread holds at once, of one source */
 
 /* A window to read at once: whole tiles, enlarged along x, then y while it stays within PEL__SCAN_BYTES, made smaller
  * than a tile (t, c, z, then y, then x) where one tile is larger than that. Channels come in multiples of `group`.
