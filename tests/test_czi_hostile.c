@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <zstd.h>
 
@@ -452,7 +453,7 @@ CASE(jxr_bit_flips)
         const int32_t w = pel__load_i32(tile + 48 + 32 + 16), h = pel__load_i32(tile + 48 + 52 + 16);
         uint8_t *stream = malloc((size_t)size), *out = malloc(1 << 20), *good = malloc(1 << 20);
         const int32_t pixel = pel__load_i32(tile + 50), bytes = pixel == 3 ? 3 : pixel + 1;
-        const pel__jxr_request q = {PEL__JXR_MAGIC, pixel, w, h, size, (int64_t)w * h * bytes};
+        const pel__jxr_request q = {PEL__JXR_MAGIC, pixel, w, h, size, (int64_t)w * h * bytes, 60};
         const size_t at = 544 + 288 + (size_t)pel__load_i32(tile + 32);
         pel__jxr *helper = NULL;
         pel_error err = {0};
@@ -488,7 +489,7 @@ CASE(jxr_bit_flips)
 /* A program that answers nothing, one that is not there, one that ends at once. */
 CASE(jxr_bad_helpers)
 {
-    const pel__jxr_request q = {PEL__JXR_MAGIC, 0, 4, 3, 12, 12};
+    const pel__jxr_request q = {PEL__JXR_MAGIC, 0, 4, 3, 12, 12, 1};
     pel__jxr *helper = NULL;
     pel_error err = {0};
     uint8_t out[12];
@@ -497,35 +498,88 @@ CASE(jxr_bad_helpers)
     CHECK_FAILS(pel__jxr_decode(&helper, "/bin/false", &q, ramp, out, &err), err, PEL_DAMAGED);
     CHECK_TEXT(err.text, "status 1");
     CHECK_FAILS(pel__jxr_decode(&helper, "/bin/true", &q, ramp, out, &err), err, PEL_DAMAGED);
+    CHECK_FAILS(pel__jxr_decode(&helper, "/bin/cat", &q, ramp, out, &err), err, PEL_DAMAGED); /* listens and never answers */
+    CHECK_TEXT(err.text, "did not end within 1 s");
     CHECK(helper == NULL);
     CHECK(no_children());
+}
+
+typedef struct good_stream {
+    uint8_t *file, *out;
+    char *program;
+    const uint8_t *stream;
+    pel__jxr_request q;
+} good_stream;
+
+static bool load_good(good_stream *g)
+{
+    size_t n = 0;
+    g->file = load("syn_gray16_jxr.czi", &n);
+    g->program = pel__jxr_find(helpers);
+    if (!g->file || !g->program) {
+        printf("  skipped: no %s\n", g->file ? "helper program" : "sample");
+        free(g->file);
+        free(g->program);
+        return false;
+    }
+    const uint8_t *tile = g->file + 544;
+    const int32_t w = pel__load_i32(tile + 48 + 32 + 16), h = pel__load_i32(tile + 48 + 52 + 16);
+    g->q = (pel__jxr_request){PEL__JXR_MAGIC, 1, w, h, pel__load_i64(tile + 40), 2 * (int64_t)w * h, 60};
+    g->out = malloc((size_t)g->q.decoded);
+    g->stream = tile + 288 + pel__load_i32(tile + 32);
+    return true;
+}
+
+static void free_good(good_stream *g)
+{
+    free(g->file);
+    free(g->out);
+    free(g->program);
+}
+
+/* The program dies without a word: its helper ends by itself. */
+CASE(jxr_orphan_ends)
+{
+    good_stream g;
+    int status = 0, ends[2];
+    pid_t orphan = 0;
+    if (!load_good(&g))
+        return;
+    CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* orphans come to us */
+    CHECK_INT(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        pel__jxr *helper = NULL;
+        if (pel__jxr_decode(&helper, g.program, &g.q, g.stream, g.out, NULL) &&
+            write(ends[1], helper, sizeof orphan) == (ssize_t)sizeof orphan) /* its first member is the pid */
+            (void)raise(SIGKILL);
+        _exit(1);
+    }
+    CHECK_INT(read(ends[0], &orphan, sizeof orphan), sizeof orphan);
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    CHECK(waitpid(orphan, &status, 0) == orphan && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(no_children());
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    free_good(&g);
 }
 
 /* The helper was killed between two tiles: the next one starts another. */
 CASE(jxr_killed_helper)
 {
-    size_t n = 0;
-    uint8_t *file = load("syn_gray16_jxr.czi", &n);
-    char *program = pel__jxr_find(helpers);
-    if (file && program) {
-        const uint8_t *tile = file + 544;
-        const int32_t w = pel__load_i32(tile + 48 + 32 + 16), h = pel__load_i32(tile + 48 + 52 + 16);
-        const pel__jxr_request q = {PEL__JXR_MAGIC, 1, w, h, pel__load_i64(tile + 40), 2 * (int64_t)w * h};
-        uint8_t *out = malloc((size_t)q.decoded);
-        const uint8_t *stream = tile + 288 + pel__load_i32(tile + 32);
-        pel__jxr *helper = NULL;
-        pel_error err = {0};
-        CHECK_OK(pel__jxr_decode(&helper, program, &q, stream, out, &err), err);
-        pid_t pid;
-        memcpy(&pid, helper, sizeof pid); /* its first member */
-        CHECK_INT(kill(pid, SIGKILL), 0);
-        CHECK_OK(pel__jxr_decode(&helper, program, &q, stream, out, &err), err);
-        pel__jxr_destroy(helper);
-        CHECK(no_children());
-        free(out);
-    }
-    free(file);
-    free(program);
+    good_stream g;
+    pel__jxr *helper = NULL;
+    pel_error err = {0};
+    pid_t pid;
+    if (!load_good(&g))
+        return;
+    CHECK_OK(pel__jxr_decode(&helper, g.program, &g.q, g.stream, g.out, &err), err);
+    memcpy(&pid, helper, sizeof pid); /* its first member */
+    CHECK_INT(kill(pid, SIGKILL), 0);
+    CHECK_OK(pel__jxr_decode(&helper, g.program, &g.q, g.stream, g.out, &err), err);
+    pel__jxr_destroy(helper);
+    CHECK(no_children());
+    free_good(&g);
 }
 
 CASE(jxr_without_helper)
@@ -624,6 +678,7 @@ int main(void)
     RUN(jxr_bit_flips);
     RUN(jxr_bad_helpers);
     RUN(jxr_killed_helper);
+    RUN(jxr_orphan_ends);
     RUN(jxr_without_helper);
     RUN(four_threads_read_the_same);
     (void)unlink(path);

@@ -215,7 +215,7 @@ static enum outcome receive_all(int fd, void *data, int64_t n, int64_t deadline)
 static enum outcome converse(const pel__jxr *h, const pel__jxr_request *request, const void *stream, void *out, bool *refused,
                              pel_error *err)
 {
-    const int64_t deadline = now_ms() + 1000 * pel__jxr_seconds(request->decoded);
+    const int64_t deadline = now_ms() + 1000 * request->seconds;
     pel__jxr_answer answer = {0};
     char text[256] = "";
     enum outcome o = send_all(h->fd, request, sizeof *request, deadline);
@@ -267,7 +267,7 @@ bool pel__jxr_decode(pel__jxr **helper, const char *program, const pel__jxr_requ
             return false;
         if (o == TOO_SLOW)
             return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder did not end within %lld s",
-                             (long long)pel__jxr_seconds(request->decoded));
+                             (long long)request->seconds);
         if (fresh)
             return explain_death(status, err);
         /* It may have died before, of something else: once more with a new one. */

@@ -20,6 +20,7 @@ typedef struct pel__jxr_request {
     int32_t width, height;    /* wanted; another size is cut or padded with zero at the right and below */
     int64_t bytes;            /* of the stream */
     int64_t decoded;          /* of the answer: width * height * bytes of a pixel */
+    int64_t seconds;          /* that it may take; see pel__jxr_seconds */
 } pel__jxr_request;
 
 typedef struct pel__jxr_answer {

@@ -95,7 +95,7 @@ static void limit(int what, int64_t value)
 static void limit_for(const pel__jxr_request *q)
 {
     struct rusage used;
-    const int64_t seconds = pel__jxr_seconds(q->decoded);
+    const int64_t seconds = q->seconds;
     if (!SANITIZED)
         limit(RLIMIT_AS, pel__jxr_helper_bytes(q->bytes, q->width, q->height, q->decoded / q->width / q->height));
     if (getrusage(RUSAGE_SELF, &used) == 0)
@@ -184,7 +184,7 @@ static const char *decode(const pel__jxr_request *q, uint8_t *stream, uint8_t **
 static bool sane(const pel__jxr_request *q)
 {
     const format *f = find_format(q->pixel, NULL);
-    return q->magic == PEL__JXR_MAGIC && f && q->width > 0 && q->height > 0 && q->bytes >= 0 &&
+    return q->magic == PEL__JXR_MAGIC && f && q->width > 0 && q->height > 0 && q->bytes >= 0 && q->seconds > 0 && q->seconds < 1000000 &&
            q->decoded == (int64_t)q->width * q->height * f->bytes;
 }
 

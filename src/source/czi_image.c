@@ -223,8 +223,11 @@ static const pel_channel *channels_for(pel__czi *czi, int32_t samples, pel_dtype
             pel_channel *out = *set + g * samples + s;
             char name[sizeof base.name + sizeof label + 4];
             *out = base;
-            (void)snprintf(name, sizeof name, "%s%s%s%s", label, base.name, samples > 1 ? " " : "",
-                           samples > 1 ? sample_names[s] : "");
+            if (czi->groups == 1 && samples > 1) /* a plain colour picture */
+                (void)snprintf(name, sizeof name, "%s", sample_names[s]);
+            else
+                (void)snprintf(name, sizeof name, "%s%s%s%s", label, base.name, samples > 1 ? " " : "",
+                               samples > 1 ? sample_names[s] : "");
             (void)snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, name);
             if (samples > 1)
                 out->rgb = sample_colors[s];

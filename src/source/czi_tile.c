@@ -18,6 +18,7 @@ static const uint8_t mask_guid[16] = {0x67, 0xEA, 0xE3, 0xCB, 0xFC, 0x5B, 0x2B, 
 
 /* ---- scratch ------------------------------------------------------------------------------------------------ */
 
+/* Callers ask for the most that any tile of the file needs, so that a buffer is allocated once and never fragments. */
 bool pel__czi_grow(uint8_t **buffer, int64_t *size, int64_t want, pel_error *err)
 {
     if (*size >= want)
@@ -202,8 +203,9 @@ static bool zstd1_header(int64_t *length, bool *hilo, const uint8_t *p, int64_t 
     return true;
 }
 
-static bool decode_zstd(pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, int64_t size, pel_error *err)
+static bool decode_zstd(const pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, int64_t size, pel_error *err)
 {
+    const int64_t most = pel__max(size, czi->max_decoded);
     int64_t skip = 0;
     size_t got = 0;
     if (t->compression == PEL__CZI_ZSTD1 && !zstd1_header(&skip, &s->held_hilo, s->payload, n, err))
@@ -213,7 +215,7 @@ static bool decode_zstd(pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, 
     const int64_t told = pel__unzstd_size(s->payload + skip, (size_t)(n - skip));
     if (told > surplus_bound(size))
         return pel__fail(err, PEL_DAMAGED, "its stream unpacks to %lld bytes, expected %lld", (long long)told, (long long)size);
-    if (!pel__czi_grow(&s->decoded, &s->decoded_size, told > size ? told : size, err) ||
+    if (!pel__czi_grow(&s->decoded, &s->decoded_size, pel__max(told, most), err) ||
         !pel__unzstd_decode(&s->zstd, s->decoded, (size_t)s->decoded_size, &got, s->payload + skip, (size_t)(n - skip), err))
         return false;
     if ((int64_t)got < size)
@@ -223,11 +225,11 @@ static bool decode_zstd(pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, 
 
 static bool decode_jxr(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, int64_t n, int64_t size, pel_error *err)
 {
-    const pel__jxr_request request = {PEL__JXR_MAGIC, t->pixel, t->stored_w, t->stored_h, n, size};
+    const pel__jxr_request request = {PEL__JXR_MAGIC, t->pixel, t->stored_w, t->stored_h, n, size, pel__jxr_seconds(size)};
     if (!czi->jxr_helper)
         return pel__fail(err, PEL_UNSUPPORTED, "it is compressed with JPEG XR; the program " PEL__JXR_PROGRAM
                                                " that decodes it was not found or not built");
-    return pel__czi_grow(&s->decoded, &s->decoded_size, size, err) &&
+    return pel__czi_grow(&s->decoded, &s->decoded_size, pel__max(size, czi->max_decoded), err) &&
            pel__jxr_decode(&s->jxr, czi->jxr_helper, &request, s->payload, s->decoded, err);
 }
 
@@ -250,9 +252,9 @@ static bool decode(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, c
                          t->stored_h);
     if (raw)
         return decode_raw(s, file, sub, size, err);
-    if (!pel__czi_grow(&s->payload, &s->payload_size, n, err) || !pel__file_read(file, sub->data, s->payload, (size_t)n, err))
+    if (!pel__czi_grow(&s->payload, &s->payload_size, pel__max(n, czi->max_payload), err) || !pel__file_read(file, sub->data, s->payload, (size_t)n, err))
         return false;
-    return t->compression == PEL__CZI_JXR ? decode_jxr(czi, s, t, n, size, err) : decode_zstd(s, t, n, size, err);
+    return t->compression == PEL__CZI_JXR ? decode_jxr(czi, s, t, n, size, err) : decode_zstd(czi, s, t, n, size, err);
 }
 
 bool pel__czi_decode(pel__czi_pixels *out, pel__czi *czi, pel__czi_scratch *s, int64_t tile, const pel__czi_subblock *sub,
