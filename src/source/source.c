@@ -215,12 +215,14 @@ static bool check_read(const pel_source *s, int32_t image, const pel_block *dst,
     const pel_image *im = &s->images[image];
     const pel_region all = pel__region(PEL_AXES, NULL, im->shape);
     char want[128], have[128];
-    bool negative = false;
-    for (int32_t a = 0; a < PEL_AXES; a++)
-        negative = negative || dst->region.shape[a] < 0;
-    if (dst->region.ndim != PEL_AXES || negative || !pel__region_inside(&dst->region, &all))
-        return pel__fail(err, PEL_ARGUMENT, "%s: image %d: region %s is not inside %s", s->path, image,
-                         pel__region_text(&dst->region, want, sizeof want), pel__region_text(&all, have, sizeof have));
+    if (dst->region.ndim != PEL_AXES)
+        return pel__fail(err, PEL_ARGUMENT, "%s: a region of %d axes, expected %d", s->path, dst->region.ndim, PEL_AXES);
+    for (int32_t a = 0; a < PEL_AXES; a++) {
+        const int64_t origin = dst->region.origin[a], shape = dst->region.shape[a];
+        if (origin < 0 || shape < 0 || shape > im->shape[a] || origin > im->shape[a] - shape)
+            return pel__fail(err, PEL_ARGUMENT, "%s: image %d: region %s is not inside %s", s->path, image,
+                             pel__region_text(&dst->region, want, sizeof want), pel__region_text(&all, have, sizeof have));
+    }
     if (dst->dtype != im->dtype)
         return pel__fail(err, PEL_ARGUMENT, "%s: image %d is %s, the block for its pixels is another type", s->path, image,
                          pel_dtype_name(im->dtype));
