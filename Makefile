@@ -11,6 +11,7 @@
 # On Debian 12, demo, test and sanitize install what is missing when run by root.
 BUILD  ?= build
 PREFIX ?= /usr/local
+MINUTES ?= 10
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
@@ -61,7 +62,14 @@ lint:
 tidy: all
 	@scripts/tidy.sh $(BUILD)
 
-bench bench-quality soak: deps
+# The large memory tests, then MINUTES of randomised kills and resumes.
+soak: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@PELLUCID=$(BUILD)/pellucid PELLUCID_SOAK=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_memory.py
+	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
+
+bench bench-quality: deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.ready
 	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/$@.sh
