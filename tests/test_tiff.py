@@ -189,6 +189,23 @@ def test_ome_set_of_files(tmp_path):
     assert done.returncode == 10 + 4 and b"t1.ome.tif" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["set.companion.ome", "first.ome.tif"])
+def test_ome_words_in_another_file(tmp_path, words):
+    a = values((3, 20, 30), "u2")
+    names = ["first.ome.tif", "b.tif", "c.tif"]
+    data = "".join(f'<TiffData FirstZ="{z}" IFD="0"><UUID FileName="{names[z]}">urn:uuid:{z}</UUID></TiffData>' for z in range(3))
+    xml = OME.format(order="XYZCT", z=3, c=1, t=1, data=data, root=' UUID="urn:uuid:0"')
+    binary = f'<?xml version="1.0"?><OME><BinaryOnly MetadataFile="{words}" UUID="urn:uuid:0"/></OME>'
+    (tmp_path / "set.companion.ome").write_text(xml)
+    for z in range(3):
+        tifffile.imwrite(tmp_path / names[z], a[z], metadata=None, description=xml if names[z] == words else binary)
+    for name in names:
+        check(tmp_path / name, a[None, None])
+    os.remove(tmp_path / words)
+    done = tool("read", tmp_path / "b.tif", 0)
+    assert done.returncode == 13 and words.encode() in done.stderr
+
+
 def test_ome_renamed_file(tmp_path):
     a = values((3, 20, 30), "u2")
     ome(tmp_path / "new.ome.tif", a, '<TiffData IFD="0" PlaneCount="3"><UUID FileName="old.ome.tif">urn:uuid:1</UUID></TiffData>', z=3)

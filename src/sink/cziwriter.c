@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Writes CZI (ZISRAW): file header, metadata XML, one sub-block a tile, directory. The layout is drawn in
- * docs/formats-czi-written.md. The header is written last, so that a torn file is no CZI at all. */
+ * docs/phantom.md. The header is written last, so that a torn file is no CZI at all. */
 #include "sink/filewriter.h"
 
 #include "core/bytes.h"

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define MOST_IMAGES 65536
+#define MOST_XML ((size_t)256 << 20)
 #define MOST_RECORDS (INT64_C(1) << 22)
 
 typedef struct data_record { /* TiffData */
@@ -41,8 +42,9 @@ typedef struct ome {
     XML_Parser parser;
     pel_error error;
     list images, data, channels, objectives;
-    bool in_pixels, binary_only;
+    bool in_pixels;
     char root_uuid[80];
+    char metadata_file[256]; /* BinaryOnly: where the words are */
     char text[1024];       /* of UUID or AcquisitionDate */
     size_t text_used;
     bool keep_text;
@@ -218,7 +220,7 @@ static void XMLCALL on_start(void *arg, const char *qualified, const char **a)
     } else if (strcmp(name, "ObjectiveSettings") == 0 && p) {
         copy(p->objective, sizeof p->objective, attribute(a, "ID"));
     } else if (strcmp(name, "BinaryOnly") == 0) {
-        o->binary_only = true;
+        copy(o->metadata_file, sizeof o->metadata_file, attribute(a, "MetadataFile"));
     } else if (strcmp(name, "OME") == 0) {
         copy(o->root_uuid, sizeof o->root_uuid, attribute(a, "UUID"));
     }
@@ -294,6 +296,7 @@ typedef struct resolver {
     const ome *o;
     known_file *known;
     int64_t known_count;
+    int32_t self;     /* the file that holds the XML; -1 = no TIFF */
     bool only_self;   /* every record names one and the same file, which is not there: this one was renamed */
     char missing[128];
     int64_t missing_files;
@@ -308,19 +311,27 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Walks a sibling by its bare name: a name from inside a file never leads out of its folder. */
-static int32_t open_sibling(resolver *r, const char *name, pel_error *trouble)
+/* A file by its bare name: a name from inside a file never leads out of its folder. */
+static bool sibling(const pel__tiff *t, const char *name, char *path, size_t size)
+{
+    const char *self = t->base.path, *bare = base_name(name), *slash = strrchr(self, '/');
+    return bare[0] && strcmp(bare, "..") != 0 && snprintf(path, size, "%.*s%s", slash ? (int)(slash - self) + 1 : 0, self, bare) < (int)size;
+}
+
+/* Number of the file in the set, walked now if it was not before; -1 where it cannot be. */
+static int32_t open_sibling(const resolver *r, const char *name, pel_error *trouble)
 {
     char path[PEL__PATH_MAX];
-    const char *self = r->t->base.path, *bare = base_name(name), *slash = strrchr(self, '/');
-    if (strcmp(bare, base_name(self)) == 0)
-        return 0;
-    if (!bare[0] || strcmp(bare, "..") == 0 || snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - self) + 1 : 0, self, bare) >= (int)sizeof path)
+    const pel__tiff_set *s = &r->t->set;
+    for (int32_t i = 0; i < s->file_count && i < 2; i++) /* the one that was opened, and the one with the metadata */
+        if (strcmp(base_name(name), base_name(s->files[i].path)) == 0)
+            return i;
+    if (!sibling(r->t, name, path, sizeof path) || !pel__tiff_walk(&r->t->set, path, NULL, trouble))
         return -1;
-    if (!pel__tiff_walk(&r->t->set, path, NULL, trouble))
-        return -1;
-    return (int32_t)r->t->set.file_count - 1;
+    return (int32_t)s->file_count - 1;
 }
+
+static bool names_other(const resolver *r, const data_record *d) { return d->file && (!d->self || r->self < 0); }
 
 static int by_name(const void *a, const void *b) { return strcmp(((const known_file *)a)->name, ((const known_file *)b)->name); }
 
@@ -339,7 +350,7 @@ static bool find_files(resolver *r, pel_error *err)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the names of files");
     int64_t n = 0;
     for (int64_t i = 0; i < r->o->data.count; i++)
-        if (d[i].file && !d[i].self)
+        if (names_other(r, &d[i]))
             r->known[n++] = (known_file){.name = d[i].file, .file = -1};
     qsort(r->known, (size_t)n, sizeof *r->known, by_name);
     for (int64_t i = 0; i < n; i++)
@@ -353,14 +364,14 @@ static bool find_files(resolver *r, pel_error *err)
         if (r->known[i].file < 0 && r->known_count > 1)
             note_missing(r, r->known[i].name);
     }
-    r->only_self = r->known_count == 1 && r->known[0].file < 0;
+    r->only_self = r->self == 0 && r->known_count == 1 && r->known[0].file < 0;
     return true;
 }
 
 static int32_t file_of(const resolver *r, const data_record *d)
 {
-    if (d->self || !d->file || r->only_self)
-        return 0;
+    if (!names_other(r, d) || r->only_self)
+        return r->self;
     const known_file key = {.name = d->file};
     const known_file *k = bsearch(&key, r->known, (size_t)r->known_count, sizeof *r->known, by_name);
     return k ? k->file : -1;
@@ -443,7 +454,7 @@ static int32_t first_geometry(const resolver *r, const pixels_record *p)
         if (file >= 0 && d[i].count != 0 && ifd < r->t->set.files[file].page_count)
             return r->t->set.pages[r->t->set.files[file].first_page + ifd].geometry;
     }
-    return p->data_count == 0 && r->o->images.count == 1 ? r->t->set.pages[0].geometry : -1;
+    return r->self == 0 && p->data_count == 0 && r->o->images.count == 1 ? r->t->set.pages[0].geometry : -1;
 }
 
 static bool place_all(resolver *r, int32_t image, const pixels_record *p, int64_t groups, pel_error *err)
@@ -517,13 +528,41 @@ static bool describe_image(resolver *r, int32_t image, pel_error *err)
     return true;
 }
 
+/* BinaryOnly: the XML of another file takes the place of this one's. */
+static bool borrow_words(resolver *r, ome *o, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    pel__tiff_head head = {0};
+    pel_error trouble = {0};
+    if (!o->metadata_file[0] || !sibling(r->t, o->metadata_file, path, sizeof path))
+        return pel__fail(err, PEL_UNSUPPORTED, "OME-XML without an Image");
+    bool ok = pel__file_slurp(&head.description, &head.description_bytes, path, MOST_XML, &trouble);
+    r->self = -1;
+    if (ok && (strncmp(head.description, "II", 2) == 0 || strncmp(head.description, "MM", 2) == 0)) {
+        free(head.description);
+        head = (pel__tiff_head){0};
+        ok = pel__tiff_walk(&r->t->set, path, &head, &trouble);
+        r->self = ok ? (int32_t)r->t->set.file_count - 1 : -1;
+    }
+    finish(o);
+    *o = (ome){0};
+    if (!ok)
+        (void)pel__fail(err, trouble.code, "its metadata are in another file: %s", trouble.text);
+    else if (!head.description || !parse(o, &head, err))
+        ok = pel__where(err, "%s: ", path);
+    else if (o->images.count == 0)
+        ok = pel__fail(err, PEL_UNSUPPORTED, "%s: OME-XML without an Image", path);
+    free(head.description);
+    return ok;
+}
+
 bool pel__tiff_describe_ome(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
     ome o = {0};
     resolver r = {.t = t, .o = &o};
     bool ok = parse(&o, head, err);
     if (ok && o.images.count == 0)
-        ok = pel__fail(err, PEL_UNSUPPORTED, "OME-XML without an Image%s", o.binary_only ? ": its metadata are in another file of the set; open that one" : "");
+        ok = borrow_words(&r, &o, err);
     ok = ok && find_files(&r, err) && pel__tiff_add_images(t, (int32_t)o.images.count, err);
     for (int32_t i = 0; ok && i < o.images.count; i++)
         ok = describe_image(&r, i, err);
