@@ -119,6 +119,18 @@ static void print_usage(const command *c)
     print_wrapped(c->verb->summary, 0);
 }
 
+static void print_option(const option *o)
+{
+    char left[80];
+    (void)snprintf(left, sizeof left, "--%s%s", o->name, o->value ? " " : "");
+    const size_t n = strlen(left);
+    for (size_t i = 0; o->value && o->value[i] && n + i + 1 < sizeof left; i++) {
+        left[n + i] = (char)(o->value[i] >= 'a' && o->value[i] <= 'z' ? o->value[i] - 32 : o->value[i]);
+        left[n + i + 1] = '\0';
+    }
+    print_entry(left, o->help);
+}
+
 static void print_help(const command *c)
 {
     print_usage(c);
@@ -130,16 +142,15 @@ static void print_help(const command *c)
         (void)putchar('\n');
     for (int i = 0; i < c->operand_count; i++)
         print_entry(c->operands[i].name, c->operands[i].help);
-    (void)puts("\noptions:");
+    if (c->option_count == 0 || c->options[0].kind != OPTION_HEADING)
+        (void)puts("\noptions:");
     for (int i = 0; i < c->option_count; i++) {
         const option *const o = &c->options[i];
         if (o->kind == OPTION_HEADING) {
             (void)printf("\n%s:\n", o->help);
             continue;
         }
-        char left[80];
-        (void)snprintf(left, sizeof left, o->value ? "--%s %s" : "--%s", o->name, o->value ? o->value : "");
-        print_entry(left, o->help);
+        print_option(o);
     }
     print_entry("-h, --help", "this text");
     if (c->examples)

@@ -19,17 +19,18 @@ int verb_convert(const verb *self, int argc, char **argv)
 int verb_plan(const verb *self, int argc, char **argv)
 {
     static const struct {
-        const char *verb, *filter;
-    } planned[] = {{"denoise", "ndsafir"}, {"convert", "identity"}};
+        const char *word, *name, *filter;
+    } planned[] = {{"denoise", "plan denoise", "ndsafir"}, {"convert", "plan convert", "identity"}};
     for (int i = 0; argc > 1 && i < COUNT(planned); i++) {
-        if (strcmp(argv[1], planned[i].verb) == 0)
-            return run_filter(self, planned[i].filter, argc - 1, argv + 1, true);
+        const verb both = {planned[i].name, self->summary, self->run}; /* so that help and mistakes name both words */
+        if (strcmp(argv[1], planned[i].word) == 0)
+            return run_filter(&both, planned[i].filter, argc - 1, argv + 1, true);
     }
     int code = EXIT_DONE;
     const char *what = NULL;
     const operand operands[] = {{"VERB", "denoise or convert, then the words of that verb", &what, false}};
     const command c = {.verb = self, .text = "Prints what the command would do; writes nothing.", .operands = operands,
-                       .operand_count = COUNT(operands), .examples = "pellucid plan denoise embryo.czi embryo.ome.zarr --memory 4G"};
+                       .operand_count = COUNT(operands), .examples = "  pellucid plan denoise embryo.czi embryo.ome.zarr --memory 4G"};
     if (!command_parse(&c, argc, argv, &code))
         return code;
     return command_wrong(self, "found %s, expected denoise or convert", what);

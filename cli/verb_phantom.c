@@ -30,7 +30,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_AXES, "tiles", "AXES", "CZI mosaic, TIFF tiles: e.g. y=512,x=512", j->tiles, 0, 1 << 20},
         {OPTION_INTEGER, "overlap", "N", "CZI: voxels that neighbouring tiles share (default 0)", &p->overlap, 0, 1 << 20},
         {OPTION_TEXT, "compression", "NAME", "raw (default), CZI: zstd1, TIFF: deflate", &p->compression, 0, 0},
-        {OPTION_TEXT, "truth", "OUT", "also the image without noise, as float32: NAME.tif", &j->truth, 0, 0},
+        {OPTION_TEXT, "truth", "OUT", "also the image without noise, as float32: NAME.tif or NAME.ome.zarr", &j->truth, 0, 0},
         {OPTION_FLAG, "computed", NULL, "write nothing; print the name under which every verb computes this image (phantom-truth: instead of phantom: for its truth)", &j->computed, 0, 0},
         {OPTION_INTEGER, "threads", "N", "default: all processors", &j->threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
@@ -100,6 +100,31 @@ static int write_file(const verb *self, const job *j, const char *path, bool tru
     return ok ? EXIT_DONE : say_error(self, &err, false);
 }
 
+static bool is_zarr(const char *path)
+{
+    const size_t n = strlen(path);
+    return n >= 5 && strcmp(path + n - 5, ".zarr") == 0;
+}
+
+/* The computed truth, converted: a run as any other, whose settings and ledger are of no further use here. */
+static int write_truth_zarr(const verb *self, const job *j)
+{
+    char name[512];
+    pel_error err = {0};
+    pel_phantom_options truth = j->options;
+    truth.truth = true;
+    truth.dtype = PEL_F32;
+    if (!pel_phantom_name(name, sizeof name, &truth, &err))
+        return say_error(self, &err, false);
+    const pel_run_options options = {.filter = "identity", .input = name, .output = j->truth, .threads = (int32_t)j->threads};
+    progress line = progress_start("phantom, truth", j->quiet);
+    pel_run *run = NULL;
+    const bool ok = pel_run_plan(&run, &options, progress_show, &line, &err) && pel_run_work(run, progress_show, &line, &err);
+    progress_end(&line);
+    pel_run_destroy(run);
+    return ok ? EXIT_DONE : say_error(self, &err, false);
+}
+
 int verb_phantom(const verb *self, int argc, char **argv)
 {
     job j = {.options = PEL_PHANTOM_DEFAULTS, .scenes = 1, .seed = 1, .threads = processor_count()};
@@ -113,5 +138,7 @@ int verb_phantom(const verb *self, int argc, char **argv)
         return print_name(self, &j);
     stop_install();
     code = write_file(self, &j, j.path, false);
-    return code == EXIT_DONE && j.truth ? write_file(self, &j, j.truth, true) : code;
+    if (code != EXIT_DONE || !j.truth)
+        return code;
+    return is_zarr(j.truth) ? write_truth_zarr(self, &j) : write_file(self, &j, j.truth, true);
 }
