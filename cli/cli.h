@@ -22,6 +22,7 @@ typedef struct verb {
     int (*run)(const struct verb *self, int argc, char **argv);
 } verb;
 
+int verb_block(const verb *self, int argc, char **argv);
 int verb_checksum(const verb *self, int argc, char **argv);
 int verb_compare(const verb *self, int argc, char **argv);
 int verb_convert(const verb *self, int argc, char **argv);
@@ -31,6 +32,7 @@ int verb_noise(const verb *self, int argc, char **argv);
 int verb_plan(const verb *self, int argc, char **argv);
 int verb_status(const verb *self, int argc, char **argv);
 int verb_verify(const verb *self, int argc, char **argv);
+int verb_work(const verb *self, int argc, char **argv);
 int verb_phantom(const verb *self, int argc, char **argv);
 int verb_picture(const verb *self, int argc, char **argv);
 

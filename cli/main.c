@@ -34,6 +34,8 @@ static const verb verbs[] = {
     {"denoise", "the main job: ND-SAFIR into OME-Zarr, block by block", verb_denoise},
     {"convert", "no filter: another format, chunking, data type, with a pyramid", verb_convert},
     {"plan", "what denoise or convert would do; writes nothing", verb_plan},
+    {"work", "work on a run that exists, whole or a part of it: what array jobs call", verb_work},
+    {"block", "work on some blocks of a run: what a cluster worker calls", verb_block},
     {"status", "progress of a run", verb_status},
     {"verify", "audit of every file, and windows across block faces recomputed", verb_verify},
     {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},

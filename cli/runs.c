@@ -19,7 +19,7 @@ typedef struct {
     const char *noise, *dtype, *format, *codec, *chunk, *block, *axes;
     const char *values[MOST_PARAMETERS];
     int64_t memory, threads, levels, level;
-    bool recover, mask, fresh, quiet, json, no_timing;
+    bool recover, mask, fresh, quiet, json, no_timing, prepare;
     int32_t filter;
     char help[MOST_PARAMETERS][320]; /* put together from the filter's table */
 } words;
@@ -79,6 +79,7 @@ static int add_common(option *list, words *w)
         {OPTION_TEXT, "block", "SHAPE", "block of work, one shard: z=128,y=512,x=512", &w->block, 0, 0},
         {OPTION_INTEGER, "levels", "N", "resolution levels (default: down to a plane of 256)", &w->levels, 1, 24},
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
+        {OPTION_FLAG, "prepare", NULL, "make the output and its plan, and stop: `work` does the blocks", &w->prepare, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
         {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
         {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
@@ -257,6 +258,20 @@ static int report(const verb *self, const words *w, bool ok, const pel_error *er
     return ok ? EXIT_DONE : say_error(self, err, false);
 }
 
+static int prepare(const verb *self, pel_run *run, const words *w)
+{
+    pel_error err = {0};
+    const bool ok = pel_run_prepare(run, &err);
+    if (ok && w->json)
+        json_print(plan_json(run));
+    pel_run_destroy(run);
+    if (!ok)
+        return say_error(self, &err, false);
+    if (!w->quiet)
+        (void)fprintf(stderr, "prepared: `pellucid work %s` does the blocks, or `--part 1/N` … `--part N/N` of it\n", w->output);
+    return EXIT_DONE;
+}
+
 static int work(const verb *self, pel_run *run, const words *w, progress *line)
 {
     pel_error err = {0};
@@ -307,5 +322,5 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
         return show_plan(self, run, &w);
     if (!w.quiet)
         print_plan(stderr, run, w.input, w.output);
-    return work(self, run, &w, &line);
+    return w.prepare ? prepare(self, run, &w) : work(self, run, &w, &line);
 }

@@ -293,10 +293,29 @@ PEL_API const char *pel_run_setting(const pel_run *run, const char *name); /* re
 /* Times the filter on a sample of the image and fills seconds_estimated of later summaries. */
 PEL_API bool pel_run_time(pel_run *run, pel_error *err);
 
+/* Makes the output with its metadata and the plan beside it, and stops: no block is done. */
+PEL_API bool pel_run_prepare(pel_run *run, pel_error *err);
+
 /* Does all that is not done yet: blocks, pyramid, audit; needs the run's lock (PEL_REFUSED while another process
  * works on it). Failed blocks do not stop the rest. PEL_INCOMPLETE: some failed or the audit found holes, see
  * pel_status; PEL_INTERRUPTED: asked to stop, resumable. */
 PEL_API bool pel_run_work(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* A share of a run that exists, for processes on any number of machines that see its folder and know nothing of each
+ * other. Two that do the same block write the same bytes. */
+typedef struct pel_share {
+    int64_t part, parts;      /* blocks number n with n % parts == part - 1; part from 1; parts 0: the list below */
+    const int64_t *blocks;    /* these blocks, if not done */
+    int64_t block_count;
+    double seconds;           /* begin no block that would not end within so many seconds from now; 0 = no limit */
+    bool keep_open;           /* never finish the run, even when this share was the last */
+} pel_share;
+
+/* Works on a share. When all blocks of the whole run are done by then, makes the pyramid and the audit, unless another
+ * process is at it. *finished: the run is complete now. Errors: as pel_run_work, about this share only; PEL_INTERRUPTED
+ * also where the seconds did not suffice. */
+PEL_API bool pel_run_share(pel_run *run, const pel_share *share, bool *finished, pel_on_progress *on_progress, void *arg,
+                           pel_error *err);
 
 typedef struct pel_status {
     char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done" */
@@ -308,7 +327,8 @@ typedef struct pel_status {
     int64_t bytes_written;            /* files of the finished blocks */
     double seconds;                   /* of work, summed over all starts */
     int64_t memory_promised, memory_peak; /* peak measured by the workers */
-    char worker[160];                 /* host and process id that hold the lock, "" = nobody */
+    int32_t workers;                  /* processes that work on it now */
+    char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];
 } pel_status;
 

@@ -45,18 +45,43 @@ void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------ */
 
+/* All phases that are there to be done. */
+static bool work_phases(pel_run *run, pel_error *err)
+{
+    pel_error why = {0};
+    while (pel__run_next_phase(run, &why)) {
+        const pel__jobs jobs = pel__run_jobs(run);
+        if (!pel__engine_threads(&jobs, pel__run_tick, run, err))
+            return false;
+    }
+    if (why.code != 0 && err)
+        *err = why;
+    return why.code == 0;
+}
+
+bool pel_run_prepare(pel_run *run, pel_error *err)
+{
+    return pel__run_prepare(run, err);
+}
+
 bool pel_run_work(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
 {
-    bool ok = pel__run_begin(run, on_progress, arg, err);
-    pel_error phase_error = {0};
-    while (ok && pel__run_next_phase(run, &phase_error)) {
-        const pel__jobs jobs = pel__run_jobs(run);
-        ok = pel__engine_threads(&jobs, pel__run_tick, run, err);
-    }
-    if (ok && phase_error.code != 0) {
+    const bool ok = pel__run_begin(run, NULL, on_progress, arg, err) && work_phases(run, err);
+    return pel__run_end(run, ok, err);
+}
+
+bool pel_run_share(pel_run *run, const pel_share *share, bool *finished, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    pel_error why = {0};
+    bool ok = pel__run_begin(run, share, on_progress, arg, err) && work_phases(run, err);
+    if (ok && pel__run_is_last(run, &why))
+        ok = work_phases(run, err);
+    if (ok && why.code != 0) {
         ok = false;
         if (err)
-            *err = phase_error;
+            *err = why;
     }
-    return pel__run_end(run, ok, err);
+    ok = pel__run_end(run, ok, err);
+    *finished = ok && run->finishing;
+    return ok;
 }

@@ -172,8 +172,14 @@ CASE(ledger_replays_what_was_appended)
     int64_t sum = 0;
     CHECK_OK(pel__ledger_each(l, count_record, &sum, &e), e);
     CHECK_INT(sum, 3 * 77);
-    CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 4, .error = "gone"}, &e), e);
+    CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 4, .error = "a second worker fell over"}, &e), e);
+    CHECK(pel__ledger_done(l, 4) && !pel__ledger_failed(l, 4));
+    CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 4, .withdraw = true, .error = "its file is gone"}, &e), e);
     CHECK(!pel__ledger_done(l, 4) && pel__ledger_failed(l, 4));
+    pel__ledger_close(l);
+    l = NULL;
+    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK(pel__ledger_done(l, 3) && pel__ledger_failed(l, 4) && pel__ledger_attempts(l, 4) == 2);
     pel__ledger_close(l);
     remove_folder();
 }
@@ -181,23 +187,32 @@ CASE(ledger_replays_what_was_appended)
 CASE(lock_keeps_two_apart_and_survives_its_holder)
 {
     pel_error e = {0};
-    pel__lock *a = NULL, *b = NULL;
+    pel__lock *a = NULL, *b = NULL, *c = NULL;
     bool stale = true;
     char text[160];
     new_folder();
-    pel__lock_holder(text, sizeof text, folder);
-    CHECK(text[0] == '\0');
-    CHECK_OK(pel__lock_take(&a, folder, &stale, &e), e);
+    CHECK_INT(pel__workers_alive(text, sizeof text, folder), 0);
+    CHECK_OK(pel__lock_take(&a, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e);
     CHECK(!stale);
-    CHECK_FAILS(pel__lock_take(&b, folder, &stale, &e), e, PEL_REFUSED);
-    pel__lock_holder(text, sizeof text, folder);
-    CHECK_TEXT(text, "process");
+    CHECK_FAILS(pel__lock_take(&b, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e, PEL_REFUSED);
+    CHECK_TEXT(e.text, ", process ");
+    CHECK_FAILS(pel__lock_take(&b, folder, "lock", PEL__LOCK_SHARED, &stale, &e), e, PEL_REFUSED);
+    CHECK_OK(pel__worker_write(folder, "{}", &e), e);
+    CHECK_INT(pel__workers_alive(text, sizeof text, folder), 1);
+    CHECK_TEXT(text, ", process ");
+    pel__worker_remove(folder);
+    CHECK_INT(pel__workers_alive(text, sizeof text, folder), 0);
     pel__lock_touch(a);
     pel__lock_release(a);
-    CHECK_OK(pel__lock_take(&b, folder, &stale, &e), e);
+    CHECK_OK(pel__lock_take(&b, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e);
     CHECK(!stale);
     pel__lock_release(b);
     pel__lock_release(NULL);
+    CHECK_OK(pel__lock_take(&a, folder, "lock", PEL__LOCK_SHARED, &stale, &e), e);
+    CHECK_OK(pel__lock_take(&b, folder, "lock", PEL__LOCK_SHARED, &stale, &e), e);
+    CHECK_FAILS(pel__lock_take(&c, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e, PEL_REFUSED);
+    pel__lock_release(a);
+    pel__lock_release(b);
     char path[128];
     (void)snprintf(path, sizeof path, "%s/lock", folder);
     FILE *f = fopen(path, "w"); /* what a killed process of this host leaves */
@@ -205,13 +220,13 @@ CASE(lock_keeps_two_apart_and_survives_its_holder)
     (void)gethostname(host, sizeof host - 1);
     (void)fprintf(f, "%s, process 1\n", host);
     (void)fclose(f);
-    CHECK_OK(pel__lock_take(&a, folder, &stale, &e), e);
+    CHECK_OK(pel__lock_take(&a, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e);
     CHECK(stale);
     pel__lock_release(a);
     f = fopen(path, "w"); /* another host, alive a moment ago */
     (void)fprintf(f, "elsewhere, process 1\n");
     (void)fclose(f);
-    CHECK_FAILS(pel__lock_take(&a, folder, &stale, &e), e, PEL_REFUSED);
+    CHECK_FAILS(pel__lock_take(&a, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e, PEL_REFUSED);
     CHECK_TEXT(e.text, "elsewhere, process 1");
     remove_folder();
 }

@@ -337,3 +337,88 @@ def test_narrower_type_saturates_and_is_counted(cli, embryo, tmp_path):
     assert 0 < status["clipped"] < status["voxels"]
     low = json.loads(cli("compare", embryo, out, "--json").stdout)
     assert max(low["b_range"] if "b_range" in low else [255]) <= 255
+
+
+def prepare(cli, embryo, tmp_path):
+    out = str(tmp_path / "out.ome.zarr")
+    cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--prepare", "--quiet")
+    status = json.loads(cli("status", out, "--json").stdout)
+    assert status["state"] == "planned" and status["blocks_done"] == 0
+    return out
+
+
+def test_parts_at_once_without_a_manager(cli, embryo, undisturbed, tmp_path):
+    out = prepare(cli, embryo, tmp_path)
+    parts = [start(cli, "work", out, "--part", f"{k}/4", "--threads", "1", "--quiet") for k in (1, 2, 3, 4)]
+    for p in parts:
+        _, message = p.communicate(timeout=200)
+        assert p.returncode == 0, message
+    assert json.loads(cli("status", out, "--json").stdout)["state"] == "done"
+    assert pixels(out) == pixels(undisturbed)
+    done = [r["job"] for r in records(out) if r["ok"]]
+    assert len(done) == len(set(done))
+    assert len({r["pid"] for r in records(out)}) == 4
+
+
+def test_the_last_part_finishes(cli, embryo, undisturbed, tmp_path):
+    out = prepare(cli, embryo, tmp_path)
+    for k in (2, 3):
+        cli.ok("work", out, "--part", f"{k}/3", "--quiet")
+        assert json.loads(cli("status", out, "--json").stdout)["state"] == "interrupted"
+    slurm = {"SLURM_ARRAY_TASK_ID": "10", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_MAX": "12"}
+    assert "every file audited" in cli("work", out, "--part", "auto", env=slurm).stderr
+    assert cli.json("status", out)["state"] == "done"
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_a_killed_part_is_done_again_by_the_same_command(cli, embryo, undisturbed, tmp_path):
+    out = prepare(cli, embryo, tmp_path)
+    p = start(cli, "work", out, "--part", "1/2", "--threads", "1", "--quiet")
+    wait_for_records(out, 5, p)
+    p.kill()
+    p.communicate()
+    cli.ok("work", out, "--part", "2/2", "--quiet")
+    cli.ok("work", out, "--part", "1/2", "--quiet")
+    assert cli.json("status", out)["state"] == "done"
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_parts_and_whole_exclude_each_other_and_may_follow(cli, embryo, undisturbed, tmp_path):
+    out = prepare(cli, embryo, tmp_path)
+    p = start(cli, "work", out, "--part", "1/2", "--threads", "1", "--quiet")
+    wait_for_records(out, 1, p)
+    p.send_signal(signal.SIGSTOP)
+    assert "is working on this output" in cli.fails(2, "work", out, "--quiet")
+    assert json.loads(cli("status", out, "--json").stdout)["state"] == "running"
+    p.send_signal(signal.SIGCONT)
+    p.communicate(timeout=100)
+    cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--quiet")
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_blocks_by_number(cli, embryo, undisturbed, tmp_path):
+    out = prepare(cli, embryo, tmp_path)
+    cli.ok("block", out, "--blocks", "3,7-9", "--quiet")
+    cli.ok("block", out, "--blocks", "7-8", "--quiet")
+    assert sorted(r["job"] for r in records(out) if r["ok"]) == [3, 7, 8, 9]
+    assert "expected 0 to 71" in cli.fails(2, "block", out, "--blocks", "72")
+    cli.ok("block", out, "--blocks", "0-71", "--finish", "--quiet")
+    assert cli.json("status", out)["state"] == "done"
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_no_block_is_begun_that_time_does_not_allow(cli, embryo, undisturbed, tmp_path):
+    """One millisecond: after the first blocks have told how long one takes, nothing more is begun."""
+    out = prepare(cli, embryo, tmp_path)
+    done = cli("work", out, "--seconds", "0.001", "--quiet")
+    assert done.returncode == 4 and "for want of time" in done.stderr
+    assert 0 <= len(records(out)) < 72
+    cli.ok("work", out, "--seconds", "100000", "--quiet")
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_part_words_that_cannot_be(cli, undisturbed):
+    for part in ("0/4", "5/4", "x", "3", "1/0"):
+        assert "part" in cli.fails(2, "work", undisturbed, "--part", part)
+    clean = {k: "" for k in ("SLURM_ARRAY_TASK_ID", "SGE_TASK_ID", "LSB_JOBINDEX", "PBS_ARRAY_INDEX")}
+    assert "no array index" in cli.fails(2, "work", undisturbed, "--part", "auto", env=clean)

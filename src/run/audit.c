@@ -130,7 +130,7 @@ static bool visit(void *arg, const pel__ledger_record *record, pel_error *err)
 static bool mark_bad(const auditor *a, pel_error *err)
 {
     for (int64_t i = 0; i < a->bad_count; i++) {
-        const pel__ledger_record r = {.job = a->bad[i], .error = "audit: a file of this job is missing or damaged"};
+        const pel__ledger_record r = {.job = a->bad[i], .withdraw = true, .error = "audit: a file of this job is missing or damaged"};
         pel__run_log(a->run, "audit: job %lld does not hold and will be done again", (long long)a->bad[i]);
         if (!pel__ledger_append(a->run->ledger, &r, err))
             return false;

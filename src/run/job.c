@@ -284,15 +284,23 @@ static bool name_job(pel_error *err, const pel__plan_job *job, int64_t number)
                       pel__region_text(&job->region, text, sizeof text));
 }
 
+/* Would a block begun now end in time? Judged by the longest so far; before the first by nothing. */
+static bool time_is_up(const pel_run *run)
+{
+    const double limit = run->share ? run->share->seconds : 0;
+    return limit > 0 && pel__now() - run->started + 1.2 * atomic_load(&run->longest_job) > limit;
+}
+
 static bool next(void *arg, int64_t *job)
 {
     pel_run *run = arg;
     while (run->next_job < run->phase_end) {
-        const int64_t number = run->next_job++;
-        if (!pel__ledger_done(run->ledger, number)) {
-            *job = number;
-            return true;
-        }
+        const int64_t number = pel__run_phase_job(run, run->next_job++);
+        if (number < 0 || pel__ledger_done(run->ledger, number))
+            continue;
+        run->out_of_time = run->phase_level == 0 && time_is_up(run);
+        *job = number;
+        return !run->out_of_time;
     }
     return false;
 }
@@ -408,6 +416,9 @@ static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
     run->write_failures = ok ? 0 : run->write_failures + 1;
     if (!ok)
         return name_job(err, &job, number);
+    atomic_fetch_add(&run->phase_done, 1);
+    if (seconds > atomic_load(&run->longest_job))
+        atomic_store(&run->longest_job, seconds);
     atomic_fetch_add(&run->bytes_worked, pel__region_voxels(&job.region) * (int64_t)pel_dtype_size(run->dtype));
     pel__run_log(run, "%s %lld done in %.2f s", job.level == 0 ? "block" : "pyramid job", (long long)number, seconds);
     return true;

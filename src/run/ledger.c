@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * See ledger.h. In memory a job is its last time stamp, a state and a count of failures: 14 bytes, so that a million
- * blocks cost 14 MB. */
+ * See ledger.h. In memory a job is two time stamps, a state and a count of failures: 21 bytes, so that a million
+ * blocks cost 21 MB. */
 #include "run/ledger.h"
 
 #include "core/bytes.h"
@@ -26,7 +26,7 @@ struct pel__ledger {
     int64_t jobs;
     uint8_t *state;
     int32_t *attempts;
-    int64_t *at_us;
+    int64_t *at_us, *failed_at_us; /* of the record that decides, of the last failure */
     pel__ledger_totals totals;
     char last_error[400];
     int fd; /* own file, -1 until the first record */
@@ -108,6 +108,7 @@ static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, si
         return true;
     pel__ledger_file *files = NULL;
     pel__ledger_record r = {.job = integer(o, "job"), .ok = json_object_get_boolean(member(o, "ok")),
+                            .withdraw = json_object_get_boolean(member(o, "withdraw")),
                             .voxels = integer(o, "voxels"), .clipped = integer(o, "clipped"),
                             .minimum = number(o, "min"), .maximum = number(o, "max"), .mean = number(o, "mean"),
                             .seconds = number(o, "seconds"), .rss_bytes = integer(o, "rss"),
@@ -171,16 +172,22 @@ static void add_to_totals(pel__ledger *l, const pel__ledger_record *r)
         l->totals.bytes_written += pel__max(0, r->files[i].bytes);
 }
 
+/* The order of reading does not matter: of the records that finish or withdraw a job the latest decides, a plain failure
+ * counts only where nothing was ever finished. */
 static void note(pel__ledger *l, const pel__ledger_record *r)
 {
     if (r->job < 0 || r->job >= l->jobs)
         return;
-    if (!r->ok)
+    if (!r->ok) {
         l->attempts[r->job]++;
-    if (r->at_us < l->at_us[r->job])
-        return;
-    l->at_us[r->job] = r->at_us;
-    l->state[r->job] = r->ok ? DONE : FAILED;
+        l->failed_at_us[r->job] = pel__max(l->failed_at_us[r->job], r->at_us);
+    }
+    if ((r->ok || r->withdraw) && r->at_us >= l->at_us[r->job]) {
+        l->at_us[r->job] = r->at_us;
+        l->state[r->job] = r->ok ? DONE : FAILED;
+    } else if (l->state[r->job] == UNKNOWN) {
+        l->state[r->job] = FAILED;
+    }
 }
 
 static bool note_record(void *arg, const pel__ledger_record *r, pel_error *err)
@@ -207,7 +214,8 @@ bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_e
     l->state = calloc((size_t)jobs + 1, sizeof *l->state);
     l->attempts = calloc((size_t)jobs + 1, sizeof *l->attempts);
     l->at_us = calloc((size_t)jobs + 1, sizeof *l->at_us);
-    bool ok = l->state && l->attempts && l->at_us;
+    l->failed_at_us = calloc((size_t)jobs + 1, sizeof *l->failed_at_us);
+    bool ok = l->state && l->attempts && l->at_us && l->failed_at_us;
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for %lld jobs", (long long)jobs);
     ok = ok && pel__path_join(l->folder, sizeof l->folder, folder, "ledger", err) &&
@@ -230,6 +238,7 @@ void pel__ledger_close(pel__ledger *l)
     free(l->state);
     free(l->attempts);
     free(l->at_us);
+    free(l->failed_at_us);
     free(l);
 }
 
@@ -286,11 +295,13 @@ typedef struct {
     void *arg;
 } filter_arg;
 
-/* Passes on the record that counts: the one whose time stamp was kept. */
+/* Passes on the record that counts: of a finished job the one that finished it, of a failed one the last failure. */
 static bool visit_current(void *arg, const pel__ledger_record *r, pel_error *err)
 {
     const filter_arg *f = arg;
-    if (r->job < 0 || r->job >= f->ledger->jobs || r->at_us != f->ledger->at_us[r->job])
+    const pel__ledger *l = f->ledger;
+    if (r->job < 0 || r->job >= l->jobs || (l->state[r->job] == DONE) != r->ok ||
+        r->at_us != (r->ok ? l->at_us[r->job] : l->failed_at_us[r->job]))
         return true;
     return f->visit(f->arg, r, err);
 }
@@ -346,6 +357,8 @@ static json_object *record_json(const pel__ledger_record *r, const char *host)
     json_object_object_add(o, "ok", json_object_new_boolean(r->ok));
     if (!r->ok) {
         json_object_object_add(o, "error", json_object_new_string(r->error));
+        if (r->withdraw)
+            json_object_object_add(o, "withdraw", json_object_new_boolean(true));
         return o;
     }
     json_object_object_add(o, "files", files_json(r));
@@ -382,7 +395,7 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
     char host[64] = "";
     host_name(host, sizeof host);
     pel__ledger_record r = *record;
-    r.at_us = pel__max(now_us(), l->at_us[r.job] + 1); /* a clock set back must not make an old record win */
+    r.at_us = pel__max(now_us(), pel__max(l->at_us[r.job], l->failed_at_us[r.job]) + 1); /* a clock set back must not make an old record win */
     json_object *o = record_json(&r, host);
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);

@@ -10,7 +10,8 @@
  * Members: job, at, host, pid, attempt, and either
  *   ok: true, files: [[path, bytes, crc32c]…] (bytes -1: left out, all fill value), voxels, clipped, min, max, mean,
  *       seconds, rss — the files are in place and synced before the record is written; or
- *   ok: false, error: text. */
+ *   ok: false, error: text, withdraw: true where it takes back what was done (the audit found it missing or damaged).
+ * A failure that does not withdraw never undoes a job that another process finished. */
 #ifndef PEL_RUN_LEDGER_H
 #define PEL_RUN_LEDGER_H
 
@@ -24,7 +25,7 @@ typedef struct pel__ledger_file {
 
 typedef struct pel__ledger_record {
     int64_t job;
-    bool ok;
+    bool ok, withdraw;
     int64_t voxels, clipped;
     double minimum, maximum, mean, seconds;
     int64_t rss_bytes;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * See lock.h. The file stays when released (empty): removing it would let two processes lock two files of one name. */
+ * See lock.h. A lock file stays when released (empty): removing it would let two processes lock two files of one name. */
 #include "run/lock.h"
 
 #include "core/error.h"
 #include "core/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +17,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ALIVE_SECONDS 120 /* a holder on another host that has not touched its lock for this long is dead */
+#define ALIVE_SECONDS 120 /* what another host has not touched for this long is dead */
 
 struct pel__lock {
     int fd;
+    bool whole;
 };
+
+static void own_host(char *out, size_t size)
+{
+    if (gethostname(out, size - 1) != 0)
+        (void)snprintf(out, size, "unknown");
+    out[size - 1] = '\0';
+}
 
 static void own_text(char *out, size_t size)
 {
-    char host[64] = "unknown";
-    (void)gethostname(host, sizeof host - 1);
+    char host[64];
+    own_host(host, sizeof host);
     (void)snprintf(out, size, "%s, process %ld\n", host, (long)getpid());
 }
 
@@ -37,9 +47,9 @@ static void read_text(int fd, char *out, size_t size)
 
 static bool same_host(const char *text)
 {
-    char own[128];
-    own_text(own, sizeof own);
-    const size_t n = strcspn(own, ",");
+    char own[64];
+    own_host(own, sizeof own);
+    const size_t n = strlen(own);
     return strncmp(text, own, n) == 0 && text[n] == ',';
 }
 
@@ -49,42 +59,48 @@ static bool fresh(int fd)
     return fstat(fd, &st) == 0 && time(NULL) - st.st_mtime < ALIVE_SECONDS;
 }
 
-static bool refuse(const char *path, const char *text, pel_error *err)
+/* The text names who has it whole; in a shared lock it is empty, or left by somebody dead. */
+static bool write_text(int fd, bool whole)
 {
-    return pel__fail(err, PEL_REFUSED, "%s: %s is working on this output; wait for it or stop it first", path,
-                     text[0] ? text : "another process");
+    char text[160] = "";
+    if (whole)
+        own_text(text, sizeof text);
+    return ftruncate(fd, 0) == 0 && pwrite(fd, text, strlen(text), 0) >= 0;
 }
 
-bool pel__lock_take(pel__lock **out, const char *folder, bool *was_stale, pel_error *err)
+bool pel__lock_take(pel__lock **out, const char *folder, const char *name, enum pel__lock_kind kind, bool *was_stale,
+                    pel_error *err)
 {
     char path[PEL__PATH_MAX], text[160];
-    if (!pel__path_join(path, sizeof path, folder, "lock", err))
+    const bool whole = kind == PEL__LOCK_WHOLE;
+    if (!pel__path_join(path, sizeof path, folder, name, err))
         return false;
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return pel__fail_errno(err, errno, "%s: cannot create the lock", path);
-    const bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    const bool held = flock(fd, (whole ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     read_text(fd, text, sizeof text);
     if (held || (text[0] && !same_host(text) && fresh(fd))) {
         (void)close(fd);
-        return refuse(path, text, err);
+        return pel__fail(err, PEL_REFUSED, "%s: %s is working on this output; wait for it or stop it first", path,
+                         text[0] ? text : "another process");
     }
     *was_stale = text[0] != '\0';
-    own_text(text, sizeof text);
     pel__lock *lock = calloc(1, sizeof *lock);
-    if (!lock || ftruncate(fd, 0) != 0 || pwrite(fd, text, strlen(text), 0) < 0) {
+    if (!lock || ((whole || *was_stale) && !write_text(fd, whole))) {
         free(lock);
         (void)close(fd);
         return pel__fail_errno(err, errno, "%s: cannot write the lock", path);
     }
     lock->fd = fd;
+    lock->whole = whole;
     *out = lock;
     return true;
 }
 
 void pel__lock_touch(pel__lock *lock)
 {
-    if (lock)
+    if (lock && lock->whole)
         (void)futimens(lock->fd, NULL);
 }
 
@@ -92,24 +108,63 @@ void pel__lock_release(pel__lock *lock)
 {
     if (!lock)
         return;
-    (void)!ftruncate(lock->fd, 0);
+    if (lock->whole)
+        (void)!ftruncate(lock->fd, 0);
     (void)close(lock->fd);
     free(lock);
 }
 
-void pel__lock_holder(char *out, size_t size, const char *folder)
+/* ---- workers ---------------------------------------------------------------------------------------------------------- */
+
+static bool worker_path(char *out, size_t size, const char *folder, pel_error *err)
+{
+    char host[64], name[128];
+    own_host(host, sizeof host);
+    (void)snprintf(name, sizeof name, "workers/%s,%ld.json", host, (long)getpid());
+    return pel__path_join(out, size, folder, name, err);
+}
+
+bool pel__worker_write(const char *folder, const char *json, pel_error *err)
+{
+    char path[PEL__PATH_MAX], workers[PEL__PATH_MAX];
+    const pel__piece piece[] = {{json, strlen(json)}, {"\n", 1}};
+    return worker_path(path, sizeof path, folder, err) && pel__path_join(workers, sizeof workers, folder, "workers", err) &&
+           pel__make_dirs(workers, err) && pel__file_replace(path, piece, 2, err);
+}
+
+void pel__worker_remove(const char *folder)
 {
     char path[PEL__PATH_MAX];
+    if (worker_path(path, sizeof path, folder, NULL))
+        (void)unlink(path);
+}
+
+/* "host,1234.json": alive? On this host the process is asked, elsewhere the age of the file. */
+static bool worker_alive(const char *path, const char *name)
+{
+    struct stat st;
+    const char *comma = strrchr(name, ',');
+    if (!comma || name[0] == '.' || stat(path, &st) != 0)
+        return false;
+    if (same_host(name))
+        return kill((pid_t)strtol(comma + 1, NULL, 10), 0) == 0 || errno == EPERM;
+    return time(NULL) - st.st_mtime < ALIVE_SECONDS;
+}
+
+int32_t pel__workers_alive(char *out, size_t size, const char *folder)
+{
+    char workers[PEL__PATH_MAX], path[PEL__PATH_MAX];
+    int32_t count = 0;
     out[0] = '\0';
-    if (!pel__path_join(path, sizeof path, folder, "lock", NULL))
-        return;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    char text[160];
-    read_text(fd, text, sizeof text);
-    const bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
-    if (text[0] && (held || (!same_host(text) && fresh(fd))))
-        (void)snprintf(out, size, "%s", text);
-    (void)close(fd);
+    DIR *d = pel__path_join(workers, sizeof workers, folder, "workers", NULL) ? opendir(workers) : NULL;
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        if (!pel__path_join(path, sizeof path, workers, e->d_name, NULL) || !worker_alive(path, e->d_name))
+            continue;
+        const char *comma = strrchr(e->d_name, ',');
+        if (count++ == 0)
+            (void)snprintf(out, size, "%.*s, process %ld", (int)(comma - e->d_name), e->d_name, strtol(comma + 1, NULL, 10));
+    }
+    if (d)
+        (void)closedir(d);
+    return count;
 }

@@ -5,6 +5,7 @@
  *     ledger/       what is finished (ledger.h)
  *     log/          one text file a process
  *     lock          who is working on it now (lock.h)
+ *     workers/      a file for each process that works on it now
  *     status.json   progress, rewritten every few seconds */
 #ifndef PEL_RUN_RUN_H
 #define PEL_RUN_RUN_H
@@ -72,7 +73,10 @@ struct pel_run {
     double seconds_estimated;
 
     /* at work */
-    pel__lock *lock;
+    pel__lock *lock, *finish_lock;
+    const pel_share *share; /* NULL: the whole run */
+    bool finishing;         /* pyramid and audit are ours to do */
+    bool out_of_time;
     pel__ledger *ledger;
     pel__sink *sink;
     pel__layout *layouts;
@@ -82,6 +86,9 @@ struct pel_run {
     pel_source **below;   /* pyramid phase: the level below of each image, read back */
     int32_t phase_level;  /* 0: blocks */
     int64_t next_job, phase_end, phase_first;
+    int64_t phase_total, phase_before; /* jobs of the phase that are ours, and those done when it began */
+    atomic_llong phase_done;           /* since then */
+    _Atomic double longest_job;        /* seconds */
     atomic_llong bytes_worked;
     atomic_bool stop;
     int32_t write_failures; /* one after the other */
@@ -118,8 +125,11 @@ bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, p
 bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err);
 
 /* work.c: what pel_run_work does around the engine */
-bool pel__run_begin(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_progress, void *arg, pel_error *err);
+bool pel__run_prepare(pel_run *run, pel_error *err);
+int64_t pel__run_phase_job(const pel_run *run, int64_t index); /* the job behind a number of the phase */
 bool pel__run_next_phase(pel_run *run, pel_error *err); /* false with no error set: no phase left */
+bool pel__run_is_last(pel_run *run, pel_error *err);    /* of a share: may it finish the run? */
 bool pel__run_tick(void *run);
 bool pel__run_end(pel_run *run, bool ok, pel_error *err);
 void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);

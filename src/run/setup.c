@@ -308,6 +308,7 @@ void pel_run_destroy(pel_run *run)
     if (run->sink)
         run->sink_type->destroy(run->sink);
     pel__ledger_close(run->ledger);
+    pel__lock_release(run->finish_lock);
     pel__lock_release(run->lock);
     for (int32_t i = 0; i < run->image_count; i++) {
         if (run->noise)

@@ -85,14 +85,14 @@ static void copy_member(char *out, size_t size, const json_object *o, const char
     (void)snprintf(out, size, "%s", text);
 }
 
-/* "running" in the file counts only while somebody holds the lock: a killed process leaves it behind. */
+/* "running" in the file counts only while somebody works: a killed process leaves it behind. */
 static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
 {
     copy_member(s->state, sizeof s->state, file, "state");
-    if (s->worker[0])
+    if (s->workers > 0)
         (void)snprintf(s->state, sizeof s->state, "running");
     else if (s->state[0] == '\0')
-        (void)snprintf(s->state, sizeof s->state, "planned");
+        (void)snprintf(s->state, sizeof s->state, s->blocks_done == 0 ? "planned" : "interrupted");
     else if (strcmp(s->state, "running") == 0 || (strcmp(s->state, "done") == 0 && s->blocks_done + s->pyramid_done < jobs))
         (void)snprintf(s->state, sizeof s->state, "interrupted");
 }
@@ -119,7 +119,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->memory_promised = member_integer(file, "memory_promised");
     out->memory_peak = pel__max(t.rss_peak_bytes, member_integer(file, "memory_peak"));
     copy_member(out->last_error, sizeof out->last_error, file, "last_error");
-    pel__lock_holder(out->worker, sizeof out->worker, b.folder);
+    out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
     settle_state(out, file, b.jobs);
     json_object_put(file);
     close_books(&b);
@@ -186,8 +186,9 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     char path[PEL__PATH_MAX];
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
     const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
-    const bool ok = text && pel__path_join(path, sizeof path, run->folder, "status.json", err) &&
-                    pel__file_replace(path, piece, 2, err);
+    bool ok = text && pel__worker_write(run->folder, text, err);
+    if (run->finishing) /* of many that share a run, none speaks for the whole */
+        ok = ok && pel__path_join(path, sizeof path, run->folder, "status.json", err) && pel__file_replace(path, piece, 2, err);
     json_object_put(o);
     return ok;
 }

@@ -181,34 +181,62 @@ static bool make_output(pel_run *run, pel_error *err)
     return run->sink_type->create(&run->sink, &spec, err);
 }
 
-bool pel__run_begin(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
+bool pel__run_prepare(pel_run *run, pel_error *err)
 {
     bool stale = false;
+    if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, "lock", PEL__LOCK_WHOLE, &stale, err))
+        return false;
+    const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) && make_output(run, err);
+    pel__lock_release(run->lock);
+    run->lock = NULL;
+    return ok;
+}
+
+static bool check_share(const pel_run *run, const pel_share *share, pel_error *err)
+{
+    if (share->parts > 0 && (share->part < 1 || share->part > share->parts))
+        return pel__fail(err, PEL_ARGUMENT, "part: found %lld/%lld, expected 1/%lld to %lld/%lld", (long long)share->part,
+                         (long long)share->parts, (long long)share->parts, (long long)share->parts, (long long)share->parts);
+    for (int64_t i = 0; share->parts == 0 && i < share->block_count; i++) {
+        if (share->blocks[i] < 0 || share->blocks[i] >= run->plan.block_count)
+            return pel__fail(err, PEL_ARGUMENT, "block: found %lld, expected 0 to %lld", (long long)share->blocks[i],
+                             (long long)run->plan.block_count - 1);
+    }
+    return true;
+}
+
+/* Who has the run whole may clear up after those who were killed; who shares it leaves others' files alone. */
+static bool clear_up(pel_run *run, pel_error *err)
+{
+    clear_temporaries(run->output);
+    clear_temporaries(run->folder);
+    pel__audit audit = {0};
+    return pel__run_audit(run, false, true, &audit, err);
+}
+
+bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    bool stale = false;
+    run->share = share;
+    run->finishing = share == NULL;
     run->on_progress = on_progress;
     run->progress_arg = arg;
     run->started = pel__now();
+    run->phase_level = -1;
     atomic_store(&run->stop, false);
-    if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, &stale, err) || !open_log(run, err))
+    if ((share && !check_share(run, share, err)) || !pel__make_dirs(run->folder, err) ||
+        !pel__lock_take(&run->lock, run->folder, "lock", share ? PEL__LOCK_SHARED : PEL__LOCK_WHOLE, &stale, err) ||
+        !open_log(run, err))
         return false;
-    if (run->fresh && !run->resumed && !begin_anew(run, err))
-        return false;
-    if (!make_output(run, err))
-        return false;
-    if (run->resumed) {
-        clear_temporaries(run->output);
-        clear_temporaries(run->folder);
-    }
-    if (!pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
+    if ((run->fresh && !run->resumed && !begin_anew(run, err)) || !make_output(run, err) ||
+        !pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
         !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
         return false;
     pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", run->filter->name, run->input, run->output,
                  (long long)run->plan.block_count, (long long)pel__ledger_count_done(run->ledger, 0, run->plan.block_count),
                  stale ? "; the last process ended without a word" : "");
-    run->phase_level = -1;
-    if (!run->resumed)
-        return true;
-    pel__audit audit = {0};
-    return pel__run_audit(run, false, true, &audit, err);
+    (void)pel__status_write(run, "running", NULL);
+    return share || !run->resumed || clear_up(run, err);
 }
 
 /* ---- phases ----------------------------------------------------------------------------------------------------------- */
@@ -255,26 +283,44 @@ static bool find_pyramid_phase(const pel_run *run, int32_t *level, int64_t *firs
     return false;
 }
 
+int64_t pel__run_phase_job(const pel_run *run, int64_t index)
+{
+    const pel_share *s = run->phase_level == 0 ? run->share : NULL;
+    if (!s)
+        return index;
+    if (s->parts == 0)
+        return s->blocks[index];
+    return index % s->parts == s->part - 1 ? index : -1;
+}
+
+static bool begin_phase(pel_run *run, int32_t level, int64_t first, int64_t end, pel_error *err)
+{
+    run->phase_level = level;
+    run->phase_first = run->next_job = first;
+    run->phase_end = end;
+    run->phase_total = run->phase_before = 0;
+    atomic_store(&run->phase_done, 0);
+    for (int64_t i = first; i < end; i++) {
+        const int64_t job = pel__run_phase_job(run, i);
+        run->phase_total += job >= 0;
+        run->phase_before += job >= 0 && pel__ledger_done(run->ledger, job);
+    }
+    return pel__bench_alloc(run, level, err);
+}
+
 /* Blocks first. Pyramid levels only when every block is there, each level when the one below is complete. */
 bool pel__run_next_phase(pel_run *run, pel_error *err)
 {
     const int64_t blocks = run->plan.block_count;
-    const bool blocks_done = pel__ledger_count_done(run->ledger, 0, blocks) == blocks;
-    if (run->phase_level < 0 && !blocks_done) {
-        run->phase_level = 0;
-        run->phase_first = run->next_job = 0;
-        run->phase_end = blocks;
-        return pel__bench_alloc(run, 0, err);
-    }
+    const bool blocks_done = pel__ledger_count_done(run->ledger, 0, blocks) == blocks, by_list = run->share && run->share->parts == 0;
+    if (run->phase_level < 0 && !blocks_done)
+        return begin_phase(run, 0, 0, by_list ? run->share->block_count : blocks, err);
     int32_t level = 0;
     int64_t first = 0, end = 0;
     const int64_t before = run->phase_level > 0 ? run->phase_first : -1;
-    if (!blocks_done || !find_pyramid_phase(run, &level, &first, &end) || first == before)
+    if (!run->finishing || !blocks_done || !find_pyramid_phase(run, &level, &first, &end) || first == before)
         return false;
-    run->phase_level = level;
-    run->phase_first = run->next_job = first;
-    run->phase_end = end;
-    return open_below(run, level, err) && pel__bench_alloc(run, level, err);
+    return open_below(run, level, err) && begin_phase(run, level, first, end, err);
 }
 
 #define STATUS_SECONDS 2.0
@@ -286,15 +332,14 @@ bool pel__run_tick(void *arg)
     if (now - run->last_status >= STATUS_SECONDS) {
         run->last_status = now;
         pel__lock_touch(run->lock);
+        pel__lock_touch(run->finish_lock);
         (void)pel__status_write(run, "running", NULL);
     }
     if (!run->on_progress)
         return true;
-    const int64_t first = run->phase_level == 0 ? 0 : run->phase_first;
     const pel_progress p = {.phase = run->phase_level == 0 ? "blocks" : "pyramid",
-                            .done = pel__ledger_count_done(run->ledger, first, run->phase_end - first),
-                            .total = run->phase_end - first, .bytes = atomic_load(&run->bytes_worked),
-                            .memory_bytes = pel__resident_bytes()};
+                            .done = run->phase_before + atomic_load(&run->phase_done), .total = run->phase_total,
+                            .bytes = atomic_load(&run->bytes_worked), .memory_bytes = pel__resident_bytes()};
     return run->on_progress(run->progress_arg, &p);
 }
 
@@ -317,17 +362,53 @@ static bool audit_and_finish(pel_run *run, pel_error *err)
     return run->sink_type->finish(run->sink, err);
 }
 
+/* Others may have done their shares meanwhile: the ledger is read anew. Whoever gets the second lock finishes. */
+bool pel__run_is_last(pel_run *run, pel_error *err)
+{
+    pel__ledger *now = NULL;
+    pel_error why = {0};
+    bool stale = false;
+    if (run->share->keep_open || !pel__ledger_open(&now, run->folder, run->plan.job_count, err))
+        return false;
+    pel__ledger_close(run->ledger);
+    run->ledger = now;
+    if (pel__ledger_count_done(now, 0, run->plan.block_count) < run->plan.block_count)
+        return false;
+    if (!pel__lock_take(&run->finish_lock, run->folder, "lock.finish", PEL__LOCK_WHOLE, &stale, &why)) {
+        if (why.code != PEL_REFUSED && err)
+            *err = why;
+        return false;
+    }
+    run->finishing = true;
+    return true;
+}
+
+/* Of a share that does not finish the run: is all of it done? */
+static bool share_is_done(pel_run *run, pel_error *err)
+{
+    char last[320];
+    const int64_t left = run->phase_total - run->phase_before - atomic_load(&run->phase_done);
+    if (left <= 0)
+        return true;
+    if (run->out_of_time)
+        return pel__fail(err, PEL_INTERRUPTED, "%s: %lld blocks of this share are left for want of time", run->output, (long long)left);
+    pel__ledger_last_error(run->ledger, last, sizeof last);
+    return pel__fail(err, PEL_INCOMPLETE, "%s: %lld blocks of this share are not done; the last: %s", run->output, (long long)left, last);
+}
+
 bool pel__run_end(pel_run *run, bool ok, pel_error *err)
 {
     close_below(run);
     if (!run->ledger)
         return false;
     pel__bench_free(run);
-    ok = ok && audit_and_finish(run, err);
-    const char *state = ok ? "done" : atomic_load(&run->stop) ? "interrupted" : "incomplete";
-    pel__run_log(run, "%s", state);
+    ok = ok && (run->finishing ? audit_and_finish(run, err) : share_is_done(run, err));
+    const char *state = ok ? "done" : atomic_load(&run->stop) || run->out_of_time ? "interrupted" : "incomplete";
+    pel__run_log(run, "%s%s", run->finishing ? "" : "share ", state);
     (void)pel__status_write(run, state, NULL);
+    pel__worker_remove(run->folder);
+    pel__lock_release(run->finish_lock);
     pel__lock_release(run->lock);
-    run->lock = NULL;
+    run->lock = run->finish_lock = NULL;
     return ok;
 }
