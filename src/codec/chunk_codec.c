@@ -142,11 +142,11 @@ int64_t pel__step_encode_bytes(const pel__step *step, int64_t n)
 {
     const int64_t small = 64 << 10;
     switch (step->kind) {
-    case PEL__STEP_BLOSC: { /* its own blocks, three of them, and the inner compressor's tables */
+    case PEL__STEP_BLOSC: { /* its own blocks, three of them, the inner compressor's tables; measured with the heap's slack */
         const int64_t block = pel__min(n, step->blocksize > 0 ? step->blocksize : 2 << 20);
         const bool zstd = strcmp(step->cname, "zstd") == 0;
         const int32_t level = step->level < 9 ? 2 * step->level - 1 : ZSTD_maxCLevel();
-        return small + 3 * block + (zstd ? zstd_encoder_bytes(level, block) : 512 << 10);
+        return (512 << 10) + 4 * block + (zstd ? zstd_encoder_bytes(level, block) : 512 << 10);
     }
     case PEL__STEP_ZSTD:
         return small + zstd_encoder_bytes(step->level, n);
@@ -165,7 +165,7 @@ int64_t pel__step_decode_bytes(const pel__step *step, int64_t n)
 {
     switch (step->kind) {
     case PEL__STEP_BLOSC: /* the file chooses the block size, up to the whole chunk */
-        return (256 << 10) + 3 * pel__min(n, 2 << 20);
+        return (512 << 10) + 4 * pel__min(n, 2 << 20);
     case PEL__STEP_ZSTD:
         return 256 << 10;
     case PEL__STEP_GZIP:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Pixels into shards. The chunks of a shard are encoded on the pool in batches of a few per thread and appended to
- * the file in C order, so that memory is bounded by the batch and not by the shard, and the bytes are the same for
- * every number of threads. Where a file is one chunk, the batch is made of files instead and each worker writes its own. */
+ * Pixels into shards. The chunks of a shard are encoded on the pool in batches of a few per thread; while one batch is
+ * encoded, one worker appends the batch before it to its file, in C order, and syncs the file when the shard is full. So
+ * memory is bounded by two batches and not by the shard, and the bytes are the same for every number of threads. Where a
+ * file is one chunk, the batch is made of files instead and each worker writes its own. */
 #include "core/block.h"
 #include "core/budget.h"
 #include "core/bytes.h"
@@ -11,15 +12,24 @@
 
 #include <stdio.h>
 
-#define SLOTS_PER_THREAD 4
+#define BATCH_BYTES ((int64_t)2 << 20) /* raw, of one thread's part of a batch; at least two chunks */
+#define MAX_PART 32                     /* chunks of a thread's part */
 #define MISSING UINT64_MAX
 
-/* One encoded chunk of the batch; bytes -1: every voxel is zero, nothing is stored. */
+/* One encoded chunk of a batch; bytes -1: every voxel is zero, nothing is stored. */
 typedef struct slot {
     int64_t bytes;
     uint8_t *data;
     pel__file_record record; /* where a chunk is a file */
 } slot;
+
+/* Some chunks of one shard, in C order from number `first`. */
+typedef struct batch {
+    pel_region shard; /* at full size, also beyond the image */
+    int64_t first, n; /* n 0: no batch */
+    bool last;        /* the shard ends with it */
+    slot *slot;
+} batch;
 
 /* What the tasks of one write call share. */
 typedef struct work {
@@ -30,13 +40,13 @@ typedef struct work {
     pel__step step[PEL__OME_STEPS];
     int32_t steps;
     int64_t chunk_bytes, bound;
-    int64_t slots;
-    slot *slot;
+    int64_t slots;           /* of a batch */
+    batch coming, going;     /* being encoded, being stored */
     uint8_t **gather;        /* a raw chunk per worker */
-    uint8_t *index;          /* of a shard */
-    pel_region shard;        /* at full size, also beyond the image */
+    uint8_t *index;          /* of the shard being stored */
+    pel__store_writer file;  /* the shard being stored */
+    pel__file_record record; /* of it */
     pel_region files;        /* the shards of this call */
-    int64_t first;           /* number of the batch's first chunk in the shard, or of its first file */
 } work;
 
 /* Encoded size of one chunk at worst. */
@@ -53,20 +63,27 @@ static int64_t index_bytes(const pel__level *level)
     return n > 1 ? 16 * n + 4 : 0;
 }
 
-static int64_t slot_count(const pel__level *level, int32_t threads)
+static int64_t slot_count(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
-    const int64_t n = pel__ome_chunks_per_shard(level), want = (int64_t)threads * SLOTS_PER_THREAD;
+    const int64_t part = pel__max(2, pel__min(MAX_PART, BATCH_BYTES / pel__ome_chunk_bytes(spec, level)));
+    const int64_t n = pel__ome_chunks_per_shard(level), want = threads * part;
     return n > 1 ? pel__min(n, want) : want;
+}
+
+/* Two batches of slots where shards are stored beside the encoding, one where chunks are files. */
+static int64_t batch_count(const pel__level *level)
+{
+    return pel__ome_chunks_per_shard(level) > 1 ? 2 : 1;
 }
 
 static int64_t scratch_bytes(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
     pel__step step[PEL__OME_STEPS];
     const int32_t steps = pel__ome_steps(spec, step);
-    const int64_t chunk = pel__ome_chunk_bytes(spec, level), slots = slot_count(level, threads);
-    return pel__arena_cost(slots * (int64_t)sizeof(slot)) + slots * pel__arena_cost(chain_bound(step, steps, chunk))
-        + pel__arena_cost(threads * (int64_t)sizeof(uint8_t *)) + threads * pel__arena_cost(chunk)
-        + pel__arena_cost(index_bytes(level));
+    const int64_t chunk = pel__ome_chunk_bytes(spec, level), slots = slot_count(spec, level, threads);
+    const int64_t one = pel__arena_cost(slots * (int64_t)sizeof(slot)) + slots * pel__arena_cost(chain_bound(step, steps, chunk));
+    return batch_count(level) * one + pel__arena_cost(threads * (int64_t)sizeof(uint8_t *))
+        + threads * pel__arena_cost(chunk) + pel__arena_cost(index_bytes(level));
 }
 
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads)
@@ -151,74 +168,93 @@ static bool encode_chunk(const work *w, const pel_region *chunk, slot *s, int32_
 
 /* ---- shards ------------------------------------------------------------------------------------------------ */
 
-static bool shard_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+static bool append_batch(work *w, pel_error *err)
 {
-    const work *const w = arg;
-    const pel_region chunk = pel__grid_cell(&w->shard, w->level->chunk, w->first + i);
-    return encode_chunk(w, &chunk, &w->slot[i], worker, err);
-}
-
-static bool append_batch(const work *w, int64_t n, pel__store_writer *file, const char *key, pel_error *err)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const slot *const s = &w->slot[i];
-        uint8_t *const entry = w->index + 16 * (w->first + i);
-        pel__store_u64(entry, s->bytes < 0 ? MISSING : (uint64_t)file->bytes);
+    const batch *const b = &w->going;
+    for (int64_t i = 0; i < b->n; i++) {
+        const slot *const s = &b->slot[i];
+        uint8_t *const entry = w->index + 16 * (b->first + i);
+        pel__store_u64(entry, s->bytes < 0 ? MISSING : (uint64_t)w->file.bytes);
         pel__store_u64(entry + 8, s->bytes < 0 ? MISSING : (uint64_t)s->bytes);
         if (s->bytes < 0)
             continue;
-        if (file->fd_plus_one == 0 && !pel__writer_begin(file, w->sink->spec.path, key, err))
+        if (w->file.fd_plus_one == 0 && !pel__writer_begin(&w->file, w->sink->spec.path, w->record.path, err))
             return false;
-        if (!pel__writer_append(file, s->data, s->bytes, err))
+        if (!pel__writer_append(&w->file, s->data, s->bytes, err))
             return false;
     }
     return true;
 }
 
-static bool end_shard(const work *w, pel__store_writer *file, pel__file_record *record, pel_error *err)
+static bool end_shard(work *w, pel_error *err)
 {
-    record->bytes = -1;
-    record->crc32c = 0;
-    if (file->fd_plus_one == 0)
-        return pel__store_remove(w->sink->spec.path, record->path, err);
+    w->record.bytes = -1;
+    w->record.crc32c = 0;
+    if (w->file.fd_plus_one == 0)
+        return pel__store_remove(w->sink->spec.path, w->record.path, err);
     const int64_t n = index_bytes(w->level);
     pel__store_u32(w->index + n - 4, pel__crc32c(0, w->index, (size_t)n - 4));
-    if (!pel__writer_append(file, w->index, n, err) || !pel__writer_commit(file, err))
+    if (!pel__writer_append(&w->file, w->index, n, err) || !pel__writer_commit(&w->file, err))
         return false;
-    record->bytes = file->bytes;
-    record->crc32c = file->crc32c;
+    w->record.bytes = w->file.bytes;
+    w->record.crc32c = w->file.crc32c;
     return true;
 }
 
-static bool write_shard(work *w, const pel_region *cell, pel__pool *pool, pel__file_record *record, pel_error *err)
+static bool store_batch(work *w, pel_error *err)
 {
-    pel__store_writer file = {0};
-    const int64_t chunks = pel__ome_chunks_per_shard(w->level);
-    bool ok = true;
+    const batch *const b = &w->going;
     int64_t grid[PEL_AXES];
+    if (b->n == 0)
+        return true;
     for (int i = 0; i < PEL_AXES; i++)
-        grid[i] = cell->origin[i] / w->level->shard[i];
-    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, record->path, sizeof record->path);
-    w->shard = pel__region(PEL_AXES, cell->origin, w->level->shard);
-    for (w->first = 0; ok && w->first < chunks; w->first += w->slots) {
-        const int64_t n = pel__min(w->slots, chunks - w->first);
-        ok = pel__pool_run(pool, PEL__WRITE_FIRST, n, shard_task, w, err) && append_batch(w, n, &file, record->path, err);
-    }
-    ok = ok && end_shard(w, &file, record, err);
-    pel__writer_abort(&file);
-    return ok;
+        grid[i] = b->shard.origin[i] / w->level->shard[i];
+    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, w->record.path, sizeof w->record.path);
+    if (b->first == 0)
+        w->file = (pel__store_writer){0};
+    return append_batch(w, err) && (!b->last || end_shard(w, err));
+}
+
+/* Task 0 stores the batch that is going, the others encode the chunks of the one that is coming. */
+static bool shard_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    work *const w = arg;
+    if (i == 0)
+        return store_batch(w, err);
+    const pel_region chunk = pel__grid_cell(&w->coming.shard, w->level->chunk, w->coming.first + i - 1);
+    return encode_chunk(w, &chunk, &w->coming.slot[i - 1], worker, err);
+}
+
+/* Runs the tasks, reports the shard that was completed, and moves on: what came is going. */
+static bool run_batch(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
+{
+    if (!pel__pool_run(pool, PEL__WRITE_FIRST, 1 + w->coming.n, shard_task, w, err))
+        return false;
+    if (w->going.n > 0 && w->going.last && !on_file(arg, &w->record, err))
+        return false;
+    slot *const free_slots = w->going.slot;
+    w->going = w->coming;
+    w->coming = (batch){.slot = free_slots};
+    return true;
 }
 
 static bool write_shards(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
 {
-    const int64_t count = pel__grid_cells(&w->files, w->level->shard);
-    for (int64_t i = 0; i < count; i++) {
-        pel__file_record record = {0};
+    const int64_t count = pel__grid_cells(&w->files, w->level->shard), chunks = pel__ome_chunks_per_shard(w->level);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < count; i++) {
         const pel_region cell = pel__grid_cell(&w->files, w->level->shard, i);
-        if (!write_shard(w, &cell, pool, &record, err) || !on_file(arg, &record, err))
-            return false;
+        for (int64_t first = 0; ok && first < chunks; first += w->slots) {
+            w->coming.shard = pel__region(PEL_AXES, cell.origin, w->level->shard);
+            w->coming.first = first;
+            w->coming.n = pel__min(w->slots, chunks - first);
+            w->coming.last = first + w->coming.n == chunks;
+            ok = run_batch(w, pool, on_file, arg, err);
+        }
     }
-    return true;
+    ok = ok && run_batch(w, pool, on_file, arg, err); /* the last one is still going */
+    pel__writer_abort(&w->file);
+    return ok;
 }
 
 /* ---- a chunk a file ---------------------------------------------------------------------------------------- */
@@ -242,8 +278,8 @@ static bool store_chunk(const work *w, slot *s, pel_error *err)
 static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
 {
     const work *const w = arg;
-    slot *const s = &w->slot[i];
-    const pel_region cell = pel__grid_cell(&w->files, w->level->chunk, w->first + i);
+    slot *const s = &w->coming.slot[i];
+    const pel_region cell = pel__grid_cell(&w->files, w->level->chunk, w->coming.first + i);
     const pel_region chunk = pel__region(PEL_AXES, cell.origin, w->level->chunk);
     int64_t grid[PEL_AXES];
     for (int k = 0; k < PEL_AXES; k++)
@@ -255,12 +291,12 @@ static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
 static bool write_files(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
 {
     const int64_t count = pel__grid_cells(&w->files, w->level->chunk);
-    for (w->first = 0; w->first < count; w->first += w->slots) {
-        const int64_t n = pel__min(w->slots, count - w->first);
+    for (int64_t *const first = &w->coming.first; *first < count; *first += w->slots) {
+        const int64_t n = pel__min(w->slots, count - *first);
         if (!pel__pool_run(pool, PEL__WRITE_FIRST, n, file_task, w, err))
             return false;
         for (int64_t i = 0; i < n; i++)
-            if (!on_file(arg, &w->slot[i].record, err))
+            if (!on_file(arg, &w->coming.slot[i].record, err))
                 return false;
     }
     return true;
@@ -281,16 +317,25 @@ static bool check_block(const pel__sink_spec *spec, const pel__level *l, const p
                               pel__region_text(&b->region, text, sizeof text), pel_dtype_name(b->dtype));
 }
 
+static bool carve_slots(const work *w, pel__arena *arena, slot **out)
+{
+    slot *const list = pel__arena_take(arena, w->slots * (int64_t)sizeof(slot));
+    bool ok = list != NULL;
+    for (int64_t i = 0; ok && i < w->slots; i++)
+        ok = (list[i].data = pel__arena_take(arena, w->bound)) != NULL;
+    *out = list;
+    return ok;
+}
+
 static bool carve(work *w, void *scratch, int64_t size, int32_t threads)
 {
     pel__arena arena = pel__arena_over(scratch, size);
-    w->slots = slot_count(w->level, threads);
-    w->slot = pel__arena_take(&arena, w->slots * (int64_t)sizeof(slot));
+    w->slots = slot_count(&w->sink->spec, w->level, threads);
     w->gather = pel__arena_take(&arena, threads * (int64_t)sizeof(uint8_t *));
     w->index = pel__arena_take(&arena, index_bytes(w->level));
-    bool ok = w->slot && w->gather && (w->index || index_bytes(w->level) == 0);
-    for (int64_t i = 0; ok && i < w->slots; i++)
-        ok = (w->slot[i].data = pel__arena_take(&arena, w->bound)) != NULL;
+    bool ok = w->gather && (w->index || index_bytes(w->level) == 0) && carve_slots(w, &arena, &w->coming.slot);
+    if (ok && batch_count(w->level) == 2)
+        ok = carve_slots(w, &arena, &w->going.slot);
     for (int32_t i = 0; ok && i < threads; i++)
         ok = (w->gather[i] = pel__arena_take(&arena, w->chunk_bytes)) != NULL;
     return ok;
