@@ -11,6 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Memory and system calls are not the program's own under a sanitizer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
+
 typedef struct make_dimension {
     char letter;
     int32_t start, size, stored; /* stored 0 = size */

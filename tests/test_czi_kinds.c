@@ -11,14 +11,6 @@
 #include <sys/resource.h>
 #include <zstd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED 0
-#endif
-
 static char folder[64], path[128];
 
 static pel_source *open_with(const pel_open_options *options)
@@ -567,6 +559,96 @@ CASE(palm_is_reduced)
     pel_source_destroy(s);
 }
 
+/* ---- random mosaics ------------------------------------------------------------------------------------------ */
+
+static uint32_t draw(uint32_t *state, uint32_t below)
+{
+    *state = *state * 1664525U + 1013904223U;
+    return (uint32_t)(((uint64_t)*state * below) >> 32);
+}
+
+#define STAGE 96
+typedef struct stage {
+    uint16_t pixels[STAGE][STAGE];
+    int32_t m[STAGE][STAGE]; /* of what is there now; order of the directory decides among equals */
+} stage;
+
+/* A tile of noise somewhere, in one of the ways tiles are stored; painted by the plain rule too. */
+static void add_random_tile(make_file *f, stage *truth, uint32_t *state)
+{
+    const int32_t w = 1 + (int32_t)draw(state, 40), h = 1 + (int32_t)draw(state, 40), m = (int32_t)draw(state, 6) - 1;
+    const int32_t x = (int32_t)draw(state, (uint32_t)(STAGE - w + 1)), y = (int32_t)draw(state, (uint32_t)(STAGE - h + 1));
+    static uint16_t pixels[1600];
+    static uint8_t packed[8192], split[3200];
+    const size_t n = (size_t)w * (size_t)h;
+    for (size_t i = 0; i < n; i++) {
+        pixels[i] = (uint16_t)(1 + draw(state, 65535));
+        split[i] = (uint8_t)pixels[i];
+        split[n + i] = (uint8_t)(pixels[i] >> 8);
+    }
+    make_tile t = {.pixel = 1, .data = pixels, .n = 2 * n,
+                   .dimensions = {{'X', x - 50, w, 0}, {'Y', y - 20, h, 0}, {m < 0 ? 'Z' : 'M', m < 0 ? 0 : m, 1, 0}}};
+    if (draw(state, 2)) {
+        memcpy(packed, "\x03\x01\x01", 3);
+        t.compression = 6;
+        t.n = 3 + ZSTD_compress(packed + 3, sizeof packed - 3, split, 2 * n, 1);
+        t.data = packed;
+    }
+    make_add(f, &t);
+    for (int32_t i = 0; i < h; i++) {
+        for (int32_t k = 0; k < w; k++) {
+            if (m >= truth->m[y + i][x + k]) {
+                truth->m[y + i][x + k] = m;
+                truth->pixels[y + i][x + k] = pixels[i * w + k];
+            }
+        }
+    }
+}
+
+/* Any part of the image, into any part of a larger block, equals the plain painting. */
+static void read_random_part(pel_source *s, const stage *truth, uint32_t *state)
+{
+    static uint16_t data[STAGE * STAGE];
+    const pel_image *im = pel_source_image(s, 0);
+    int64_t origin[PEL_AXES] = {0}, shape[PEL_AXES] = {1, 1, 1, 1, 1};
+    pel_error err = {0};
+    for (int a = PEL_Y; a <= PEL_X; a++) {
+        origin[a] = draw(state, (uint32_t)im->shape[a]);
+        shape[a] = 1 + draw(state, (uint32_t)(im->shape[a] - origin[a]));
+    }
+    const pel_region all = pel__region(PEL_AXES, NULL, im->shape), part = pel__region(PEL_AXES, origin, shape);
+    const pel_block b = pel__block_dense(&all, PEL_U16, data), view = pel__block_view(&b, &part);
+    memset(data, 0xEE, sizeof data);
+    CHECK_OK(pel_source_read(s, 0, &view, &err), err);
+    int wrong = 0;
+    for (int64_t y = 0; y < im->shape[PEL_Y]; y++) {
+        for (int64_t x = 0; x < im->shape[PEL_X]; x++) {
+            const bool inside = y >= origin[PEL_Y] && y < origin[PEL_Y] + shape[PEL_Y] && x >= origin[PEL_X] && x < origin[PEL_X] + shape[PEL_X];
+            const uint16_t want = inside ? truth->pixels[y + im->origin[PEL_Y] + 20][x + im->origin[PEL_X] + 50] : 0xEEEE;
+            wrong += data[y * im->shape[PEL_X] + x] != want;
+        }
+    }
+    CHECK_INT(wrong, 0);
+}
+
+CASE(random_mosaics)
+{
+    uint32_t state = 7;
+    for (int k = 0; k < 40; k++) {
+        static stage truth;
+        make_file f;
+        memset(&truth, 0, sizeof truth);
+        memset(truth.m, 0xFF, sizeof truth.m); /* -1: nothing has no M either */
+        make_begin(&f);
+        for (uint32_t n = 1 + draw(&state, 40); n > 0; n--)
+            add_random_tile(&f, &truth, &state);
+        pel_source *s = open_made(&f, NULL);
+        for (int i = 0; s && i < 10; i++)
+            read_random_part(s, &truth, &state);
+        pel_source_destroy(s);
+    }
+}
+
 /* ---- masks -------------------------------------------------------------------------------------------------- */
 
 CASE(valid_pixel_mask)
@@ -851,6 +933,7 @@ int main(void)
     RUN(pyramid_tiles_are_left_out);
     RUN(fast_scan_is_data);
     RUN(palm_is_reduced);
+    RUN(random_mosaics);
     RUN(valid_pixel_mask);
     RUN(multi_file_sets);
     RUN(missing_part);
