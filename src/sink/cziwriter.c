@@ -127,17 +127,6 @@ static bool emit(void *arg, const pel__tile *t, const void *data, int64_t n, pel
 
 /* ---- metadata ------------------------------------------------------------------------------------------------ */
 
-static void put_text(FILE *f, const char *text)
-{
-    for (; *text; text++) {
-        const char *s = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;" : NULL;
-        if (s)
-            (void)fputs(s, f);
-        else
-            (void)fputc(*text, f);
-    }
-}
-
 static void put_channels(FILE *f, const pel_image *im, bool display)
 {
     const double most = im->dtype == PEL_U8 ? 255.0 : im->dtype == PEL_U16 ? 65535.0 : 1.0;
@@ -145,7 +134,7 @@ static void put_channels(FILE *f, const pel_image *im, bool display)
     for (int64_t c = 0; c < im->shape[PEL_C]; c++) {
         const pel_channel *ch = &im->channels[c];
         (void)fprintf(f, "<Channel Id=\"Channel:%" PRId64 "\" Name=\"", c);
-        put_text(f, ch->name);
+        pel__out_xml(f, ch->name);
         (void)fprintf(f, "\"><Color>#FF%06X</Color>", (unsigned)ch->rgb);
         if (display && most > 1.0)
             (void)fprintf(f, "<Low>%.9g</Low><High>%.9g</High>", ch->window_start / most, ch->window_end / most);
@@ -165,7 +154,7 @@ static void put_scenes(FILE *f, const pel__file_job *job)
     (void)fputs("<S><Scenes>", f);
     for (int32_t i = 0; i < job->image_count; i++) {
         (void)fprintf(f, "<Scene Index=\"%d\" Name=\"", i);
-        put_text(f, job->images[i].name);
+        pel__out_xml(f, job->images[i].name);
         (void)fputs("\"/>", f);
     }
     (void)fputs("</Scenes></S>", f);
@@ -204,8 +193,9 @@ static void put_information(FILE *f, const writer *w)
     (void)fputs("</Dimensions></Image></Information>", f);
 }
 
-static void put_document(FILE *f, const writer *w)
+static void put_document(FILE *f, const void *arg)
 {
+    const writer *w = arg;
     static const char letters[] = "TCZYX";
     const pel_image *im = &w->job->images[0];
     (void)fputs("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<ImageDocument><Metadata>", f);
@@ -222,12 +212,9 @@ static void put_document(FILE *f, const writer *w)
 
 static bool write_metadata(writer *w, pel_error *err)
 {
-    char *xml = NULL;
     size_t n = 0;
-    FILE *f = open_memstream(&xml, &n);
-    if (f)
-        put_document(f, w);
-    if (!f || fclose(f) != 0 || n > INT32_MAX / 2) {
+    char *xml = pel__out_text(put_document, w, &n);
+    if (!xml || n > INT32_MAX / 2) {
         free(xml);
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for the metadata", w->job->path);
     }

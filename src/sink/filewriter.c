@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -76,6 +77,38 @@ void pel__out_abandon(pel__out *o)
     (void)close(o->fd);
     (void)unlink(o->temporary);
     o->fd = -1;
+}
+
+/* ---- text ---------------------------------------------------------------------------------------------------- */
+
+char *pel__out_text(void (*put)(FILE *f, const void *arg), const void *arg, size_t *n)
+{
+    char *text = NULL;
+    const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    FILE *f = c ? open_memstream(&text, n) : NULL;
+    if (f) {
+        const locale_t before = uselocale(c); /* of this thread, until the text is written */
+        put(f, arg);
+        (void)uselocale(before);
+    }
+    if (c)
+        freelocale(c);
+    if (!f || fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+void pel__out_xml(FILE *f, const char *text)
+{
+    for (; *text; text++) {
+        const char *s = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;" : NULL;
+        if (s)
+            (void)fputs(s, f);
+        else
+            (void)fputc(*text, f);
+    }
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,8 @@
 #include "core/pool.h"
 #include "pellucid.h"
 
+#include <stdio.h>
+
 enum pel__file_codec { PEL__FILE_RAW, PEL__FILE_ZSTD1, PEL__FILE_DEFLATE };
 
 typedef bool pel__file_pixels(void *arg, int32_t image, const pel_block *dst, pel_error *err); /* any thread */
@@ -42,6 +44,10 @@ bool pel__out_append(pel__out *o, const void *data, int64_t n, pel_error *err);
 bool pel__out_at(pel__out *o, int64_t offset, const void *data, int64_t n, pel_error *err); /* does not move the end */
 bool pel__out_commit(pel__out *o, pel_error *err);  /* sync, rename over path */
 void pel__out_abandon(pel__out *o);                 /* removes the temporary file; harmless after commit */
+
+/* Text in memory, free() it: put(f, arg) writes it, numbers in the C locale. NULL: no memory. */
+char *pel__out_text(void (*put)(FILE *f, const void *arg), const void *arg, size_t *n);
+void pel__out_xml(FILE *f, const char *text); /* with the characters that XML reserves escaped */
 
 /* ---- tiles --------------------------------------------------------------------------------------------------- */
 

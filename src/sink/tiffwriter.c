@@ -79,22 +79,11 @@ static bool open_tiff(writer *w, pel_error *err)
 
 /* ---- OME-XML ------------------------------------------------------------------------------------------------- */
 
-static void put_text(FILE *f, const char *text)
-{
-    for (; *text; text++) {
-        const char *s = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;" : NULL;
-        if (s)
-            (void)fputs(s, f);
-        else
-            (void)fputc(*text, f);
-    }
-}
-
 static void put_channel(FILE *f, const pel_channel *ch, int32_t image, int64_t c)
 {
     const int32_t rgba = (int32_t)(ch->rgb << 8 | 0xFF); /* OME keeps the colour as a signed number */
     (void)fprintf(f, "<Channel ID=\"Channel:%d:%" PRId64 "\" SamplesPerPixel=\"1\" Color=\"%" PRId32 "\" Name=\"", image, c, rgba);
-    put_text(f, ch->name);
+    pel__out_xml(f, ch->name);
     (void)fputc('"', f);
     if (ch->excitation_nm > 0.0)
         (void)fprintf(f, " ExcitationWavelength=\"%.9g\" ExcitationWavelengthUnit=\"nm\"", ch->excitation_nm);
@@ -122,24 +111,27 @@ static void put_pixels(FILE *f, const pel_image *im, int32_t image)
     (void)fprintf(f, "<TiffData IFD=\"%" PRId64 "\" PlaneCount=\"%" PRId64 "\"/></Pixels>", image * planes, planes);
 }
 
-static bool make_xml(writer *w, pel_error *err)
+static void put_document(FILE *f, const void *arg)
 {
-    size_t n = 0;
-    FILE *f = open_memstream(&w->xml, &n);
-    if (!f)
-        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for the metadata", w->job->path);
+    const pel__file_job *job = arg;
     (void)fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?><OME xmlns=\"http://www.openmicroscopy.org/Schemas/OME/2016-06\" "
                 "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"http://www.openmicroscopy.org/Schemas/OME/2016-06 "
                 "http://www.openmicroscopy.org/Schemas/OME/2016-06/ome.xsd\" Creator=\"pellucid\">", f);
-    for (int32_t i = 0; i < w->job->image_count; i++) {
+    for (int32_t i = 0; i < job->image_count; i++) {
         (void)fprintf(f, "<Image ID=\"Image:%d\" Name=\"", i);
-        put_text(f, w->job->images[i].name);
+        pel__out_xml(f, job->images[i].name);
         (void)fputs("\">", f);
-        put_pixels(f, &w->job->images[i], i);
+        put_pixels(f, &job->images[i], i);
         (void)fputs("</Image>", f);
     }
     (void)fputs("</OME>", f);
-    return fclose(f) == 0 || pel__fail(err, PEL_NO_MEMORY, "%s: no memory for the metadata", w->job->path);
+}
+
+static bool make_xml(writer *w, pel_error *err)
+{
+    size_t n = 0;
+    w->xml = pel__out_text(put_document, w->job, &n);
+    return w->xml || pel__fail(err, PEL_NO_MEMORY, "%s: no memory for the metadata", w->job->path);
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "core/bytes.h"
 
 #include <inttypes.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,19 +57,30 @@ static void append(char *text, size_t size, const char *fmt, ...)
     va_end(args);
 }
 
+static void put_name(char *text, size_t size, const pel_phantom_options *o)
+{
+    append(text, size, "%s:t=%" PRId64 ",c=%" PRId64 ",z=%" PRId64 ",y=%" PRId64 ",x=%" PRId64, o->truth ? "phantom-truth" : "phantom",
+           o->size[PEL_T], o->size[PEL_C], o->size[PEL_Z], o->size[PEL_Y], o->size[PEL_X]);
+    append(text, size, ";seed=%" PRIu64 ";noise=%.17g,%.17g", o->seed, o->gain, o->offset);
+    append(text, size, ";background=%.17g;brightness=%.17g", o->background, o->brightness);
+    append(text, size, ";dtype=%s;scenes=%d", pel_dtype_name(o->dtype), o->scenes);
+    append(text, size, ";origin=%" PRId64 ",%" PRId64, o->origin[PEL_Y], o->origin[PEL_X]);
+    append(text, size, ";pixel=%.17g,%.17g,%.17g;interval=%.17g", o->pixel_size[PEL_Z], o->pixel_size[PEL_Y], o->pixel_size[PEL_X],
+           o->pixel_size[PEL_T]);
+}
+
 bool pel_phantom_name(char *name, size_t size, const pel_phantom_options *o, pel_error *err)
 {
     if (!pel__phantom_check(o, err))
         return false;
     char text[768] = "";
-    append(text, sizeof text, "%s:t=%" PRId64 ",c=%" PRId64 ",z=%" PRId64 ",y=%" PRId64 ",x=%" PRId64, o->truth ? "phantom-truth" : "phantom",
-           o->size[PEL_T], o->size[PEL_C], o->size[PEL_Z], o->size[PEL_Y], o->size[PEL_X]);
-    append(text, sizeof text, ";seed=%" PRIu64 ";noise=%.17g,%.17g", o->seed, o->gain, o->offset);
-    append(text, sizeof text, ";background=%.17g;brightness=%.17g", o->background, o->brightness);
-    append(text, sizeof text, ";dtype=%s;scenes=%d", pel_dtype_name(o->dtype), o->scenes);
-    append(text, sizeof text, ";origin=%" PRId64 ",%" PRId64, o->origin[PEL_Y], o->origin[PEL_X]);
-    append(text, sizeof text, ";pixel=%.17g,%.17g,%.17g;interval=%.17g", o->pixel_size[PEL_Z], o->pixel_size[PEL_Y], o->pixel_size[PEL_X],
-           o->pixel_size[PEL_T]);
+    const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!c)
+        return pel__fail(err, PEL_NO_MEMORY, "phantom: no memory for its name");
+    const locale_t before = uselocale(c); /* of this thread: numbers with a point whatever the program speaks */
+    put_name(text, sizeof text, o);
+    (void)uselocale(before);
+    freelocale(c);
     if (strlen(text) >= size)
         return pel__fail(err, PEL_ARGUMENT, "phantom: the name needs %zu bytes, %zu given", strlen(text) + 1, size);
     memcpy(name, text, strlen(text) + 1);
@@ -190,7 +202,7 @@ static bool parse_field(pel_phantom_options *o, char *field, bool *sized, pel_er
     return ok || bad(field, "a value of the right kind", err);
 }
 
-bool pel__phantom_parse(pel_phantom_options *out, const char *name, pel_error *err)
+static bool parse_name(pel_phantom_options *out, const char *name, pel_error *err)
 {
     pel_phantom_options o = PEL_PHANTOM_DEFAULTS;
     char text[1024];
@@ -210,4 +222,16 @@ bool pel__phantom_parse(pel_phantom_options *out, const char *name, pel_error *e
         return false;
     *out = o;
     return true;
+}
+
+bool pel__phantom_parse(pel_phantom_options *out, const char *name, pel_error *err)
+{
+    const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!c)
+        return pel__fail(err, PEL_NO_MEMORY, "phantom: no memory for its name");
+    const locale_t before = uselocale(c);
+    const bool ok = parse_name(out, name, err);
+    (void)uselocale(before);
+    freelocale(c);
+    return ok;
 }
