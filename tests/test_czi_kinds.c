@@ -237,9 +237,13 @@ CASE(zstd_of_another_size)
         t.compression = 5;
         t.n = ZSTD_compress(packed, sizeof packed, plain, sizes[k], 1);
         make_add(&f, &t);
+        t.dimensions[2].start = 1; /* read first, so that its pixels lie in the buffer */
+        t.n = ZSTD_compress(packed, sizeof packed, high, 12, 1);
+        make_add(&f, &t);
         pel_source *s = open_made(&f, NULL);
         if (!s)
             continue;
+        CHECK_INT(value(s, 0, 0, 1, 0, 2, 3), 121);
         const int64_t none[PEL_AXES] = {0}, all[PEL_AXES] = {1, 1, 1, 3, 4};
         double v[12];
         pel_error err = {0};
