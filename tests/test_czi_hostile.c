@@ -423,8 +423,8 @@ static bool no_children(void)
 static uint8_t *load(const char *name, size_t *n)
 {
     char file[4096];
-    (void)snprintf(file, sizeof file, "%s/czi/%s", shared ? shared : "", name);
-    FILE *f = shared ? fopen(file, "rb") : NULL;
+    (void)snprintf(file, sizeof file, "%s/czi/%s", shared, name);
+    FILE *f = fopen(file, "rb");
     uint8_t *data = f ? malloc(1 << 20) : NULL;
     *n = data ? fread(data, 1, 1 << 20, f) : 0;
     if (f)
@@ -649,8 +649,8 @@ CASE(four_threads_read_the_same)
         pel_source *s = NULL;
         pthread_t threads[4];
         reader readers[4];
-        (void)snprintf(file, sizeof file, "%s/czi/%s", shared ? shared : "", names[k]);
-        if (!shared || !pel_source_open(&s, file, &(pel_open_options){.helper_dir = helpers, .threads = 4}, NULL)) {
+        (void)snprintf(file, sizeof file, "%s/czi/%s", shared, names[k]);
+        if (!pel_source_open(&s, file, &(pel_open_options){.helper_dir = helpers, .threads = 4}, NULL)) {
             printf("  skipped: no %s\n", names[k]);
             return;
         }
@@ -671,7 +671,7 @@ CASE(four_threads_read_the_same)
 
 int main(void)
 {
-    shared = getenv("PELLUCID_SHARED");
+    shared = getenv("PELLUCID_SHARED") ? getenv("PELLUCID_SHARED") : SHARED_FOLDER;
     helpers = getenv("PELLUCID_HELPERS");
     const int fd = mkstemp(path);
     if (fd < 0)
