@@ -25,7 +25,8 @@ struct pel__tiff_handle {
     int64_t page;        /* the directory that libtiff is at; -1 = none */
     int64_t cursor;
     void *pixels;        /* a decoded strip or tile, or rows of the file */
-    int64_t room;
+    void *coded;         /* the compressed strip or tile */
+    int64_t room, coded_room;
     int64_t kept_page, kept_tile; /* what `pixels` holds, -1 = nothing */
     char complaint[300]; /* libtiff's first */
 };
@@ -110,6 +111,7 @@ void pel__tiff_handles_destroy(pel__tiff_handle *first)
         pel__tiff_handle *next = first->next;
         close_handle(first);
         free(first->pixels);
+        free(first->coded);
         free(first);
         first = next;
     }
@@ -163,6 +165,9 @@ static bool complain(const pel__tiff_handle *h, int32_t code, const char *what, 
     return pel__fail(err, code, "%s: directory %" PRId64 ": %s %" PRId64 ": %s", pel__file_path(h->file), h->page, what, number,
                      h->complaint[0] ? h->complaint : "libtiff gives no reason");
 }
+
+/* No codec makes twice as much of what it compresses. */
+static int64_t coded_limit(const pel__tiff_geometry *g) { return 2 * g->tile_bytes + 65536; }
 
 static bool open_library(pel__tiff *t, pel__tiff_handle *h, pel_error *err)
 {
@@ -222,15 +227,14 @@ static bool use_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, pel_error 
     return true;
 }
 
-static bool need_room(pel__tiff_handle *h, int64_t n, pel_error *err)
+static bool need_room(void **buffer, int64_t *room, int64_t n, pel_error *err)
 {
-    if (n <= h->room)
+    if (n <= *room)
         return true;
-    h->kept_page = -1;
-    free(h->pixels);
-    h->pixels = malloc((size_t)n);
-    h->room = h->pixels ? n : 0;
-    return h->pixels || pel__fail(err, PEL_NO_MEMORY, "no memory for a strip or tile of %" PRId64 " bytes", n);
+    free(*buffer);
+    *buffer = malloc((size_t)n);
+    *room = *buffer ? n : 0;
+    return *buffer || pel__fail(err, PEL_NO_MEMORY, "no memory for a strip or tile of %" PRId64 " bytes", n);
 }
 
 /* ---- placing ------------------------------------------------------------------------------------------------- */
@@ -303,7 +307,7 @@ static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p
         if (!pel__mul(y - p->top, p->row_bytes, &at) || !pel__add(at, p->at + skip, &at))
             return pel__fail(err, PEL_FORMAT, "%s: pixels lie beyond what 63 bits count", pel__file_path(h->file));
         h->kept_page = -1;
-        if (!need_room(h, bytes, err) || !pel__file_read(h->file, at, h->pixels, (size_t)bytes, err))
+        if (!need_room(&h->pixels, &h->room, bytes, err) || !pel__file_read(h->file, at, h->pixels, (size_t)bytes, err))
             return false;
         for (int64_t i = 0; i < n; i++) {
             uint8_t *row = (uint8_t *)h->pixels + i * p->row_bytes;
@@ -317,46 +321,54 @@ static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p
 
 /* ---- strips and tiles ---------------------------------------------------------------------------------------- */
 
-/* One strip or tile of the page in hand; y, x: its first pixel; first: its first sample. */
+/* One strip or tile of the page in hand; y, x: its first pixel; first: its first sample; at, bytes: its place in the file. */
 typedef struct tile {
-    int64_t number, y, x;
+    int64_t number, y, x, at, bytes;
     int32_t first, samples;
 } tile;
 
+/* The bytes are read here and only decoded by libtiff: so memory is what we say it is. */
 static bool decode(pel__tiff_handle *h, const pel__tiff_geometry *g, const tile *k, pel_error *err)
 {
+    const char *what = g->tiled ? "tile" : "strip";
     if (h->kept_page == h->page && h->kept_tile == k->number)
         return true;
-    if (!need_room(h, g->tile_bytes, err))
-        return false;
     h->kept_page = -1;
+    if (k->bytes > coded_limit(g))
+        return pel__fail(err, PEL_FORMAT, "%s: directory %" PRId64 ": %s %" PRId64 " has %" PRId64 " compressed bytes for %" PRId64 " bytes of pixels", pel__file_path(h->file),
+                         h->page, what, k->number, k->bytes, g->tile_bytes);
+    if (!need_room(&h->pixels, &h->room, g->tile_bytes, err) || !need_room(&h->coded, &h->coded_room, k->bytes, err))
+        return false;
+    if (!pel__file_read(h->file, k->at, h->coded, (size_t)k->bytes, err))
+        return pel__where(err, "directory %" PRId64 ", %s %" PRId64 ": ", h->page, what, k->number);
     const int64_t rows = g->tiled ? g->tile_height : pel__min(g->tile_height, g->height - k->y);
     const int64_t want = g->tile_bytes / g->tile_height * rows;
-    const tmsize_t got = g->tiled ? TIFFReadEncodedTile(h->tiff, (uint32_t)k->number, h->pixels, (tmsize_t)want)
-                                  : TIFFReadEncodedStrip(h->tiff, (uint32_t)k->number, h->pixels, (tmsize_t)want);
-    if (got != (tmsize_t)want)
-        return complain(h, PEL_DAMAGED, g->tiled ? "tile" : "strip", k->number, err);
+    memset(h->pixels, 0, (size_t)want); /* some decoders call a short stream a success */
+    if (TIFFReadFromUserBuffer(h->tiff, (uint32_t)k->number, h->coded, (tmsize_t)k->bytes, h->pixels, (tmsize_t)want) != 1)
+        return complain(h, PEL_DAMAGED, what, k->number, err);
     h->kept_page = h->page;
     h->kept_tile = k->number;
     return true;
 }
 
-static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometry *g, const target *w, const tile *k, pel_error *err)
+static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometry *g, const target *w, tile *k, pel_error *err)
 {
     const int64_t y0 = pel__max(w->y0, k->y), y1 = pel__min(w->y1, k->y + g->tile_height), x0 = pel__max(w->x0, k->x), x1 = pel__min(w->x1, k->x + g->tile_width);
     const int64_t size = (int64_t)pel_dtype_size(w->dst->dtype), row_bytes = g->tile_width * k->samples * size;
     int failed = 0;
     const uint64_t at = TIFFGetStrileOffsetWithErr(h->tiff, (uint32_t)k->number, &failed);
     const uint64_t bytes = failed ? 0 : TIFFGetStrileByteCountWithErr(h->tiff, (uint32_t)k->number, &failed);
-    if (failed || at > INT64_MAX)
+    if (failed || at > INT64_MAX || bytes > INT64_MAX)
         return complain(h, PEL_FORMAT, "no place for strip or tile", k->number, err);
     if (at == 0 || bytes == 0) { /* sparse: never written */
         for (int64_t y = y0; y < y1; y++)
             place_row(w, NULL, y, x0, x1 - x0, k->first, k->samples);
         return true;
     }
+    k->at = (int64_t)at;
+    k->bytes = (int64_t)bytes;
     if (pel__tiff_plain(g)) {
-        const plain_part p = {.at = (int64_t)at, .row_bytes = row_bytes, .top = k->y, .left = k->x, .y0 = y0, .y1 = y1, .x0 = x0, .x1 = x1,
+        const plain_part p = {.at = k->at, .row_bytes = row_bytes, .top = k->y, .left = k->x, .y0 = y0, .y1 = y1, .x0 = x0, .x1 = x1,
                               .first = k->first, .samples = k->samples, .swap = t->set.files[h->file_index].swap};
         return read_plain(h, w, &p, err);
     }
@@ -376,8 +388,8 @@ static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const tar
     for (int32_t s = g->planar ? w->s0 : 0; s < (g->planar ? w->s1 : 1); s++)
         for (int64_t ty = w->y0 / g->tile_height; ty * g->tile_height < w->y1; ty++)
             for (int64_t tx = w->x0 / g->tile_width; tx * g->tile_width < w->x1; tx++) {
-                const tile k = {.number = (s * down + ty) * across + tx, .y = ty * g->tile_height, .x = tx * g->tile_width, .first = s,
-                                .samples = g->planar ? 1 : g->samples};
+                tile k = {.number = (s * down + ty) * across + tx, .y = ty * g->tile_height, .x = tx * g->tile_width, .first = s,
+                          .samples = g->planar ? 1 : g->samples};
                 if (k.number > UINT32_MAX)
                     return pel__fail(err, PEL_UNSUPPORTED, "%s: more than 4294967295 strips or tiles in a page", t->base.path);
                 if (!read_tile(t, h, g, w, &k, err))
@@ -453,11 +465,11 @@ int64_t pel__tiff_thread_bytes(const pel__tiff *t)
         if (k->refusal[0])
             continue;
         const int64_t striles = pel__ceil_div(k->width, k->tile_width) * pel__ceil_div(k->height, k->tile_height) * (k->planar ? k->samples : 1);
-        /* Offsets and counts of the page (16 bytes each), a chunk of rows; or the decoded tile, and the compressed one,
-         * for which libtiff's buffer is bounded by twice the decoded size. */
+        /* Offsets and counts of the page (16 bytes each), a chunk of rows; or the decoded tile, the compressed one, and
+         * as much again for the window of the decoder. */
         const int64_t row = k->tile_bytes / k->tile_height;
-        const int64_t pixels = pel__tiff_plain(k) ? pel__max(CHUNK_BYTES, row) : 3 * k->tile_bytes;
+        const int64_t pixels = pel__tiff_plain(k) ? pel__max(CHUNK_BYTES, row) : 2 * k->tile_bytes + coded_limit(k);
         most = pel__max(most, pixels + 16 * striles);
     }
-    return most + 65536;
+    return most + (1 << 20);
 }
