@@ -334,6 +334,30 @@ CASE(recovery_hops_over_damage)
     }
 }
 
+/* The directory breaks off in its second entry, after one that names an axis nobody knows; or says that there is nothing. */
+CASE(recovery_forgets_the_broken_directory)
+{
+    for (int empty = 0; empty < 2; empty++) {
+        make_file f;
+        pel_source *s = NULL;
+        pel_error err = {0};
+        make_sample(&f);
+        uint8_t *first = f.data + f.directory + 160;
+        first[32 + 40] = 'Q';
+        memcpy(first + 32 + 100, "XX", 2);
+        if (empty)
+            pel__store_i32(f.data + f.directory + 32, 0);
+        CHECK_OK(opens(&f, true, &s, &err), err);
+        if (s) {
+            CHECK_INT(pel_source_image(s, 0)->shape[PEL_C], 2);
+            for (int32_t i = 0; i < pel_source_image(s, 0)->note_count; i++)
+                CHECK(!strstr(pel_source_image(s, 0)->notes[i], "does not know"));
+        }
+        pel_source_destroy(s);
+        make_free(&f);
+    }
+}
+
 CASE(recovery_over_rubbish)
 {
     make_file f;
@@ -686,6 +710,7 @@ int main(void)
     RUN(enormous_claims);
     RUN(enormous_tiles);
     RUN(recovery_hops_over_damage);
+    RUN(recovery_forgets_the_broken_directory);
     RUN(recovery_over_rubbish);
     RUN(recovery_skips_attachments);
     RUN(bad_xml_is_no_obstacle);

@@ -68,15 +68,25 @@ static bool add_siblings(pel__czi *czi, pel_error *err)
 
 /* ---- opening ------------------------------------------------------------------------------------------------- */
 
+/* Starts afresh after a directory of which only a part could be read. */
+static void forget_tiles(pel__czi *czi, int64_t before)
+{
+    czi->tile_count = before;
+    if (before == 0) {
+        pel__czi_tuples_free(&czi->tuples);
+        memset(&czi->tuples, 0, sizeof czi->tuples);
+    }
+}
+
 static bool read_part(pel__czi *czi, int32_t part, bool recover, pel_error *err)
 {
     pel_error why = {0};
     const int64_t before = czi->tile_count;
     const bool has_directory = czi->parts[part].directory != 0;
-    if (has_directory && pel__czi_read_directory(czi, part, &why))
+    if (has_directory && pel__czi_read_directory(czi, part, &why) && (czi->tile_count > before || !recover))
         return true;
     if (recover && (why.code == PEL_OK || why.code == PEL_DAMAGED || why.code == PEL_FORMAT)) {
-        czi->tile_count = before;
+        forget_tiles(czi, before);
         return pel__czi_recover(czi, part, err);
     }
     if (!has_directory)

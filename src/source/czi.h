@@ -146,13 +146,12 @@ typedef struct pel__czi {
     char **notes;                    /* texts, all images' */
     int64_t note_count, note_capacity;
     const char ***image_notes;       /* an array of texts an image */
-    bool use_mask, recovered;
+    bool use_mask;
     int64_t max_plane_tiles;         /* most tiles of one plane */
     int64_t max_payload;             /* bytes of the longest compressed stream that is read */
     int64_t max_helper;              /* bytes of a JPEG XR decoder process */
     int64_t max_decoded, max_masked; /* bytes of the largest tile that must be decoded whole; of the largest mask */
     bool any_jxr, any_zstd;
-    int32_t threads;
     pthread_mutex_t lock;            /* guards the free list of scratch */
     pel__czi_scratch *free_scratch;
     char *jxr_helper;                /* path of the decoder program; NULL = not found */
