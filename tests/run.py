@@ -59,7 +59,7 @@ def run_pytest(build, paths, sanitized):
     """All of tests/test_*.py; the numbers come from pytest's own record."""
     with tempfile.TemporaryDirectory() as folder:
         record = os.path.join(folder, "record.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-rs", "--durations=8", f"--junitxml={record}",
+        command = [sys.executable, "-m", "pytest", "-q", "-rsf", "--durations=8", f"--junitxml={record}",
                    "-p", "no:cacheprovider", *paths]
         workers = min(4, os.cpu_count() or 1)
         if workers > 1 and not sanitized:
