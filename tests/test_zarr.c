@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -257,6 +258,52 @@ CASE(boxes)
         pel_source_destroy(s);
         drop(&f);
     }
+}
+
+typedef struct reader {
+    fixture *f;
+    pel_source *s;
+    uint32_t seed;
+    int wrong;
+} reader;
+
+static void *read_boxes(void *arg)
+{
+    reader *const r = arg;
+    for (int i = 0; i < 40; i++) {
+        pel_region box = {.ndim = 5};
+        pel_error e = {0};
+        for (int k = 0; k < 5; k++) {
+            r->seed = r->seed * 1664525u + 1013904223u;
+            box.origin[k] = (r->seed >> 8) % r->f->image.shape[k];
+            box.shape[k] = r->f->image.shape[k] - box.origin[k];
+        }
+        r->wrong += compare_box(r->f, r->s, 0, &box, &e) != 0;
+    }
+    return NULL;
+}
+
+CASE(many_threads_read_at_once)
+{
+    static const int64_t shape[5] = {1, 2, 5, 50, 67}, chunk[5] = {1, 1, 2, 16, 16}, shard[5] = {1, 1, 4, 32, 32};
+    pel_error e = {0};
+    fixture f;
+    pel_source *s = NULL;
+    pthread_t crew[4];
+    reader readers[4];
+    make_fixture(&f, "crew.ome.zarr", 5, PEL_U16, "blosc:zstd:1:shuffle", shape, chunk, shard);
+    CHECK_OK(write_store(&f, 4, NULL, &e), e);
+    CHECK_OK(pel_source_open(&s, f.path, NULL, &e), e);
+    for (uint32_t i = 0; s && i < 4; i++) {
+        readers[i] = (reader){.f = &f, .s = s, .seed = i};
+        CHECK(pthread_create(&crew[i], NULL, read_boxes, &readers[i]) == 0);
+    }
+    for (int i = 0; s && i < 4; i++) {
+        (void)pthread_join(crew[i], NULL);
+        CHECK_INT(readers[i].wrong, 0);
+    }
+    pel_source_destroy(s);
+    drop(&f);
 }
 
 CASE(threads_do_not_matter)
@@ -693,6 +740,7 @@ int main(void)
     RUN(round_trips);
     RUN(every_dtype);
     RUN(boxes);
+    RUN(many_threads_read_at_once);
     RUN(threads_do_not_matter);
     RUN(zeros_make_no_file);
     RUN(collections);
