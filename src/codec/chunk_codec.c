@@ -180,23 +180,21 @@ int64_t pel__step_decode_bytes(const pel__step *step, int64_t n)
 
 /* ---- encode ------------------------------------------------------------------------------------------------ */
 
-static bool zstd_encode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                        int64_t capacity, int64_t *got, pel_error *err)
+static bool zstd_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     if (!state->zstd_enc && !(state->zstd_enc = ZSTD_createCCtx()))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: zstd context");
     (void)ZSTD_CCtx_setParameter(state->zstd_enc, ZSTD_c_compressionLevel, step->level);
     (void)ZSTD_CCtx_setParameter(state->zstd_enc, ZSTD_c_checksumFlag, step->checksum);
     /* One call over the whole chunk: the frame header then holds the content size, which old readers need. */
-    const size_t r = ZSTD_compress2(state->zstd_enc, dst, (size_t)capacity, src, (size_t)n);
+    const size_t r = ZSTD_compress2(state->zstd_enc, io->dst, (size_t)io->capacity, io->src, (size_t)io->n);
     if (ZSTD_isError(r))
         return pel__fail(err, PEL_INTERNAL, "zstd: %s", ZSTD_getErrorName(r));
-    *got = (int64_t)r;
+    io->got = (int64_t)r;
     return true;
 }
 
-static bool deflate_encode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                           int64_t capacity, int64_t *got, pel_error *err)
+static bool deflate_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     if (state->deflate && state->deflate_level != step->level) {
         libdeflate_free_compressor(state->deflate);
@@ -205,66 +203,64 @@ static bool deflate_encode(pel__codec_state *state, const pel__step *step, const
     if (!state->deflate && !(state->deflate = libdeflate_alloc_compressor(step->level)))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: gzip context");
     state->deflate_level = step->level;
-    const size_t r = step->kind == PEL__STEP_GZIP
-        ? libdeflate_gzip_compress(state->deflate, src, (size_t)n, dst, (size_t)capacity)
-        : libdeflate_zlib_compress(state->deflate, src, (size_t)n, dst, (size_t)capacity);
+    const size_t n = (size_t)io->n, capacity = (size_t)io->capacity;
+    const size_t r = step->kind == PEL__STEP_GZIP ? libdeflate_gzip_compress(state->deflate, io->src, n, io->dst, capacity)
+                                                  : libdeflate_zlib_compress(state->deflate, io->src, n, io->dst, capacity);
     if (r == 0)
-        return pel__fail(err, PEL_INTERNAL, "%s: %lld bytes did not fit", pel__step_name(step->kind), (long long)n);
-    *got = (int64_t)r;
+        return pel__fail(err, PEL_INTERNAL, "%s: %zu bytes did not fit", pel__step_name(step->kind), n);
+    io->got = (int64_t)r;
     return true;
 }
 
-static bool blosc_encode(const pel__step *step, const void *src, int64_t n, void *dst, int64_t capacity, int64_t *got,
-                         pel_error *err)
+static bool blosc_encode(const pel__step *step, pel__codec_io *io, pel_error *err)
 {
-    if (n > PEL__STEP_MAX_BYTES)
-        return pel__fail(err, PEL_ARGUMENT, "blosc: a chunk of %lld bytes is beyond its 2 GiB", (long long)n);
-    const int r = blosc_compress_ctx(step->level, step->shuffle, (size_t)step->typesize, (size_t)n, src, dst,
-                                     (size_t)capacity, step->cname, (size_t)step->blocksize, 1);
+    if (io->n > PEL__STEP_MAX_BYTES)
+        return pel__fail(err, PEL_ARGUMENT, "blosc: a chunk of %lld bytes is beyond its 2 GiB", (long long)io->n);
+    const int r = blosc_compress_ctx(step->level, step->shuffle, (size_t)step->typesize, (size_t)io->n, io->src, io->dst,
+                                     (size_t)io->capacity, step->cname, (size_t)step->blocksize, 1);
     if (r <= 0)
         return pel__fail(err, PEL_INTERNAL, "blosc: %s failed with %d", step->cname, r);
-    *got = r;
+    io->got = r;
     return true;
 }
 
-static bool lz4_encode(const void *src, int64_t n, void *dst, int64_t capacity, int64_t *got, pel_error *err)
+static bool lz4_encode(pel__codec_io *io, pel_error *err)
 {
-    if (n > PEL__STEP_MAX_BYTES)
-        return pel__fail(err, PEL_ARGUMENT, "lz4: a chunk of %lld bytes is beyond its 2 GiB", (long long)n);
-    const int room = (int)pel__min(capacity - 4, INT32_MAX);
-    const int r = LZ4_compress_default(src, (char *)dst + 4, (int)n, room);
-    if (r <= 0 && n > 0)
+    if (io->n > PEL__STEP_MAX_BYTES)
+        return pel__fail(err, PEL_ARGUMENT, "lz4: a chunk of %lld bytes is beyond its 2 GiB", (long long)io->n);
+    const int room = (int)pel__min(io->capacity - 4, INT32_MAX);
+    const int r = LZ4_compress_default(io->src, (char *)io->dst + 4, (int)io->n, room);
+    if (r <= 0 && io->n > 0)
         return pel__fail(err, PEL_INTERNAL, "lz4 failed with %d", r);
-    pel__store_u32(dst, (uint32_t)n);
-    *got = 4 + (int64_t)r;
+    pel__store_u32(io->dst, (uint32_t)io->n);
+    io->got = 4 + (int64_t)r;
     return true;
 }
 
-static bool crc32c_encode(const void *src, int64_t n, void *dst, int64_t capacity, int64_t *got, pel_error *err)
+static bool crc32c_encode(pel__codec_io *io, pel_error *err)
 {
-    if (capacity < n + 4)
+    if (io->capacity < io->n + 4)
         return pel__fail(err, PEL_INTERNAL, "crc32c: no room");
-    memcpy(dst, src, (size_t)n);
-    pel__store_u32((uint8_t *)dst + n, pel__crc32c(0, src, (size_t)n));
-    *got = n + 4;
+    memcpy(io->dst, io->src, (size_t)io->n);
+    pel__store_u32((uint8_t *)io->dst + io->n, pel__crc32c(0, io->src, (size_t)io->n));
+    io->got = io->n + 4;
     return true;
 }
 
-bool pel__step_encode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                      int64_t capacity, int64_t *got, pel_error *err)
+bool pel__step_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     switch (step->kind) {
     case PEL__STEP_BLOSC:
-        return blosc_encode(step, src, n, dst, capacity, got, err);
+        return blosc_encode(step, io, err);
     case PEL__STEP_ZSTD:
-        return zstd_encode(state, step, src, n, dst, capacity, got, err);
+        return zstd_encode(state, step, io, err);
     case PEL__STEP_GZIP:
     case PEL__STEP_ZLIB:
-        return deflate_encode(state, step, src, n, dst, capacity, got, err);
+        return deflate_encode(state, step, io, err);
     case PEL__STEP_LZ4:
-        return lz4_encode(src, n, dst, capacity, got, err);
+        return lz4_encode(io, err);
     case PEL__STEP_CRC32C:
-        return crc32c_encode(src, n, dst, capacity, got, err);
+        return crc32c_encode(io, err);
     }
     return pel__fail(err, PEL_INTERNAL, "no such codec: %d", (int)step->kind);
 }
@@ -276,23 +272,25 @@ static bool too_long(pel_error *err, const char *name, int64_t capacity)
     return pel__fail(err, PEL_DAMAGED, "%s: more than the expected %lld bytes", name, (long long)capacity);
 }
 
-static bool zstd_decode(pel__codec_state *state, const void *src, int64_t n, void *dst, int64_t capacity, int64_t *got,
-                        pel_error *err)
+static bool zstd_decode(pel__codec_state *state, pel__codec_io *io, pel_error *err)
 {
     if (!state->zstd_dec && !(state->zstd_dec = ZSTD_createDCtx()))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: zstd context");
     /* Takes several frames, skippable frames, and frames that do not tell their content size. */
-    const size_t r = ZSTD_decompressDCtx(state->zstd_dec, dst, (size_t)capacity, src, (size_t)n);
+    const size_t r = ZSTD_decompressDCtx(state->zstd_dec, io->dst, (size_t)io->capacity, io->src, (size_t)io->n);
     if (ZSTD_isError(r))
-        return pel__fail(err, PEL_DAMAGED, "zstd: %s (room for %lld bytes)", ZSTD_getErrorName(r), (long long)capacity);
-    *got = (int64_t)r;
+        return pel__fail(err, PEL_DAMAGED, "zstd: %s (room for %lld bytes)", ZSTD_getErrorName(r),
+                         (long long)io->capacity);
+    io->got = (int64_t)r;
     return true;
 }
 
 /* Members one after the other, as gzip allows; one stream for zlib. */
-static bool inflate_decode(pel__codec_state *state, const uint8_t *src, int64_t n, uint8_t *dst, int64_t capacity,
-                           int64_t *got, pel_error *err)
+static bool inflate_decode(pel__codec_state *state, pel__codec_io *io, pel_error *err)
 {
+    const uint8_t *const src = io->src;
+    uint8_t *const dst = io->dst;
+    const size_t n = (size_t)io->n, capacity = (size_t)io->capacity;
     if (!state->inflate && !(state->inflate = libdeflate_alloc_decompressor()))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: gzip context");
     const bool gzip = n >= 2 && src[0] == 0x1f && src[1] == 0x8b;
@@ -300,56 +298,59 @@ static bool inflate_decode(pel__codec_state *state, const uint8_t *src, int64_t 
     size_t in = 0, out = 0;
     do {
         size_t used = 0, made = 0;
-        const size_t left = (size_t)n - in, room = (size_t)capacity - out;
+        const size_t left = n - in, room = capacity - out;
         const enum libdeflate_result r = gzip
             ? libdeflate_gzip_decompress_ex(state->inflate, src + in, left, dst + out, room, &used, &made)
             : libdeflate_zlib_decompress_ex(state->inflate, src + in, left, dst + out, room, &used, &made);
         if (r == LIBDEFLATE_INSUFFICIENT_SPACE)
-            return too_long(err, name, capacity);
+            return too_long(err, name, io->capacity);
         if (r != LIBDEFLATE_SUCCESS)
             return pel__fail(err, PEL_DAMAGED, "%s: the stream is damaged or ends too early", name);
         in += used;
         out += made;
-    } while (gzip && in < (size_t)n);
-    if (in != (size_t)n)
-        return pel__fail(err, PEL_DAMAGED, "%s: %zu bytes behind the end of the stream", name, (size_t)n - in);
-    *got = (int64_t)out;
+    } while (gzip && in < n);
+    if (in != n)
+        return pel__fail(err, PEL_DAMAGED, "%s: %zu bytes behind the end of the stream", name, n - in);
+    io->got = (int64_t)out;
     return true;
 }
 
-static bool blosc_decode(const void *src, int64_t n, void *dst, int64_t capacity, int64_t *got, pel_error *err)
+static bool blosc_decode(pel__codec_io *io, pel_error *err)
 {
+    const int64_t n = io->n;
     size_t bytes = 0;
     if (n < BLOSC_MIN_HEADER_LENGTH || n > INT32_MAX)
         return pel__fail(err, PEL_DAMAGED, "blosc: a stream of %lld bytes", (long long)n);
-    if (blosc_cbuffer_validate(src, (size_t)n, &bytes) < 0)
+    if (blosc_cbuffer_validate(io->src, (size_t)n, &bytes) < 0)
         return pel__fail(err, PEL_DAMAGED, "blosc: the header does not hold (stored %lld bytes)", (long long)n);
-    const int64_t stored = pel__load_u32((const uint8_t *)src + 12);
+    const int64_t stored = pel__load_u32((const uint8_t *)io->src + 12);
     if (stored != n)
         return pel__fail(err, PEL_DAMAGED, "blosc: %lld bytes stored, the header says %lld", (long long)n,
                          (long long)stored);
-    if ((int64_t)bytes > capacity)
-        return too_long(err, "blosc", capacity);
+    if ((int64_t)bytes > io->capacity)
+        return too_long(err, "blosc", io->capacity);
     if (bytes > 0) {
-        const int r = blosc_decompress_ctx(src, dst, (size_t)capacity, 1);
+        const int r = blosc_decompress_ctx(io->src, io->dst, (size_t)io->capacity, 1);
         if (r < 0 || (size_t)r != bytes)
             return pel__fail(err, PEL_DAMAGED, "blosc: the stream does not decode (%d)", r);
     }
-    *got = (int64_t)bytes;
+    io->got = (int64_t)bytes;
     return true;
 }
 
-static bool lz4_decode(const uint8_t *src, int64_t n, void *dst, int64_t capacity, int64_t *got, pel_error *err)
+static bool lz4_decode(pel__codec_io *io, pel_error *err)
 {
+    const uint8_t *const src = io->src;
+    const int64_t n = io->n;
     if (n < 4 || n > INT32_MAX)
         return pel__fail(err, PEL_DAMAGED, "lz4: a stream of %lld bytes", (long long)n);
     const int64_t bytes = pel__load_u32(src);
-    if (bytes > capacity || bytes > INT32_MAX)
-        return too_long(err, "lz4", capacity);
-    const int r = LZ4_decompress_safe((const char *)src + 4, dst, (int)(n - 4), (int)bytes);
+    if (bytes > io->capacity || bytes > INT32_MAX)
+        return too_long(err, "lz4", io->capacity);
+    const int r = LZ4_decompress_safe((const char *)src + 4, io->dst, (int)(n - 4), (int)bytes);
     if (r != bytes)
         return pel__fail(err, PEL_DAMAGED, "lz4: the stream does not decode (%d)", r);
-    *got = bytes;
+    io->got = bytes;
     return true;
 }
 
@@ -365,26 +366,30 @@ bool pel__step_crc32c_check(const void *src, int64_t n, int64_t *got, pel_error 
     return true;
 }
 
-bool pel__step_decode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                      int64_t capacity, int64_t *got, pel_error *err)
+static bool crc32c_decode(pel__codec_io *io, pel_error *err)
+{
+    if (!pel__step_crc32c_check(io->src, io->n, &io->got, err))
+        return false;
+    if (io->got > io->capacity)
+        return too_long(err, "crc32c", io->capacity);
+    memcpy(io->dst, io->src, (size_t)io->got);
+    return true;
+}
+
+bool pel__step_decode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     switch (step->kind) {
     case PEL__STEP_BLOSC:
-        return blosc_decode(src, n, dst, capacity, got, err);
+        return blosc_decode(io, err);
     case PEL__STEP_ZSTD:
-        return zstd_decode(state, src, n, dst, capacity, got, err);
+        return zstd_decode(state, io, err);
     case PEL__STEP_GZIP:
     case PEL__STEP_ZLIB:
-        return inflate_decode(state, src, n, dst, capacity, got, err);
+        return inflate_decode(state, io, err);
     case PEL__STEP_LZ4:
-        return lz4_decode(src, n, dst, capacity, got, err);
+        return lz4_decode(io, err);
     case PEL__STEP_CRC32C:
-        if (!pel__step_crc32c_check(src, n, got, err))
-            return false;
-        if (*got > capacity)
-            return too_long(err, "crc32c", capacity);
-        memcpy(dst, src, (size_t)*got);
-        return true;
+        return crc32c_decode(io, err);
     }
     return pel__fail(err, PEL_INTERNAL, "no such codec: %d", (int)step->kind);
 }

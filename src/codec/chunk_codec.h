@@ -54,13 +54,19 @@ int64_t pel__step_bound(const pel__step *step, int64_t n);
 int64_t pel__step_encode_bytes(const pel__step *step, int64_t n);
 int64_t pel__step_decode_bytes(const pel__step *step, int64_t n);
 
-/* dst has room for capacity bytes and does not overlap src; *got = bytes made. */
-bool pel__step_encode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                      int64_t capacity, int64_t *got, pel_error *err);
+/* One conversion: n bytes at src into dst, which has room for capacity bytes and does not overlap; got = bytes made. */
+typedef struct pel__codec_io {
+    const void *src;
+    int64_t n;
+    void *dst;
+    int64_t capacity;
+    int64_t got;
+} pel__codec_io;
+
+bool pel__step_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err);
 
 /* PEL_DAMAGED where src is no whole valid stream or holds more than capacity bytes. */
-bool pel__step_decode(pel__codec_state *state, const pel__step *step, const void *src, int64_t n, void *dst,
-                      int64_t capacity, int64_t *got, pel_error *err);
+bool pel__step_decode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err);
 
 /* crc32c without a copy: checks the last four of n bytes against the rest; *got = n - 4. */
 bool pel__step_crc32c_check(const void *src, int64_t n, int64_t *got, pel_error *err);

@@ -185,7 +185,7 @@ static bool check_empty(const char *path, pel_error *err)
         return pel__fail_errno(err, errno, "%s: cannot list", path);
     bool ok = true;
     const struct dirent *e;
-    while (ok && (e = readdir(d)))
+    while (ok && (e = readdir(d))) /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strncmp(e->d_name, ".tmp-", 5) != 0)
             ok = refuse(err, path, e->d_name, "found in a folder that is no store of this run");
     (void)closedir(d);

@@ -146,8 +146,10 @@ static bool encode(const work *w, const uint8_t *raw, slot *s, pel_error *err)
             n += 4;
             continue;
         }
-        ok = pel__step_encode(state, &w->step[i], from, n, s->data, w->bound, &n, err);
+        pel__codec_io io = {.src = from, .n = n, .dst = s->data, .capacity = w->bound};
+        ok = pel__step_encode(state, &w->step[i], &io, err);
         from = s->data;
+        n = io.got;
     }
     pel__codec_put(w->sink->shelf, state);
     if (ok && w->steps == 0)
@@ -341,6 +343,7 @@ static bool carve(work *w, void *scratch, int64_t size, int32_t threads)
     return ok;
 }
 
+/* The contract's parameters. NOLINTNEXTLINE(readability-function-size) */
 bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
                     pel__on_file *on_file, void *arg, pel_error *err)
 {

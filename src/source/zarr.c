@@ -64,6 +64,8 @@ static void destroy(pel_source *source)
 
 static bool make_room(pel__zarr_source *s, int32_t count, pel_error *err)
 {
+    if (count < 1)
+        return pel__fail(err, PEL_FORMAT, "no images");
     s->list = calloc((size_t)count, sizeof *s->list);
     s->base.images = calloc((size_t)count, sizeof *s->base.images);
     if (!s->list || !s->base.images)

@@ -29,6 +29,9 @@ typedef struct axis {
     const char *name, *type, *unit; /* "" where unknown */
 } axis;
 
+#define NO_AXIS {"", "", ""}
+#define NO_AXES {NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS}
+
 /* Without axes (0.1, 0.2): t c z y x. Strings (0.3) or objects (since 0.4). */
 static bool parse_axes(json_object *multiscale, int32_t ndim, axis *out, pel_error *err)
 {
@@ -254,7 +257,7 @@ bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, 
                          pel_error *err)
 {
     pel_error e = {0};
-    axis axes[PEL_MAX_NDIM];
+    axis axes[PEL_MAX_NDIM] = NO_AXES;
     char full[PEL__PATH_MAX];
     json_object *const ome = pel__zarr_ome(group, &e);
     if (e.code)
@@ -309,7 +312,7 @@ static bool bare_axes(const pel__zarr_array *a, const char *letters, axis *out, 
 bool pel__zarr_bare_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *node,
                           const char *axes, pel_error *err)
 {
-    axis named[PEL_MAX_NDIM];
+    axis named[PEL_MAX_NDIM] = NO_AXES;
     char text[PEL_MAX_NDIM][2];
     return pel__zarr_array_open(&s->list[number].array, s->store, path, node, err)
         && bare_axes(s->list[number].array, axes, named, text, err) && map_axes(&s->list[number], named, err)

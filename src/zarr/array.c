@@ -67,8 +67,8 @@ bool pel__zarr_chunk_key(const pel__zarr_array *a, const int64_t *grid, char *ou
 {
     size_t used = (size_t)snprintf(out, size, "%s%s", a->path, a->prefixed ? "c" : "");
     for (int32_t i = 0; i < a->ndim && used < size; i++) {
-        const char between[2] = {i > 0 || a->prefixed ? a->separator : '\0', '\0'};
-        used += (size_t)snprintf(out + used, size - used, "%s%lld", between, (long long)grid[i]);
+        const bool apart = i > 0 || a->prefixed;
+        used += (size_t)snprintf(out + used, size - used, "%.*s%lld", (int)apart, &a->separator, (long long)grid[i]);
     }
     if (a->ndim == 0 && !a->prefixed && used < size)
         used += (size_t)snprintf(out + used, size - used, "0");
@@ -165,20 +165,26 @@ static uint64_t index_number(const pel__zarr_chain *chain, const uint8_t *index,
     return chain->index_swap ? __builtin_bswap64(v) : v;
 }
 
-/* Inner chunk `i` at `cell`, by the index of a shard of n bytes at offset. */
-static bool read_entry(reading *r, const pel__zarr_chain *chain, const uint8_t *index, int64_t i, const pel_region *cell,
-                       int64_t offset, int64_t n, pel_error *err)
+/* A shard in the open object: n bytes at offset. */
+typedef struct shard {
+    const pel__zarr_chain *chain;
+    const uint8_t *index;
+    int64_t offset, n;
+} shard;
+
+/* Inner chunk `i` of the shard, at `cell`. */
+static bool read_entry(reading *r, const shard *s, int64_t i, const pel_region *cell, pel_error *err)
 {
-    const uint64_t at = index_number(chain, index, 2 * i), bytes = index_number(chain, index, 2 * i + 1);
+    const uint64_t at = index_number(s->chain, s->index, 2 * i), bytes = index_number(s->chain, s->index, 2 * i + 1);
     if (at == MISSING && bytes == MISSING) {
         const pel_region part = pel__region_intersect(cell, r->box);
         fill(r, &part);
         return true;
     }
-    if (at > (uint64_t)n || bytes > (uint64_t)n - at)
+    if (at > (uint64_t)s->n || bytes > (uint64_t)s->n - at)
         return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: bytes %llu + %llu, the shard has %lld", (long long)i,
-                         (unsigned long long)at, (unsigned long long)bytes, (long long)n);
-    return read_chunk(r, chain->inner, offset + (int64_t)at, (int64_t)bytes, cell, err)
+                         (unsigned long long)at, (unsigned long long)bytes, (long long)s->n);
+    return read_chunk(r, s->chain->inner, s->offset + (int64_t)at, (int64_t)bytes, cell, err)
         || pel__where(err, "inner chunk %lld: ", (long long)i);
 }
 
@@ -212,23 +218,23 @@ static pel_region cell_region(int32_t ndim, const int64_t *origin, const int64_t
     return c;
 }
 
-static bool read_shard(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *shard,
+static bool read_shard(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *whole,
                        pel_error *err)
 {
-    const pel_region part = pel__region_intersect(shard, r->box);
+    const pel_region part = pel__region_intersect(whole, r->box);
     int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM];
     uint8_t *index = NULL;
     if (!read_index(r, chain, offset, n, &index, err))
         return false;
-    touched(&part, shard->origin, chain->inner->shape, low, high);
+    touched(&part, whole->origin, chain->inner->shape, low, high);
     memcpy(grid, low, sizeof grid);
     bool ok = true;
     do {
         int64_t i = 0;
         for (int32_t k = 0; k < chain->ndim; k++)
             i = i * chain->grid[k] + grid[k];
-        const pel_region cell = cell_region(chain->ndim, shard->origin, chain->inner->shape, grid);
-        ok = read_entry(r, chain, index, i, &cell, offset, n, err);
+        const pel_region cell = cell_region(chain->ndim, whole->origin, chain->inner->shape, grid);
+        ok = read_entry(r, &(shard){chain, index, offset, n}, i, &cell, err);
     } while (ok && next_cell(chain->ndim, low, high, grid));
     free(index);
     return ok;

@@ -103,10 +103,12 @@ static bool undo_steps(const pel__zarr_chain *chain, pel__codec_state *state, co
         const bool last = i == 0;
         const int64_t room = last ? chain->bytes : pel__chain_stored_max(chain);
         uint8_t *const to = last ? raw : pel__codec_buffer(state, 1 + turn, room, err);
+        pel__codec_io io = {.src = *at, .n = *n, .dst = to, .capacity = room};
         turn = 1 - turn;
-        if (!to || !pel__step_decode(state, s, *at, *n, to, room, n, err))
+        if (!to || !pel__step_decode(state, s, &io, err))
             return false;
         *at = to;
+        *n = io.got;
     }
     return true;
 }

@@ -208,7 +208,7 @@ static bool parse_codec(pel__zarr_chain *chain, json_object *entry, int *phase, 
 bool pel__chain_v3(pel__zarr_chain *chain, json_object *codecs, int32_t ndim, const int64_t *shape, int32_t item,
                    int32_t nesting, pel_error *err)
 {
-    int32_t order[PEL_MAX_NDIM];
+    int32_t order[PEL_MAX_NDIM] = {0};
     int phase = 0;
     if (!pel__chain_init(chain, ndim, shape, item, err))
         return false;

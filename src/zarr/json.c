@@ -122,8 +122,9 @@ char *pel__json_text(json_object *document)
     char *const copy = malloc(n + 2);
     if (!copy)
         return NULL;
-    memcpy(copy, text, n);
-    memcpy(copy + n, "\n", 2);
+    memcpy(copy, text, n + 1);
+    copy[n] = '\n';
+    copy[n + 1] = '\0';
     return copy;
 }
 

@@ -146,7 +146,7 @@ static bool sweep(const char *folder, int depth, pel_error *err)
         return errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot list", folder);
     bool ok = true;
     const struct dirent *e;
-    while (ok && (e = readdir(d))) {
+    while (ok && (e = readdir(d))) { /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
         char path[PEL__PATH_MAX];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
