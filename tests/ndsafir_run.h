@@ -18,6 +18,7 @@ typedef struct ndsafir_run {
     pel__noise noise[16];
     int64_t block[PEL_AXES]; /* 0: the whole axis */
     int32_t threads;
+    bool timed;              /* leave out the poisoning */
     int64_t block_bytes_most, thread_bytes; /* out: what the filter asked for */
 } ndsafir_run;
 
@@ -50,8 +51,10 @@ static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_bloc
     void *scratch = malloc((size_t)n_block), *thread_scratch = malloc((size_t)n_thread);
     bool ok = false;
     if (pixels && scratch && thread_scratch) {
-        memset(scratch, 0xff, (size_t)n_block); /* NaN everywhere */
-        memset(thread_scratch, 0xff, (size_t)n_thread);
+        if (!r->timed) {
+            memset(scratch, 0xff, (size_t)n_block); /* NaN everywhere */
+            memset(thread_scratch, 0xff, (size_t)n_thread);
+        }
         pel_block part = pel__block_dense(&from, PEL_F32, pixels);
         const pel_block result = pel__block_view(out, cell);
         pel__block_copy(&part, in);

@@ -53,6 +53,7 @@ static bool work(ndsafir_run *r, int repeat, pel_error *err)
     bool ok = in && out && fread(in, sizeof *in, n, stdin) == n;
     if (!ok)
         (void)pel__fail(err, PEL_IO, "standard input is too short");
+    r->timed = repeat > 1;
     for (int i = 0; ok && i < repeat; i++) {
         const double start = seconds();
         ok = ndsafir_all(r, out, in, err);

@@ -210,8 +210,9 @@ static void next_results(const result_row *r, int64_t n)
         r->u[x] = odd ? NAN : accepted ? e : r->u0[x];
         if (r->q) {
             r->q[x] = odd ? 1.0f : accepted ? r->precision[x] : r->q0[x];
-            r->low[x] = accepted ? fmaxf(r->low[x], e - r->width[x]) : INFINITY;
-            r->high[x] = accepted ? fminf(r->high[x], e + r->width[x]) : -INFINITY;
+            const float low = e - r->width[x], high = e + r->width[x];
+            r->low[x] = !accepted ? INFINITY : low > r->low[x] ? low : r->low[x];
+            r->high[x] = !accepted ? -INFINITY : high < r->high[x] ? high : r->high[x];
         }
     }
 }
