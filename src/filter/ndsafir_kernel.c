@@ -5,8 +5,13 @@
  * the one of the pair that begins at x - d, wherever that is computed.
  *
  * The cost does not depend on the patch, and every sum has a fixed order that depends on nothing but the voxel: box
- * sums are trees over the patch (no running sums), candidates come in the order of d, first x + d, then x - d. Hence
- * the bits do not depend on the tile. Lanes right of a row's end compute with garbage that nobody reads.
+ * sums are trees over the patch (no running sums), candidates come in the order of d, in groups: first all x + d of a
+ * group, then all its x - d. Hence the bits do not depend on the tile. Lanes right of a row's end compute with garbage
+ * that nobody reads.
+ *
+ * A group is PEL__ND_GROUP neighbouring displacements along x (fewer at the window's end), so that what they share is
+ * loaded once; planes (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all
+ * of it stays in the second-level cache.
  *
  * Compiled once an instruction set, with PEL_LANES and PEL_KERNEL given. */
 #include "filter/ndsafir_kernel.h"
@@ -17,21 +22,23 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define AT_ONCE (PEL_LANES == 16 ? 4 : PEL_LANES == 8 ? 2 : 1) /* displacements whose sums fit into the registers */
 
-/* Planes (t, z) of rows y, laid out as the tile's inputs along x. */
+/* Some planes (t, z) of rows y, one of each for every displacement of the group; rows as the tile's inputs along x. */
 typedef struct stage {
     float *base;
-    int64_t t0, z0, y0, planes_z, rows, stride;
+    int64_t slots, rows, y0, stride;
 } stage;
 
 typedef struct job {
     const pel__ndsafir_tile *k;
-    stage sums;     /* box sums along y */
-    stage weights;
-    float *line;    /* sums over the planes of the patch, one row */
-    int64_t d[PEL__ND], offset; /* this displacement; the same in elements of u */
-    bool both;      /* pairs of the tile and of the tile moved by -d are made in one go … */
-    bool moved;     /* … or these are the pairs of the moved tile only */
+    int64_t d[PEL__ND], offset; /* the first displacement of the group; the same in elements of u */
+    int32_t count;              /* displacements in the group: d, d + (0, 0, 0, 1), … */
+    bool both;                  /* pairs of the tile and of the tile moved by -d are made in one go … */
+    bool moved;                 /* … or these are the pairs of the moved tile only */
+    int64_t low[2], high[2];    /* planes that pass, along t and z */
+    stage sums, weights, weight_sums, finals; /* sums along y; the last two only where aggregated */
+    float *line;                /* sums over the planes of the patch, one row */
 } job;
 
 typedef struct box {
@@ -41,10 +48,14 @@ typedef struct box {
 INLINE int64_t lowest(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t highest(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static float *row_of(const stage *s, int64_t t, int64_t z, int64_t y)
+/* Row y = s->y0 of plane (t, z) for displacement g of the group. */
+static float *plane_of(const job *j, const stage *s, int64_t t, int64_t z, int g)
 {
-    return s->base + (((t - s->t0) * s->planes_z + (z - s->z0)) * s->rows + (y - s->y0)) * s->stride;
+    const int64_t place = (t - j->low[0]) * (j->high[1] - j->low[1]) + (z - j->low[1]);
+    return s->base + (place % s->slots * PEL__ND_GROUP + g) * s->rows * s->stride;
 }
+
+INLINE int64_t plane_size(const stage *s) { return s->rows * s->stride; }
 
 /* First vector that covers x. */
 INLINE int64_t first_lane(int64_t x)
@@ -54,7 +65,7 @@ INLINE int64_t first_lane(int64_t x)
 
 /* ---- where ------------------------------------------------------------------------------------------------- */
 
-/* Pairs whose ends both lie in the image begin in [*low, *high) along an axis. */
+/* Pairs whose ends both lie in the image begin in [*low, *high) along t, z or y. */
 INLINE void valid(const job *j, int axis, int64_t *low, int64_t *high)
 {
     *low = j->k->low[axis] - lowest(j->d[axis], 0);
@@ -87,8 +98,9 @@ static void unite(box *b, const job *j, bool moved, const area *r, int64_t t, in
     const int64_t at[2] = {t, z};
     int64_t from[PEL__ND], to[PEL__ND];
     for (int a = 0; a < PEL__ND; a++) {
-        from[a] = (moved ? -j->d[a] : 0) - r->grow[a];
-        to[a] = from[a] + j->k->n[a] + 2 * r->grow[a];
+        const int64_t last = moved && a == PEL__NX ? j->count - 1 : 0;
+        from[a] = (moved ? -j->d[a] - last : 0) - r->grow[a];
+        to[a] = from[a] + last + j->k->n[a] + 2 * r->grow[a];
         if (r->cut && a != PEL__NX) {
             int64_t low, high;
             valid(j, a, &low, &high);
@@ -119,31 +131,6 @@ static box needed(const job *j, const area *r, int64_t t, int64_t z)
     return b;
 }
 
-/* Planes that this job may need, grown: [low, high) along t and z. */
-static void plane_range(const job *j, const int64_t grow[2], int64_t low[2], int64_t high[2])
-{
-    for (int a = PEL__NT; a <= PEL__NZ; a++) {
-        const int64_t d = j->d[a];
-        low[a] = (j->both ? lowest(0, -d) : j->moved ? -d : 0) - grow[a];
-        high[a] = (j->both ? highest(0, -d) : j->moved ? -d : 0) + j->k->n[a] + grow[a];
-    }
-}
-
-static void place(stage *s, const job *j, const int64_t grow[PEL__ND], float *memory)
-{
-    int64_t low[2], high[2];
-    plane_range(j, grow, low, high);
-    const int64_t up = j->both ? highest(0, j->d[PEL__NY]) : j->moved ? j->d[PEL__NY] : 0;
-    const int64_t down = j->both ? lowest(0, j->d[PEL__NY]) : j->moved ? j->d[PEL__NY] : 0;
-    s->stride = j->k->stride[PEL__NY];
-    s->t0 = low[PEL__NT];
-    s->z0 = low[PEL__NZ];
-    s->y0 = -up - grow[PEL__NY];
-    s->planes_z = high[PEL__NZ] - low[PEL__NZ];
-    s->rows = j->k->n[PEL__NY] + up - down + 2 * grow[PEL__NY];
-    s->base = memory + pel__ndsafir_left(j->k);
-}
-
 /* ---- box sums along y -------------------------------------------------------------------------------------- */
 
 /* Sums of two, four and eight rows that ended one, two, … rows ago. */
@@ -167,48 +154,60 @@ INLINE vf push(history *h, vf e, const int p)
     return sum;
 }
 
-/* One row of what is summed: squared differences over u and q, or weights where q is NULL. */
-INLINE vf summand(const float *u, const float *q, int64_t offset, bool odd)
-{
-    if (!q)
-        return load(u);
-    const vf difference = load(u) - load(u + offset);
-    const vf e = (difference * difference) * (load(q) + load(q + offset));
-    return odd ? where_number(e, e) : e;
-}
-
 typedef struct column {
     const float *u, *q;  /* first row that enters; q NULL: sum u itself */
     int64_t stride, offset, rows;
     float *sum;          /* row of the first sum */
-    int64_t sum_stride;
+    int64_t sum_stride, sum_plane;
+    bool odd;
 } column;
 
-INLINE void sum_column(const column *c, const int p, const bool plain, const bool odd)
+/* What is summed: squared differences over u and q, or u itself. */
+INLINE vf summand(vf u, vf q, const float *p, int64_t q_minus_u, bool odd)
 {
-    history h = {0};
-    const float *u = c->u, *q = plain ? NULL : c->q;
+    const vf difference = u - load(p), e = (difference * difference) * (q + load(p + q_minus_u));
+    return odd ? where_number(e, e) : e;
+}
+
+/* Sums of `count` neighbouring displacements, one vector wide. */
+INLINE void sum_column(const column *c, const int p, const int count, const bool odd)
+{
+    history h[4] = {0};
+    const float *u = c->u;
+    const int64_t q_minus_u = c->q - c->u;
     float *sum = c->sum;
-    for (int i = 0; i < 2 * p; i++) {
-        (void)push(&h, summand(u, q, c->offset, odd), p);
+    for (int64_t y = -2 * p; y < c->rows; y++) {
+        const vf u0 = load(u), q0 = load(u + q_minus_u);
+#pragma GCC unroll 4
+        for (int g = 0; g < count; g++) {
+            const vf s = push(&h[g], summand(u0, q0, u + c->offset + g, q_minus_u, odd), p);
+            if (y >= 0)
+                store(sum + g * c->sum_plane, s);
+        }
         u += c->stride;
-        q = plain ? NULL : q + c->stride;
-    }
-    for (int64_t y = 0; y < c->rows; y++) {
-        store(sum, push(&h, summand(u, q, c->offset, odd), p));
-        u += c->stride;
-        q = plain ? NULL : q + c->stride;
-        sum += c->sum_stride;
+        sum += y >= 0 ? c->sum_stride : 0;
     }
 }
 
+INLINE void sum_column_plain(const column *c, const int p)
+{
+    history h = {0};
+    const float *u = c->u;
+    for (int i = 0; i < 2 * p; i++, u += c->stride)
+        (void)push(&h, load(u), p);
+    float *sum = c->sum;
+    for (int64_t y = 0; y < c->rows; y++, u += c->stride, sum += c->sum_stride)
+        store(sum, push(&h, load(u), p));
+}
+
 /* Any p: the last 2 p + 1 rows kept and added from the oldest. */
-static void sum_column_slow(const column *c, const int64_t p, const bool odd)
+static void sum_column_slow(const column *c, const int64_t p)
 {
     vf kept[2 * PEL__ND_MAX_PATCH + 1];
     const int64_t n = 2 * p + 1;
     for (int64_t y = 0; y < c->rows + 2 * p; y++) {
-        kept[y % n] = summand(c->u + y * c->stride, c->q ? c->q + y * c->stride : NULL, c->offset, odd);
+        const float *u = c->u + y * c->stride;
+        kept[y % n] = c->q ? summand(load(u), load(u + (c->q - c->u)), u + c->offset, c->q - c->u, c->odd) : load(u);
         if (y < 2 * p)
             continue;
         vf sum = kept[(y + 1) % n];
@@ -218,51 +217,82 @@ static void sum_column_slow(const column *c, const int64_t p, const bool odd)
     }
 }
 
-static void sum_columns(const column *c, int64_t p, bool odd)
+static void sum_one(const column *c, int64_t p)
 {
-    switch (p * 4 + (c->q ? 0 : 2) + odd) {
-    case 0: sum_column(c, 0, false, false); break;
-    case 1: sum_column(c, 0, false, true); break;
-    case 4: sum_column(c, 1, false, false); break;
-    case 5: sum_column(c, 1, false, true); break;
-    case 8: sum_column(c, 2, false, false); break;
-    case 9: sum_column(c, 2, false, true); break;
-    case 12: sum_column(c, 3, false, false); break;
-    case 13: sum_column(c, 3, false, true); break;
-    case 16: sum_column(c, 4, false, false); break;
-    case 17: sum_column(c, 4, false, true); break;
-    case 2: case 3: sum_column(c, 0, true, false); break;
-    case 6: case 7: sum_column(c, 1, true, false); break;
-    case 10: case 11: sum_column(c, 2, true, false); break;
-    case 14: case 15: sum_column(c, 3, true, false); break;
-    case 18: case 19: sum_column(c, 4, true, false); break;
-    default: sum_column_slow(c, p, odd);
+    switch (c->q ? p * 2 + c->odd : -1 - p) {
+    case 0: sum_column(c, 0, 1, false); break;
+    case 1: sum_column(c, 0, 1, true); break;
+    case 2: sum_column(c, 1, 1, false); break;
+    case 3: sum_column(c, 1, 1, true); break;
+    case 4: sum_column(c, 2, 1, false); break;
+    case 5: sum_column(c, 2, 1, true); break;
+    case 6: sum_column(c, 3, 1, false); break;
+    case 7: sum_column(c, 3, 1, true); break;
+    case 8: sum_column(c, 4, 1, false); break;
+    case 9: sum_column(c, 4, 1, true); break;
+    case -1: sum_column_plain(c, 0); break;
+    case -2: sum_column_plain(c, 1); break;
+    case -3: sum_column_plain(c, 2); break;
+    case -4: sum_column_plain(c, 3); break;
+    case -5: sum_column_plain(c, 4); break;
+    default: sum_column_slow(c, p);
     }
 }
 
-/* Fills j->sums with box sums along y over the planes that the box along t and z will want: of squared differences,
- * or of j->weights. */
-static void vertical(const job *j, const int64_t grow[PEL__ND], bool of_weights)
+/* The same for AT_ONCE displacements of pairs; false: not at once. */
+static bool sum_several(const column *c, int64_t p)
+{
+    if (c->odd || AT_ONCE == 1)
+        return false;
+    switch (p) {
+    case 0: sum_column(c, 0, AT_ONCE, false); break;
+    case 1: sum_column(c, 1, AT_ONCE, false); break;
+    case 2: sum_column(c, 2, AT_ONCE, false); break;
+    case 3: sum_column(c, 3, AT_ONCE, false); break;
+    default: return false;
+    }
+    return true;
+}
+
+/* Box sums along y of plane (t, z): of squared differences into j->sums. */
+static void vertical_pairs(const job *j, const area *r, int64_t t, int64_t z)
 {
     const pel__ndsafir_tile *k = j->k;
-    const int64_t *p = k->patch;
-    const area r = {.grow = {grow[0], grow[1], grow[2], grow[3]}, .reach = {p[0], p[1], 0, p[3]}, .cut = true};
-    int64_t low[2], high[2];
-    plane_range(j, (const int64_t[]){grow[0] + p[0], grow[1] + p[1]}, low, high);
-    for (int64_t t = low[0]; t < high[0]; t++) {
-        for (int64_t z = low[1]; z < high[1]; z++) {
-            const box b = needed(j, &r, t, z);
-            if (b.y1 <= b.y0)
-                continue;
-            const int64_t in = t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + (b.y0 - p[PEL__NY]) * k->stride[PEL__NY];
-            const float *u = of_weights ? row_of(&j->weights, t, z, b.y0 - p[PEL__NY]) : k->u + in;
-            column c = {.stride = k->stride[PEL__NY], .offset = j->offset, .rows = b.y1 - b.y0, .sum_stride = j->sums.stride};
-            for (int64_t x = first_lane(b.x0); x < b.x1; x += PEL_LANES) {
-                c.u = u + x;
-                c.q = of_weights ? NULL : k->q + in + x;
-                c.sum = row_of(&j->sums, t, z, b.y0) + x;
-                sum_columns(&c, p[PEL__NY], k->odd);
+    const int64_t p = k->patch[PEL__NY];
+    const box b = needed(j, r, t, z);
+    const int64_t in = t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + (b.y0 - p) * k->stride[PEL__NY];
+    float *out = plane_of(j, &j->sums, t, z, 0) + (b.y0 - j->sums.y0) * j->sums.stride;
+    column c = {.stride = k->stride[PEL__NY], .rows = b.y1 - b.y0, .sum_stride = j->sums.stride, .odd = k->odd};
+    c.sum_plane = plane_size(&j->sums);
+    for (int64_t x = first_lane(b.x0); x < b.x1 && c.rows > 0; x += PEL_LANES) {
+        c.u = k->u + in + x;
+        c.q = k->q + in + x;
+        for (int g = 0; g < j->count;) {
+            c.offset = j->offset + g;
+            c.sum = out + g * c.sum_plane + x;
+            if (g + AT_ONCE <= j->count && sum_several(&c, p)) {
+                g += AT_ONCE;
+            } else {
+                sum_one(&c, p);
+                g++;
             }
+        }
+    }
+}
+
+/* … and of j->weights into j->weight_sums. */
+static void vertical_weights(const job *j, const area *r, int64_t t, int64_t z)
+{
+    const int64_t p = j->k->patch[PEL__NY];
+    const box b = needed(j, r, t, z);
+    column c = {.stride = j->weights.stride, .rows = b.y1 - b.y0, .sum_stride = j->weight_sums.stride};
+    for (int g = 0; g < j->count && c.rows > 0; g++) {
+        const float *in = plane_of(j, &j->weights, t, z, g) + (b.y0 - p - j->weights.y0) * c.stride;
+        float *out = plane_of(j, &j->weight_sums, t, z, g) + (b.y0 - j->weight_sums.y0) * c.sum_stride;
+        for (int64_t x = first_lane(b.x0); x < b.x1; x += PEL_LANES) {
+            c.u = in + x;
+            c.sum = out + x;
+            sum_one(&c, p);
         }
     }
 }
@@ -317,30 +347,47 @@ static void finish_rows(float *w, const float *s, int64_t x0, int64_t x1, int64_
     }
 }
 
-/* Sum of j->sums over the planes of the patch around (t, z), row y. */
-static const float *across_planes(const job *j, int64_t t, int64_t z, int64_t y, int64_t x0, int64_t x1)
+INLINE void add_lines(float *line, const float *const *lines, int64_t count, int64_t x0, int64_t x1)
+{
+    for (int64_t x = x0; x < x1; x += PEL_LANES) {
+        vf sum = load(lines[0] + x);
+        for (int64_t i = 1; i < count; i++)
+            sum += load(lines[i] + x);
+        store(line + x, sum);
+    }
+}
+
+/* Planes of `from` in the patch around (t, z), in order; returns their number. */
+static int64_t planes_around(const job *j, const stage *from, int64_t t, int64_t z, int g, const float **planes)
 {
     const int64_t pt = j->k->patch[PEL__NT], pz = j->k->patch[PEL__NZ];
-    if (pt == 0 && pz == 0)
-        return row_of(&j->sums, t, z, y);
-    const int64_t plane = j->sums.rows * j->sums.stride;
-    const float *first = row_of(&j->sums, t - pt, z - pz, y);
-    for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        vf sum = load(first + x);
-        for (int64_t a = 0; a <= 2 * pt; a++) {
-            for (int64_t b = a == 0; b <= 2 * pz; b++)
-                sum += load(first + (a * j->sums.planes_z + b) * plane + x);
-        }
-        store(j->line + x, sum);
+    int64_t n = 0;
+    for (int64_t a = -pt; a <= pt; a++) {
+        for (int64_t b = -pz; b <= pz; b++)
+            planes[n++] = plane_of(j, from, t + a, z + b, g);
     }
+    return n;
+}
+
+/* Row `offset` of the sum of planes, from x0 to x1. */
+static const float *across_planes(const job *j, const float *const *planes, int64_t n, int64_t offset, int64_t x0, int64_t x1)
+{
+    const float *rows[PEL__ND_PLANES];
+    if (n == 1)
+        return planes[0] + offset;
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = planes[i] + offset;
+    if (n == 3)
+        add_lines(j->line, rows, 3, x0, x1);
+    else
+        add_lines(j->line, rows, n, x0, x1);
     return j->line;
 }
 
-/* Zeroes w where a pair does not lie within the image: [x0, x1) of row y of plane (t, z). */
-static void cut_at_image(const job *j, float *w, int64_t x0, int64_t x1)
+/* Zeroes w where a pair of displacement g does not lie within the image: [x0, x1) of a row. */
+static void cut_at_image(const job *j, float *w, int g, int64_t x0, int64_t x1)
 {
-    int64_t low, high;
-    valid(j, PEL__NX, &low, &high);
+    const int64_t d = j->d[PEL__NX] + g, low = j->k->low[PEL__NX] - lowest(d, 0), high = j->k->high[PEL__NX] - highest(d, 0);
     for (int64_t x = x0; x < lowest(low, x1); x++)
         w[x] = 0;
     for (int64_t x = highest(x0, high); x < x1; x++)
@@ -348,39 +395,34 @@ static void cut_at_image(const job *j, float *w, int64_t x0, int64_t x1)
 }
 
 /* Zeroes w where either end of the pair is to be left out. */
-static void cut_odd(const job *j, float *w, int64_t at, int64_t x0, int64_t x1)
+static void cut_odd(float *w, const float *u, int64_t offset, int64_t x0, int64_t x1)
 {
-    const float *u = j->k->u + at;
     for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        const vf ends = load(u + x) + load(u + x + j->offset);
+        const vf ends = load(u + x) + load(u + x + offset);
         store(w + x, where_number(ends, load(w + x)));
     }
 }
 
-/* From j->sums to j->weights: weights of pairs, or (not weigh) their sums over the patch. Weights to be summed are zero
- * where they leave the image; others are not read there. */
-static void horizontal(const job *j, const int64_t grow[PEL__ND], bool weigh)
+/* From sums along y to weights of pairs, or (not weigh) to sums over the patch, on plane (t, z). Weights to be summed
+ * are zero where they leave the image; others are not read there. */
+static void horizontal(const job *j, const stage *from, const stage *to, const area *r, bool weigh, int64_t t, int64_t z)
 {
     const pel__ndsafir_tile *k = j->k;
-    const area r = {.grow = {grow[0], grow[1], grow[2], grow[3]}, .cut = !(k->aggregate && weigh)};
-    int64_t low[2], high[2];
-    plane_range(j, grow, low, high);
-    for (int64_t t = low[0]; t < high[0]; t++) {
-        for (int64_t z = low[1]; z < high[1]; z++) {
-            const box b = needed(j, &r, t, z);
-            const int64_t x0 = first_lane(b.x0), p = k->patch[PEL__NX];
-            for (int64_t y = b.y0; y < b.y1; y++) {
-                float *w = row_of(&j->weights, t, z, y);
-                if (!in_image(j, t, z, y)) {
-                    memset(w + x0, 0, (size_t)(first_lane(b.x1 - 1) + PEL_LANES - x0) * sizeof *w);
-                    continue;
-                }
-                const float *s = across_planes(j, t, z, y, first_lane(b.x0 - p), b.x1 + p);
-                finish_rows(w, s, x0, b.x1, p, weigh);
-                if (k->odd)
-                    cut_odd(j, w, t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY], x0, b.x1);
-                cut_at_image(j, w, b.x0, b.x1);
+    const box b = needed(j, r, t, z);
+    const int64_t p = k->patch[PEL__NX], x0 = first_lane(b.x0), from_x = first_lane(b.x0 - p);
+    const float *planes[PEL__ND_PLANES];
+    for (int g = 0; g < j->count && b.y1 > b.y0; g++) {
+        float *w = plane_of(j, to, t, z, g) + (b.y0 - to->y0) * to->stride;
+        const int64_t n = planes_around(j, from, t, z, g, planes);
+        for (int64_t y = b.y0; y < b.y1; y++, w += to->stride) {
+            if (!in_image(j, t, z, y)) {
+                memset(w + x0, 0, (size_t)(first_lane(b.x1 - 1) + PEL_LANES - x0) * sizeof *w);
+                continue;
             }
+            finish_rows(w, across_planes(j, planes, n, (y - from->y0) * from->stride, from_x, b.x1 + p), x0, b.x1, p, weigh);
+            if (k->odd)
+                cut_odd(w, k->u + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY], j->offset + g, x0, b.x1);
+            cut_at_image(j, w, g, b.x0, b.x1);
         }
     }
 }
@@ -388,25 +430,28 @@ static void horizontal(const job *j, const int64_t grow[PEL__ND], bool weigh)
 /* ---- averages ---------------------------------------------------------------------------------------------- */
 
 typedef struct accumulator {
-    float *num, *den, *squares; /* of one row */
-    const float *w1, *y1, *w2, *y2; /* weights and data of x + d and of x - d; NULL: not now */
+    float *num, *den, *squares;     /* of one row */
+    const float *w1, *y1, *w2, *y2; /* weights and data of x + d and of x - d, of the group's first; NULL: not now */
+    int64_t plane;                  /* from the weights of one displacement to the next's */
 } accumulator;
 
-INLINE void add_row(const accumulator *a, int64_t n, const bool one, const bool two, const bool squares)
+INLINE void add_row(const accumulator *a, int64_t n, const int count, const bool one, const bool two, const bool squares)
 {
     for (int64_t x = 0; x < n; x += PEL_LANES) {
         vf num = load(a->num + x), den = load(a->den + x), ss = squares ? load(a->squares + x) : (vf){0};
-        if (one) {
-            const vf w = load(a->w1 + x);
-            num = fused(w, load(a->y1 + x), num);
+#pragma GCC unroll 4
+        for (int g = 0; g < count && one; g++) {
+            const vf w = load(a->w1 + g * a->plane + x);
+            num = fused(w, load(a->y1 + x + g), num);
             den += w;
-            ss = fused(w, w, ss);
+            ss = squares ? fused(w, w, ss) : ss;
         }
-        if (two) {
-            const vf w = load(a->w2 + x);
-            num = fused(w, load(a->y2 + x), num);
+#pragma GCC unroll 4
+        for (int g = 0; g < count && two; g++) {
+            const vf w = load(a->w2 + g * a->plane + x - g);
+            num = fused(w, load(a->y2 + x - g), num);
             den += w;
-            ss = fused(w, w, ss);
+            ss = squares ? fused(w, w, ss) : ss;
         }
         store(a->num + x, num);
         store(a->den + x, den);
@@ -415,47 +460,104 @@ INLINE void add_row(const accumulator *a, int64_t n, const bool one, const bool 
     }
 }
 
-static void accumulate(const job *j)
+static void add_rows(const accumulator *a, int64_t n, int count, bool squares)
+{
+    if (count == 4 && a->w1 && a->w2)
+        squares ? add_row(a, n, 4, true, true, true) : add_row(a, n, 4, true, true, false);
+    else if (count == 4 && a->w1)
+        squares ? add_row(a, n, 4, true, false, true) : add_row(a, n, 4, true, false, false);
+    else if (count == 4 && a->w2)
+        squares ? add_row(a, n, 4, false, true, true) : add_row(a, n, 4, false, true, false);
+    else if (a->w1 || a->w2)
+        add_row(a, n, count, a->w1 != NULL, a->w2 != NULL, squares);
+}
+
+/* Adds to plane (t, z) of the tile. */
+static void accumulate(const job *j, int64_t t, int64_t z)
 {
     const pel__ndsafir_tile *k = j->k;
+    const stage *s = k->aggregate ? &j->finals : &j->weights;
     const int64_t *n = k->n, *d = j->d, width = pel__ndsafir_padded(n[PEL__NX]);
-    const bool squares = !k->aggregate;
-    for (int64_t row = 0; row < n[PEL__NT] * n[PEL__NZ] * n[PEL__NY]; row++) {
-        const int64_t y = row % n[PEL__NY], z = row / n[PEL__NY] % n[PEL__NZ], t = row / n[PEL__NY] / n[PEL__NZ];
+    if (t < 0 || t >= n[PEL__NT] || z < 0 || z >= n[PEL__NZ])
+        return;
+    const bool one = (j->both || !j->moved), two = (j->both || j->moved);
+    const float *w1 = one ? plane_of(j, s, t, z, 0) : NULL;
+    for (int64_t y = 0; y < n[PEL__NY]; y++) {
+        const int64_t row = (t * n[PEL__NZ] + z) * n[PEL__NY] + y;
         const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
-        const bool one = (j->both || !j->moved) && in_image(j, t, z, y);
-        const bool two = (j->both || j->moved) && in_image(j, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]);
         accumulator a = {.num = k->estimate + row * width, .den = k->precision + row * width, .squares = k->width + row * width};
+        a.plane = plane_size(s);
         a.y1 = raw + j->offset;
         a.y2 = raw - j->offset;
-        if (one)
-            a.w1 = row_of(&j->weights, t, z, y);
-        if (two)
-            a.w2 = row_of(&j->weights, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]) - d[PEL__NX];
-        if (one && two)
-            squares ? add_row(&a, n[PEL__NX], true, true, true) : add_row(&a, n[PEL__NX], true, true, false);
-        else if (one || two)
-            add_row(&a, n[PEL__NX], one, two, squares);
+        if (one && in_image(j, t, z, y))
+            a.w1 = w1 + (y - s->y0) * s->stride;
+        if (two && in_image(j, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]))
+            a.w2 = plane_of(j, s, t - d[PEL__NT], z - d[PEL__NZ], 0) + (y - d[PEL__NY] - s->y0) * s->stride - d[PEL__NX];
+        add_rows(&a, n[PEL__NX], j->count, !k->aggregate);
     }
 }
 
-/* ---- one displacement, all displacements ------------------------------------------------------------------- */
+/* ---- one group of displacements, all displacements --------------------------------------------------------- */
 
-static void pairs(job *j, float *memory)
+static float *place(const job *j, stage *s, int64_t slots, float *memory)
 {
-    static const int64_t none[PEL__ND] = {0};
     const pel__ndsafir_tile *k = j->k;
-    const int64_t *p = k->patch, *grow = k->aggregate ? p : none;
-    const int64_t sums_grow[PEL__ND] = {grow[0] + p[0], grow[1] + p[1], grow[2], grow[3] + p[3]};
-    place(&j->weights, j, grow, memory);
-    place(&j->sums, j, sums_grow, memory + pel__ndsafir_stage(k));
-    vertical(j, grow, false);
-    horizontal(j, grow, true);
-    if (k->aggregate) {
-        vertical(j, none, true);
-        horizontal(j, none, false);
+    const int64_t d = j->d[PEL__NY], grow = k->aggregate ? k->patch[PEL__NY] : 0;
+    const int64_t up = j->both ? highest(0, d) : j->moved ? d : 0, down = j->both ? lowest(0, d) : j->moved ? d : 0;
+    s->slots = slots;
+    s->stride = k->stride[PEL__NY];
+    s->y0 = -up - grow;
+    s->rows = k->n[PEL__NY] + up - down + 2 * grow;
+    s->base = memory + pel__ndsafir_left(k);
+    return memory + slots * PEL__ND_GROUP * s->rows * s->stride;
+}
+
+static void place_all(job *j)
+{
+    const pel__ndsafir_tile *k = j->k;
+    const int64_t *d = j->d, times = k->aggregate ? 2 : 1;
+    for (int a = PEL__NT; a <= PEL__NZ; a++) {
+        j->low[a] = (j->both ? lowest(0, -d[a]) : j->moved ? -d[a] : 0) - times * k->patch[a];
+        j->high[a] = (j->both ? highest(0, -d[a]) : j->moved ? -d[a] : 0) + k->n[a] + times * k->patch[a];
     }
-    accumulate(j);
+    const int64_t across = j->high[1] - j->low[1]; /* from one t to the next, in planes */
+    const int64_t patch = 2 * k->patch[PEL__NT] * across + 2 * k->patch[PEL__NZ] + 1;
+    const int64_t pair = j->both ? d[PEL__NT] * across + d[PEL__NZ] + 1 : 1;
+    float *memory = place(j, &j->sums, patch, k->scratch);
+    memory = place(j, &j->weights, k->aggregate ? 1 : pair, memory);
+    if (k->aggregate) {
+        memory = place(j, &j->weight_sums, patch, memory);
+        memory = place(j, &j->finals, pair, memory);
+    }
+    j->line = memory + pel__ndsafir_left(k);
+}
+
+/* Planes pass in order: sums along y of (t, z), then weights of the plane that thereby has all its neighbours, … */
+static void pass_planes(const job *j)
+{
+    const pel__ndsafir_tile *k = j->k;
+    const int64_t *p = k->patch, pt = p[PEL__NT], pz = p[PEL__NZ];
+    const int64_t g[PEL__ND] = {k->aggregate ? p[0] : 0, k->aggregate ? p[1] : 0, k->aggregate ? p[2] : 0, k->aggregate ? p[3] : 0};
+    const area sums = {.grow = {g[0], g[1], g[2], g[3]}, .reach = {pt, pz, 0, p[PEL__NX]}, .cut = true};
+    const area weights = {.grow = {g[0], g[1], g[2], g[3]}, .cut = !k->aggregate};
+    const area weight_sums = {.reach = {pt, pz, 0, p[PEL__NX]}, .cut = true}, finals = {.cut = true};
+    for (int64_t t = j->low[0]; t < j->high[0]; t++) {
+        for (int64_t z = j->low[1]; z < j->high[1]; z++) {
+            int64_t ready_t = t - pt, ready_z = z - pz;
+            vertical_pairs(j, &sums, t, z);
+            horizontal(j, &j->sums, &j->weights, &weights, true, ready_t, ready_z);
+            if (k->aggregate) {
+                vertical_weights(j, &weight_sums, ready_t, ready_z);
+                ready_t -= pt;
+                ready_z -= pz;
+                horizontal(j, &j->weight_sums, &j->finals, &finals, false, ready_t, ready_z);
+            }
+            if (j->both || !j->moved)
+                accumulate(j, ready_t, ready_z);
+            else
+                accumulate(j, ready_t + j->d[PEL__NT], ready_z + j->d[PEL__NZ]);
+        }
+    }
 }
 
 /* In how many patches of the image a voxel lies, along one axis. */
@@ -497,7 +599,7 @@ static void end(const pel__ndsafir_tile *k)
     }
 }
 
-static void one_displacement(job *j)
+static void one_group(job *j)
 {
     const pel__ndsafir_tile *k = j->k;
     const int64_t *d = j->d;
@@ -506,7 +608,8 @@ static void one_displacement(job *j)
     j->both = d[PEL__NT] < k->n[PEL__NT] && d[PEL__NZ] < k->n[PEL__NZ] && -d[PEL__NZ] < k->n[PEL__NZ];
     for (int go = 0; go < (j->both ? 1 : 2); go++) {
         j->moved = go == 1;
-        pairs(j, k->scratch);
+        place_all(j);
+        pass_planes(j);
     }
 }
 
@@ -514,16 +617,16 @@ void PEL_KERNEL(const pel__ndsafir_tile *k)
 {
     const int64_t *r = k->radius;
     job j = {.k = k};
-    j.line = k->scratch + 2 * pel__ndsafir_stage(k) + pel__ndsafir_left(k);
     begin(k);
     for (int64_t t = 0; t <= r[PEL__NT]; t++) {
         for (int64_t z = t ? -r[PEL__NZ] : 0; z <= r[PEL__NZ]; z++) {
             for (int64_t y = t || z ? -r[PEL__NY] : 0; y <= r[PEL__NY]; y++) {
                 if (k->stop && atomic_load_explicit(k->stop, memory_order_relaxed))
                     return;
-                for (int64_t x = t || z || y ? -r[PEL__NX] : 1; x <= r[PEL__NX]; x++) {
+                for (int64_t x = t || z || y ? -r[PEL__NX] : 1; x <= r[PEL__NX]; x += PEL__ND_GROUP) {
                     memcpy(j.d, (const int64_t[]){t, z, y, x}, sizeof j.d);
-                    one_displacement(&j);
+                    j.count = (int32_t)lowest(PEL__ND_GROUP, r[PEL__NX] - x + 1);
+                    one_group(&j);
                 }
             }
         }

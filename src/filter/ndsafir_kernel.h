@@ -12,6 +12,8 @@
 enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axes t z y x of the kernel */
 #define PEL__ND_VECTOR 16    /* rows are padded to this many floats, the widest vector of any build */
 #define PEL__ND_MAX_PATCH 10 /* radius an axis */
+#define PEL__ND_PLANES ((2 * PEL__ND_MAX_PATCH + 1) * (2 * PEL__ND_MAX_PATCH + 1)) /* of a patch, at most */
+#define PEL__ND_GROUP 4      /* displacements that go together */
 
 /* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
  * around it and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
@@ -42,22 +44,16 @@ static inline int64_t pel__ndsafir_left(const pel__ndsafir_tile *k)
     return (k->stride[PEL__NY] - pel__ndsafir_padded(k->n[PEL__NX])) / 2 / PEL__ND_VECTOR * PEL__ND_VECTOR;
 }
 
-/* Floats of one of the kernel's two intermediate arrays: planes and rows of the tile, of the moved tile, and grown by
- * the patch (twice along t and z where aggregated). */
-static inline int64_t pel__ndsafir_stage(const pel__ndsafir_tile *k)
-{
-    int64_t n = k->stride[PEL__NY];
-    for (int a = 0; a < PEL__NX; a++) {
-        const int64_t moved = a == PEL__NY || k->radius[a] < k->n[a] ? k->radius[a] : k->n[a] - 1;
-        n *= k->n[a] + moved + 2 * k->patch[a] * ((a != PEL__NY) + k->aggregate);
-    }
-    return n;
-}
-
-/* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]. */
+/* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]: planes of the patch and
+ * planes between the two ends of a pair, twice where aggregated, and one row. */
 static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
 {
-    return 2 * pel__ndsafir_stage(k) + k->stride[PEL__NY];
+    const int64_t times = k->aggregate ? 2 : 1, *p = k->patch, *n = k->n, *r = k->radius;
+    const int64_t dt = r[PEL__NT] < n[PEL__NT] ? r[PEL__NT] : n[PEL__NT] - 1, dz = r[PEL__NZ] < n[PEL__NZ] ? r[PEL__NZ] : n[PEL__NZ] - 1;
+    const int64_t across = n[PEL__NZ] + dz + 2 * times * p[PEL__NZ];
+    const int64_t planes = times * (2 * p[PEL__NT] * across + 2 * p[PEL__NZ] + 1) + dt * across + dz + 1 + (times - 1);
+    const int64_t rows = n[PEL__NY] + r[PEL__NY] + 2 * (times - 1) * p[PEL__NY];
+    return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY];
 }
 
 pel__ndsafir_kernel pel__ndsafir_scalar; /* any machine of this architecture */
