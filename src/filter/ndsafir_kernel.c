@@ -299,61 +299,91 @@ static void vertical_weights(const job *j, const area *r, int64_t t, int64_t z)
 
 /* ---- box sums along t, z and x, and weights ---------------------------------------------------------------- */
 
-/* Sum of 2 p + 1 neighbours along x, as push() adds rows: ((0+1)+(2+3)) + ((4+5)+6). */
-INLINE vf tree_sum(const float *s, const int64_t p)
+/* Rows of the planes of the patch, to be added; n of them. */
+INLINE vf planes_at(const float *const *rows, const int64_t n, int64_t x)
 {
-    if (p == 0)
-        return load(s);
-    const vf a = load(s - p) + load(s - p + 1);
-    if (p == 1)
-        return a + load(s + 1);
-    if (p > 4) {
-        vf sum = a;
-        for (int64_t i = 2 - p; i <= p; i++)
-            sum += load(s + i);
-        return sum;
-    }
-    const vf b = a + (load(s - p + 2) + load(s - p + 3));
-    if (p == 2)
-        return b + load(s + 2);
-    const vf c = load(s - p + 4) + load(s - p + 5);
-    if (p == 3)
-        return b + (c + load(s + 3));
-    return (b + (c + (load(s + 2) + load(s + 3)))) + load(s + 4);
+    vf sum = load(rows[0] + x);
+    for (int64_t i = 1; i < n; i++)
+        sum += load(rows[i] + x);
+    return sum;
 }
 
-INLINE void finish_row(float *w, const float *s, int64_t x0, int64_t x1, const int64_t p, const bool weigh)
+#ifdef SHIFTED
+/* Lanes that begin p left of `now`. */
+INLINE vf from_left(vf before, vf now, const int p)
+{
+    return p == 1 ? SHIFTED(before, now, 15) : p == 2 ? SHIFTED(before, now, 14) : p == 3 ? SHIFTED(before, now, 13) : SHIFTED(before, now, 12);
+}
+
+/* Sums of 2 p + 1 neighbours along x, each vector loaded once; the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). */
+INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int64_t x0, int64_t x1, const int p, const bool weigh)
+{
+    vf next = planes_at(rows, n, x0), a = from_left(planes_at(rows, n, x0 - PEL_LANES), next, p);
+    vf later = planes_at(rows, n, x0 + PEL_LANES), b = from_left(next, later, p), two = a + SHIFTED(a, b, 1);
+    for (int64_t x = x0; x < x1; x += PEL_LANES) {
+        next = later;
+        later = planes_at(rows, n, x + 2 * PEL_LANES);
+        const vf c = from_left(next, later, p), two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
+        const vf sum = p == 1   ? two + SHIFTED(a, b, 2)
+                       : p == 2 ? four + SHIFTED(a, b, 4)
+                       : p == 3 ? four + (SHIFTED(two, two_b, 4) + SHIFTED(a, b, 6))
+                                : (four + (SHIFTED(two, two_b, 4) + SHIFTED(two, two_b, 6))) + SHIFTED(a, b, 8);
+        store(w + x, weigh ? weight_of(sum) : sum);
+        a = b;
+        b = c;
+        two = two_b;
+    }
+}
+#else
+/* Sums of 2 p + 1 neighbours along x, the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). n must be 1. */
+INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int64_t x0, int64_t x1, const int p, const bool weigh)
 {
     for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        const vf sum = tree_sum(s + x, p);
+        const float *s = rows[0] + x - p;
+        const vf two = load(s) + load(s + 1), four = p > 1 ? two + (load(s + 2) + load(s + 3)) : two;
+        const vf sum = p == 1   ? two + load(s + 2)
+                       : p == 2 ? four + load(s + 4)
+                       : p == 3 ? four + ((load(s + 4) + load(s + 5)) + load(s + 6))
+                                : (four + ((load(s + 4) + load(s + 5)) + (load(s + 6) + load(s + 7)))) + load(s + 8);
+        store(w + x, weigh ? weight_of(sum) : sum);
+    }
+}
+#endif
+
+/* Any p: neighbours added from the left. */
+static void finish_row_slow(float *w, const float *s, int64_t x0, int64_t x1, int64_t p, bool weigh)
+{
+    for (int64_t x = x0; x < x1; x += PEL_LANES) {
+        vf sum = load(s + x - p);
+        for (int64_t i = 1 - p; i <= p; i++)
+            sum += load(s + x + i);
         store(w + x, weigh ? weight_of(sum) : sum);
     }
 }
 
-static void finish_rows(float *w, const float *s, int64_t x0, int64_t x1, int64_t p, bool weigh)
+/* n is 1 or, where shifts are cheap, 3. */
+static void finish_rows(float *w, const float *const *rows, int64_t n, int64_t x0, int64_t x1, int64_t p, bool weigh)
 {
-    switch (weigh ? p : -1 - p) {
-    case 0: finish_row(w, s, x0, x1, 0, true); break;
-    case 1: finish_row(w, s, x0, x1, 1, true); break;
-    case 2: finish_row(w, s, x0, x1, 2, true); break;
-    case 3: finish_row(w, s, x0, x1, 3, true); break;
-    case 4: finish_row(w, s, x0, x1, 4, true); break;
-    case -1: finish_row(w, s, x0, x1, 0, false); break;
-    case -2: finish_row(w, s, x0, x1, 1, false); break;
-    case -3: finish_row(w, s, x0, x1, 2, false); break;
-    case -4: finish_row(w, s, x0, x1, 3, false); break;
-    case -5: finish_row(w, s, x0, x1, 4, false); break;
-    default: finish_row(w, s, x0, x1, p, weigh);
-    }
-}
-
-INLINE void add_lines(float *line, const float *const *lines, int64_t count, int64_t x0, int64_t x1)
-{
-    for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        vf sum = load(lines[0] + x);
-        for (int64_t i = 1; i < count; i++)
-            sum += load(lines[i] + x);
-        store(line + x, sum);
+    switch (p < 1 || p > 4 ? -1 : p * 4 + (n == 3) * 2 + weigh) {
+    case 4: finish_row(w, rows, 1, x0, x1, 1, false); break;
+    case 5: finish_row(w, rows, 1, x0, x1, 1, true); break;
+    case 8: finish_row(w, rows, 1, x0, x1, 2, false); break;
+    case 9: finish_row(w, rows, 1, x0, x1, 2, true); break;
+    case 12: finish_row(w, rows, 1, x0, x1, 3, false); break;
+    case 13: finish_row(w, rows, 1, x0, x1, 3, true); break;
+    case 16: finish_row(w, rows, 1, x0, x1, 4, false); break;
+    case 17: finish_row(w, rows, 1, x0, x1, 4, true); break;
+#ifdef SHIFTED
+    case 6: finish_row(w, rows, 3, x0, x1, 1, false); break;
+    case 7: finish_row(w, rows, 3, x0, x1, 1, true); break;
+    case 10: finish_row(w, rows, 3, x0, x1, 2, false); break;
+    case 11: finish_row(w, rows, 3, x0, x1, 2, true); break;
+    case 14: finish_row(w, rows, 3, x0, x1, 3, false); break;
+    case 15: finish_row(w, rows, 3, x0, x1, 3, true); break;
+    case 18: finish_row(w, rows, 3, x0, x1, 4, false); break;
+    case 19: finish_row(w, rows, 3, x0, x1, 4, true); break;
+#endif
+    default: finish_row_slow(w, rows[0], x0, x1, p, weigh);
     }
 }
 
@@ -369,19 +399,19 @@ static int64_t planes_around(const job *j, const stage *from, int64_t t, int64_t
     return n;
 }
 
-/* Row `offset` of the sum of planes, from x0 to x1. */
-static const float *across_planes(const job *j, const float *const *planes, int64_t n, int64_t offset, int64_t x0, int64_t x1)
+/* Fewer rows to add, if need be one: the sum in j->line. From x0 to x1. */
+static int64_t add_planes(const job *j, const float **rows, int64_t n, int64_t x0, int64_t x1)
 {
-    const float *rows[PEL__ND_PLANES];
+#ifdef SHIFTED
+    if (n == 3 && j->k->patch[PEL__NX] >= 1 && j->k->patch[PEL__NX] <= 4)
+        return n;
+#endif
     if (n == 1)
-        return planes[0] + offset;
-    for (int64_t i = 0; i < n; i++)
-        rows[i] = planes[i] + offset;
-    if (n == 3)
-        add_lines(j->line, rows, 3, x0, x1);
-    else
-        add_lines(j->line, rows, n, x0, x1);
-    return j->line;
+        return n;
+    for (int64_t x = x0; x < x1; x += PEL_LANES)
+        store(j->line + x, planes_at(rows, n, x));
+    rows[0] = j->line;
+    return 1;
 }
 
 /* Zeroes w where a pair of displacement g does not lie within the image: [x0, x1) of a row. */
@@ -410,7 +440,7 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
     const pel__ndsafir_tile *k = j->k;
     const box b = needed(j, r, t, z);
     const int64_t p = k->patch[PEL__NX], x0 = first_lane(b.x0), from_x = first_lane(b.x0 - p);
-    const float *planes[PEL__ND_PLANES];
+    const float *planes[PEL__ND_PLANES], *rows[PEL__ND_PLANES];
     for (int g = 0; g < j->count && b.y1 > b.y0; g++) {
         float *w = plane_of(j, to, t, z, g) + (b.y0 - to->y0) * to->stride;
         const int64_t n = planes_around(j, from, t, z, g, planes);
@@ -419,7 +449,9 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
                 memset(w + x0, 0, (size_t)(first_lane(b.x1 - 1) + PEL_LANES - x0) * sizeof *w);
                 continue;
             }
-            finish_rows(w, across_planes(j, planes, n, (y - from->y0) * from->stride, from_x, b.x1 + p), x0, b.x1, p, weigh);
+            for (int64_t i = 0; i < n; i++)
+                rows[i] = planes[i] + (y - from->y0) * from->stride;
+            finish_rows(w, rows, add_planes(j, rows, n, from_x, b.x1 + p), x0, b.x1, p, weigh);
             if (k->odd)
                 cut_odd(w, k->u + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY], j->offset + g, x0, b.x1);
             cut_at_image(j, w, g, b.x0, b.x1);

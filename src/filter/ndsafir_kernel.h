@@ -53,7 +53,7 @@ static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
     const int64_t across = n[PEL__NZ] + dz + 2 * times * p[PEL__NZ];
     const int64_t planes = times * (2 * p[PEL__NT] * across + 2 * p[PEL__NZ] + 1) + dt * across + dz + 1 + (times - 1);
     const int64_t rows = n[PEL__NY] + r[PEL__NY] + 2 * (times - 1) * p[PEL__NY];
-    return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY];
+    return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY] + 2 * PEL__ND_VECTOR; /* sums look two vectors ahead */
 }
 
 pel__ndsafir_kernel pel__ndsafir_scalar; /* any machine of this architecture */

@@ -43,6 +43,11 @@ static inline vf fused(vf a, vf b, vf c)
 }
 #endif
 
+/* Lanes k .. k + PEL_LANES - 1 of a followed by b, k a constant: without memory, where the machine does it in one step. */
+#if PEL_LANES == 16
+#define SHIFTED(a, b, k) ((vf)_mm512_alignr_epi32((__m512i)(b), (__m512i)(a), k))
+#endif
+
 /* v in the lanes where a < b, zero elsewhere (and where either is NaN). */
 static inline vf where_less(vf a, vf b, vf v)
 {
