@@ -72,7 +72,8 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     k->stride[PEL__NY] = size[PEL__NX];
     k->stride[PEL__NZ] = size[PEL__NX] * size[PEL__NY];
     k->stride[PEL__NT] = k->stride[PEL__NZ] * size[PEL__NZ];
-    k->aggregate = s->aggregate && step == s->steps - 1;
+    k->last = step == s->steps - 1;
+    k->aggregate = s->aggregate && k->last;
     *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad;
     return k->stride[PEL__NT] * size[PEL__NT];
 }

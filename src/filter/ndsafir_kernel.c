@@ -9,8 +9,7 @@
  * group, then all its x - d. Hence the bits do not depend on the tile. Lanes right of a row's end compute with garbage
  * that nobody reads.
  *
- * A group is PEL__ND_GROUP neighbouring displacements along x (fewer at the window's end), so that what they share is
- * loaded once; planes (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all
+ * A group is up to PEL__ND_GROUP neighbouring displacements along x, so that what they share is loaded once; planes (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all
  * of it stays in the second-level cache.
  *
  * Compiled once an instruction set, with PEL_LANES and PEL_KERNEL given. */
@@ -239,19 +238,31 @@ static void sum_one(const column *c, int64_t p)
     }
 }
 
-/* The same for AT_ONCE displacements of pairs; false: not at once. */
-static bool sum_several(const column *c, int64_t p)
+/* The same for several displacements of pairs at once, at most `count`; returns how many, 0 where none. */
+static int sum_several(const column *c, int64_t p, int count)
 {
-    if (c->odd || AT_ONCE == 1)
-        return false;
-    switch (p) {
-    case 0: sum_column(c, 0, AT_ONCE, false); break;
-    case 1: sum_column(c, 1, AT_ONCE, false); break;
-    case 2: sum_column(c, 2, AT_ONCE, false); break;
-    case 3: sum_column(c, 3, AT_ONCE, false); break;
-    default: return false;
+    const int n = count < AT_ONCE ? count : AT_ONCE;
+    if (c->odd || n < 2)
+        return 0;
+    switch (p * 4 + n - 1) {
+    case 1: sum_column(c, 0, 2, false); break;
+    case 5: sum_column(c, 1, 2, false); break;
+    case 9: sum_column(c, 2, 2, false); break;
+    case 13: sum_column(c, 3, 2, false); break;
+    case 17: sum_column(c, 4, 2, false); break;
+#if PEL_LANES == 16
+    case 2: sum_column(c, 0, 3, false); break;
+    case 3: sum_column(c, 0, 4, false); break;
+    case 6: sum_column(c, 1, 3, false); break;
+    case 7: sum_column(c, 1, 4, false); break;
+    case 10: sum_column(c, 2, 3, false); break;
+    case 11: sum_column(c, 2, 4, false); break;
+    case 14: sum_column(c, 3, 3, false); break;
+    case 15: sum_column(c, 3, 4, false); break;
+#endif
+    default: return 0;
     }
-    return true;
+    return n;
 }
 
 /* Box sums along y of plane (t, z): of squared differences into j->sums. */
@@ -270,12 +281,10 @@ static void vertical_pairs(const job *j, const area *r, int64_t t, int64_t z)
         for (int g = 0; g < j->count;) {
             c.offset = j->offset + g;
             c.sum = out + g * c.sum_plane + x;
-            if (g + AT_ONCE <= j->count && sum_several(&c, p)) {
-                g += AT_ONCE;
-            } else {
+            const int done = sum_several(&c, p, j->count - g);
+            if (done == 0)
                 sum_one(&c, p);
-                g++;
-            }
+            g += done ? done : 1;
         }
     }
 }
@@ -467,21 +476,18 @@ typedef struct accumulator {
     int64_t plane;                  /* from the weights of one displacement to the next's */
 } accumulator;
 
-INLINE void add_row(const accumulator *a, int64_t n, const int count, const bool one, const bool two, const bool squares)
+enum { ONE = 1, TWO = 2 }; /* x + d, x - d */
+
+INLINE void add_row(const accumulator *a, int64_t n, const int count, const int ends, const bool squares)
 {
     for (int64_t x = 0; x < n; x += PEL_LANES) {
         vf num = load(a->num + x), den = load(a->den + x), ss = squares ? load(a->squares + x) : (vf){0};
-#pragma GCC unroll 4
-        for (int g = 0; g < count && one; g++) {
-            const vf w = load(a->w1 + g * a->plane + x);
-            num = fused(w, load(a->y1 + x + g), num);
-            den += w;
-            ss = squares ? fused(w, w, ss) : ss;
-        }
-#pragma GCC unroll 4
-        for (int g = 0; g < count && two; g++) {
-            const vf w = load(a->w2 + g * a->plane + x - g);
-            num = fused(w, load(a->y2 + x - g), num);
+        for (int i = 0; i < 2 * count; i++) {
+            const int g = i % count, sign = i < count ? 1 : -1;
+            if (!(ends & (i < count ? ONE : TWO)))
+                continue;
+            const vf w = load(i < count ? a->w1 + g * a->plane + x : a->w2 + g * a->plane + x - g);
+            num = fused(w, load((i < count ? a->y1 : a->y2) + x + sign * g), num);
             den += w;
             ss = squares ? fused(w, w, ss) : ss;
         }
@@ -494,14 +500,17 @@ INLINE void add_row(const accumulator *a, int64_t n, const int count, const bool
 
 static void add_rows(const accumulator *a, int64_t n, int count, bool squares)
 {
-    if (count == 4 && a->w1 && a->w2)
-        squares ? add_row(a, n, 4, true, true, true) : add_row(a, n, 4, true, true, false);
-    else if (count == 4 && a->w1)
-        squares ? add_row(a, n, 4, true, false, true) : add_row(a, n, 4, true, false, false);
-    else if (count == 4 && a->w2)
-        squares ? add_row(a, n, 4, false, true, true) : add_row(a, n, 4, false, true, false);
-    else if (a->w1 || a->w2)
-        add_row(a, n, count, a->w1 != NULL, a->w2 != NULL, squares);
+#define ADD(c, e)                                                                                                 \
+    case (c) * 8 + (e) * 2: add_row(a, n, c, e, false); break;                                                    \
+    case (c) * 8 + (e) * 2 + 1: add_row(a, n, c, e, true); break;
+    switch (count * 8 + (a->w1 ? ONE * 2 : 0) + (a->w2 ? TWO * 2 : 0) + squares) {
+        ADD(1, ONE) ADD(1, TWO) ADD(1, ONE | TWO)
+        ADD(2, ONE) ADD(2, TWO) ADD(2, ONE | TWO)
+        ADD(3, ONE) ADD(3, TWO) ADD(3, ONE | TWO)
+        ADD(4, ONE) ADD(4, TWO) ADD(4, ONE | TWO)
+    default: break;
+    }
+#undef ADD
 }
 
 /* Adds to plane (t, z) of the tile. */
@@ -525,7 +534,7 @@ static void accumulate(const job *j, int64_t t, int64_t z)
             a.w1 = w1 + (y - s->y0) * s->stride;
         if (two && in_image(j, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]))
             a.w2 = plane_of(j, s, t - d[PEL__NT], z - d[PEL__NZ], 0) + (y - d[PEL__NY] - s->y0) * s->stride - d[PEL__NX];
-        add_rows(&a, n[PEL__NX], j->count, !k->aggregate);
+        add_rows(&a, n[PEL__NX], j->count, !k->last);
     }
 }
 
@@ -621,9 +630,9 @@ static void end(const pel__ndsafir_tile *k)
     const int64_t *n = k->n, count = n[PEL__NT] * n[PEL__NZ] * n[PEL__NY] * pel__ndsafir_padded(n[PEL__NX]);
     float *restrict num = k->estimate, *restrict den = k->precision, *restrict squares = k->width;
     const float rho = k->rho;
-    for (int64_t i = 0; i < count && k->aggregate; i++)
+    for (int64_t i = 0; i < count && k->last; i++)
         num[i] = num[i] / den[i];
-    for (int64_t i = 0; i < count && !k->aggregate; i++) {
+    for (int64_t i = 0; i < count && !k->last; i++) {
         const float s = squares[i], d = den[i];
         num[i] = num[i] / d;
         den[i] = d * d / s;
@@ -645,6 +654,19 @@ static void one_group(job *j)
     }
 }
 
+/* All displacements along x, in groups of like size. */
+static void one_line(job *j, int64_t t, int64_t z, int64_t y)
+{
+    const int64_t r = j->k->radius[PEL__NX];
+    int64_t x = t || z || y ? -r : 1;
+    for (int64_t groups = (r - x + PEL__ND_GROUP) / PEL__ND_GROUP; groups > 0; groups--) {
+        memcpy(j->d, (const int64_t[]){t, z, y, x}, sizeof j->d);
+        j->count = (int32_t)((r - x + groups) / groups);
+        one_group(j);
+        x += j->count;
+    }
+}
+
 void PEL_KERNEL(const pel__ndsafir_tile *k)
 {
     const int64_t *r = k->radius;
@@ -655,11 +677,7 @@ void PEL_KERNEL(const pel__ndsafir_tile *k)
             for (int64_t y = t || z ? -r[PEL__NY] : 0; y <= r[PEL__NY]; y++) {
                 if (k->stop && atomic_load_explicit(k->stop, memory_order_relaxed))
                     return;
-                for (int64_t x = t || z || y ? -r[PEL__NX] : 1; x <= r[PEL__NX]; x += PEL__ND_GROUP) {
-                    memcpy(j.d, (const int64_t[]){t, z, y, x}, sizeof j.d);
-                    j.count = (int32_t)lowest(PEL__ND_GROUP, r[PEL__NX] - x + 1);
-                    one_group(&j);
-                }
+                one_line(&j, t, z, y);
             }
         }
     }

@@ -25,9 +25,10 @@ typedef struct pel__ndsafir_tile {
     int64_t stride[PEL__NX];             /* of u, q, y along t, z, y; a multiple of PEL__ND_VECTOR along y */
     const float *u, *q, *y;              /* at the tile's origin, aligned to 64 bytes */
     bool aggregate, odd;
+    bool last;                           /* only the estimate is wanted */
     float rho;                           /* half width of the interval in standard deviations */
     /* Results, dense, rows padded to PEL__ND_VECTOR: the estimate, its precision 1/v, rho * sqrt(v). The last two are
-     * undefined where aggregated. */
+     * undefined where last. */
     float *estimate, *precision, *width;
     float *scratch;                      /* pel__ndsafir_scratch floats, aligned to 64 bytes */
     const atomic_bool *stop;             /* may be NULL; checked now and then: results are then undefined */
