@@ -5,8 +5,26 @@
 
 #include "options.h"
 
+/* A part of the input, as typed: a number or a half-open range each. */
+typedef struct selection {
+    const char *position, *channel, *time, *z, *y, *x;
+    char text[256]; /* as pel_open_options takes it; filled by selection_text */
+} selection;
+
+#define SELECT_OPTIONS(s)                                                                                              \
+    {OPTION_TEXT, "position", "N|A:B", "only these images (scenes, positions, series), from 0", &(s).position, 0, 0},  \
+    {OPTION_TEXT, "channel", "N|A:B", "only these channels", &(s).channel, 0, 0},                                     \
+    {OPTION_TEXT, "time", "N|A:B", "only these time points", &(s).time, 0, 0},                                        \
+    {OPTION_TEXT, "z", "N|A:B", "only these planes: 10:200 is 10 to 199", &(s).z, 0, 0},                              \
+    {OPTION_TEXT, "y", "A:B", "only these rows", &(s).y, 0, 0},                                                       \
+    {OPTION_TEXT, "x", "A:B", "only these columns", &(s).x, 0, 0}
+
+/* For pel_open_options.select; NULL where nothing was selected. */
+const char *selection_text(selection *s);
+
 typedef struct input_options {
     const char *axes;
+    selection select;
     int64_t image, level; /* image -1: all */
     bool recover, mask;
 } input_options;

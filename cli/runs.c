@@ -3,7 +3,7 @@
  * work itself. */
 #include "runs.h"
 
-#include "options.h"
+#include "input.h"
 #include "progress.h"
 
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MOST_PARAMETERS 32
-#define MOST_OPTIONS (MOST_PARAMETERS + 24)
+#define MOST_OPTIONS (MOST_PARAMETERS + 32)
 
 typedef struct {
     const char *input, *output;
@@ -20,6 +20,7 @@ typedef struct {
     const char *values[MOST_PARAMETERS];
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
+    selection select;
     int32_t filter;
     char help[MOST_PARAMETERS][320]; /* put together from the filter's table */
 } words;
@@ -81,6 +82,7 @@ static int add_common(option *list, words *w)
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
         {OPTION_FLAG, "prepare", NULL, "make the output and its plan, and stop: `work` does the blocks", &w->prepare, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
+        SELECT_OPTIONS(w->select),
         {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
         {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
         {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &w->recover, 0, 0},
@@ -219,13 +221,14 @@ static char *command_line(int argc, char **argv)
     return text;
 }
 
-static pel_run_options options_of(const words *w, pel_setting settings[MOST_PARAMETERS])
+static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS])
 {
     pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
                          .noise = w->noise, .memory_bytes = w->memory, .threads = (int32_t)w->threads, .dtype = w->dtype,
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
-    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes};
+    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes,
+                                .select = selection_text(&w->select)};
     for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
         pel_parameter p;
         pel_filter_parameter(w->filter, i, &p);

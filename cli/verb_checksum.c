@@ -100,6 +100,7 @@ int verb_checksum(const verb *self, int argc, char **argv)
         {OPTION_FLAG, "planes", NULL, "also every plane (one t, c, z)", &j.planes, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j.json, 0, 0},
         INPUT_OPTIONS(j.in),
+        SELECT_OPTIONS((j.in).select),
         {OPTION_INTEGER, "threads", "N", "readers at once (default: all processors)", &j.threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };

@@ -118,6 +118,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_NUMBER, "peak", "VALUE", "of the PSNR (default: 255, 65535, or the range of A's values for wider types)", &j->peak, 1e-300, 1e300},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j->json, 0, 0},
         INPUT_OPTIONS(j->in),
+        SELECT_OPTIONS((j->in).select),
         {OPTION_INTEGER, "image-b", "N", "the image of B, where it is another number", &j->image_b, 0, INT32_MAX},
         {OPTION_INTEGER, "level-b", "N", "the level of B, where it is another number", &j->level_b, 0, 64},
         {OPTION_INTEGER, "threads", "N", "readers at once (default: all processors)", &j->threads, 1, 1024},

@@ -256,6 +256,7 @@ static bool read_words(const verb *self, int argc, char **argv, settings *s, int
     const option options[] = {
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &s->json, 0, 0},
         INPUT_OPTIONS(s->in),
+        SELECT_OPTIONS((s->in).select),
         {OPTION_FLAG, "all", NULL, "every image and channel in full, also those that are as the one before", &s->all, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,

@@ -111,6 +111,7 @@ int verb_noise(const verb *self, int argc, char **argv)
     const option options[] = {
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j.json, 0, 0},
         INPUT_OPTIONS(j.in),
+        SELECT_OPTIONS((j.in).select),
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,

@@ -130,6 +130,8 @@ typedef struct pel_open_options {
     bool recover;          /* CZI: walk the segments of a file whose directory is missing or damaged */
     bool use_mask;         /* CZI: do not paint pixels that a valid-pixel mask rules out */
     const char *axes;      /* bare arrays: letters of p t c z y x, one an axis, e.g. "pczyx"; NULL = by the file */
+    const char *select;    /* a part: "image=0:3;c=2;z=10:200" (numbers or half-open ranges; keys image t c z y x); the
+                              source then looks as if it held nothing else. NULL = all */
     const char *helper_dir; /* where the helper programs (pellucid-jxr) are; NULL = beside the library's install */
     int32_t threads;       /* how many threads will read at once: bounds helper processes and scratch; 0 = 1 */
 } pel_open_options;

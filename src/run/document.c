@@ -42,6 +42,7 @@ static json_object *input_json(const pel_run *run, const pel_open_options *open)
     add_text(o, "format", pel_source_format(run->source));
     add_integer(o, "level", open->level);
     add_text(o, "axes", open->axes);
+    add_text(o, "select", open->select);
     json_object_object_add(o, "recover", json_object_new_boolean(open->recover));
     json_object_object_add(o, "use_mask", json_object_new_boolean(open->use_mask));
     return o;
@@ -89,12 +90,14 @@ static json_object *noise_text(const pel_run *run)
 static json_object *settings_json(const pel_run *run, const pel_run_options *options)
 {
     json_object *o = json_object_new_object();
-    char text[64];
+    char text[256];
     (void)snprintf(text, sizeof text, "%" PRId64 " bytes, changed %" PRId64 ", header %08x", run->source->identity_size,
                    run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
     add_text(o, "input", text);
-    (void)snprintf(text, sizeof text, "level %d%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
-                   options->open.use_mask ? ", mask" : "");
+    const char *axes = options->open.axes, *select = options->open.select;
+    (void)snprintf(text, sizeof text, "level %d%s%s%s%s%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
+                   options->open.use_mask ? ", mask" : "", axes ? ", axes " : "", axes ? axes : "", select ? ", only " : "",
+                   select ? select : "");
     add_text(o, "reading", text);
     add_text(o, "filter", run->filter->name);
     add_text(o, "numeric version", PEL__NUMERIC_VERSION);

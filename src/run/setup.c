@@ -270,6 +270,8 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     o.open.use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0;
     const char *axes = pel__document_text(d, "input", "axes");
     o.open.axes = axes[0] ? axes : NULL;
+    const char *select = pel__document_text(d, "input", "select");
+    o.open.select = select[0] ? select : NULL;
     o.noise = pel__document_text(d, "request", "noise");
     o.dtype = pel__document_text(d, "settings", "dtype");
     o.ome_version = pel__document_text(d, "settings", "format");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The front door: finds the member that reads a path, and checks what members promise so that nobody behind has to. */
 #include "source/source.h"
+#include "source/view.h"
 
 #include "core/bytes.h"
 #include "core/error.h"
@@ -181,6 +182,8 @@ bool pel_source_open(pel_source **out, const char *path, const pel_open_options 
             formats[i]->destroy(s);
             return false;
         }
+        if (own.select)
+            return pel__source_view(out, s, own.select, err);
         *out = s;
         return true;
     }

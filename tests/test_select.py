@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Selections: a part of an image looks like an image of its own to every verb, and is recorded in the plan."""
+import json
+
+import pytest
+
+IMAGE = "phantom:t=3,c=3,z=6,y=70,x=80;seed=5;scenes=3"
+
+
+def test_info_shows_the_part(cli):
+    info = cli.json("info", IMAGE, "--position", "1", "--channel", "2", "--time", "1:3", "--z", "2:5", "--x", "10:")
+    assert len(info["images"]) == 1
+    assert info["images"][0]["shape"] == {"t": 2, "c": 1, "z": 3, "y": 70, "x": 70}
+    whole = cli.json("info", IMAGE)
+    assert info["images"][0]["channels"][0]["name"] == whole["images"][1]["channels"][2]["name"]
+
+
+def test_pixels_are_those_of_the_whole(cli):
+    """The planes of the part have the checksums that these planes have in the whole image."""
+    part = cli.json("checksum", IMAGE, "--planes", "--position", "2", "--channel", "1", "--time", "2", "--z", "1:4")["images"][0]
+    whole = cli.json("checksum", IMAGE, "--planes")["images"][2]
+    wanted = [p["crc32"] for p in whole["planes"] if p["t"] == 2 and p["c"] == 1 and 1 <= p["z"] < 4]
+    assert [p["crc32"] for p in part["planes"]] == wanted and len(wanted) == 3
+
+
+def test_convert_a_part_and_go_on_with_it(cli, tmp_path):
+    out = str(tmp_path / "out.ome.zarr")
+    words = ("convert", IMAGE, out, "--position", "0:2", "--channel", "1", "--y", "5:60", "--chunk", "z=2,y=32,x=32", "--quiet")
+    cli.ok(*words)
+    for image in (0, 1):
+        crop = ("checksum", IMAGE, "--position", image, "--channel", "1", "--y", "5:60")
+        assert cli.ok("checksum", out, "--image", image).split()[0] == cli.ok(*crop).split()[0]
+    cli.ok(*words)
+    assert "reading was" in cli.fails(2, "convert", IMAGE, out, "--position", "0:2", "--channel", "2", "--y", "5:60", "--quiet")
+    assert cli.json("verify", out, "--windows", "5")["different"] == 0
+    assert json.load(open(out + ".run/plan.json"))["input"]["select"] == "image=0:2;c=1;y=5:60"
+
+
+@pytest.mark.parametrize("words,part", [(("--z", "9"), "from 0 to 5"), (("--position", "3"), "images 0 to 2"),
+                                        (("--z", "4:2"), "begins at 4"), (("--z", "x"), "selection"), (("--time", "1;t=3:"), "selection")])
+def test_what_holds_nothing_is_refused(cli, words, part):
+    assert part in cli("info", IMAGE, *words).stderr
+    assert cli("info", IMAGE, *words).returncode in (2, 3)
