@@ -135,6 +135,11 @@ def test_scenes(tmp_path):
             assert np.array_equal(f.series[scene].asarray().reshape(shape), seen[scene])
 
 
+def test_regions_on_many_threads(tmp_path):
+    for phantom in (name(), name(c=6).replace("phantom:", "phantom-truth:")):
+        assert subprocess.run([tool(), "regions", phantom, "0"], timeout=120).returncode == 0
+
+
 def test_same_seed_same_bytes(tmp_path):
     a = make(name(seed=3), tmp_path / "a.czi", "tile=128,100", "compression=zstd1", "threads=1")
     b = make(name(seed=3), tmp_path / "b.czi", "tile=128,100", "compression=zstd1", "threads=4")

@@ -228,6 +228,14 @@ def test_ome_mapping_of_single_planes(tmp_path):
     check(tmp_path / "a.ome.tif", want[None])
 
 
+def test_ome_in_latin_1(tmp_path):
+    a = values((20, 30), "u2")
+    xml = OME.format(order="XYZCT", z=1, c=1, t=1, data="", root="").replace('SizeX="30"', 'SizeX="30" PhysicalSizeX="0.5" PhysicalSizeXUnit="\xb5m"')
+    tifffile.imwrite(tmp_path / "a.ome.tif", a, metadata=None, description=xml.encode("latin-1"))
+    check(tmp_path / "a.ome.tif", a[None, None, None])
+    assert info(tmp_path / "a.ome.tif")["images"][0]["pixel_size"]["x_um"] == 0.5
+
+
 def test_ome_without_data_elements(tmp_path):
     a = values((4, 20, 30), "u2")
     ome(tmp_path / "a.ome.tif", a, "", z=2, t=2, order="XYTZC")
@@ -314,6 +322,17 @@ def test_pages_of_different_sizes_are_images(tmp_path):
     check(tmp_path / "a.tif", b[None, None], 1)
     images = info(tmp_path / "a.tif")["images"]
     assert len(images) == 2 and any("reduced copies" in n for n in images[0]["notes"])
+
+
+@pytest.mark.parametrize("letter", "tcz")
+def test_the_axis_of_pages_can_be_said(tmp_path, letter):
+    a = values((3, 20, 30), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", a, metadata=None, photometric="minisblack")
+    done = subprocess.run([program(), "info", str(tmp_path / "a.tif"), "--json", "--axes", letter + "yx"], capture_output=True)
+    shape = json.loads(done.stdout)["images"][0]["shape"]
+    assert shape == {"t": 1, "c": 1, "z": 1, "y": 20, "x": 30, letter: 3}
+    done = subprocess.run([program(), "info", str(tmp_path / "a.tif"), "--axes", "tzyx"], capture_output=True, text=True)
+    assert done.returncode != 0 and "tyx" in done.stderr
 
 
 def test_a_page_of_a_bit_depth_that_is_not_read(tmp_path):

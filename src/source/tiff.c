@@ -63,6 +63,18 @@ static void add_up(pel__tiff *t)
     s->identity_crc32c = t->set.crc32c;
 }
 
+/* Pages have one axis of their own; what it is, only the user can know. */
+static bool choose_axis(pel__tiff *t, const char *axes, pel_error *err)
+{
+    t->page_axis = 'z';
+    if (!axes || strcmp(axes, "yx") == 0)
+        return true;
+    if (strlen(axes) != 3 || !strchr("tcz", axes[0]) || strcmp(axes + 1, "yx") != 0)
+        return pel__fail(err, PEL_ARGUMENT, "%s: axes \"%s\" of TIFF pages: must be tyx, cyx or zyx", t->base.path, axes);
+    t->page_axis = axes[0];
+    return true;
+}
+
 static bool identify(pel__tiff *t, pel_error *err)
 {
     pel__file *f = NULL;
@@ -85,7 +97,7 @@ static bool open_tiff(pel_source **out, const char *path, const pel_open_options
     t->set.recover = options->recover;
     t->has_mutex = pthread_mutex_init(&t->mutex, NULL) == 0;
     bool ok = (t->base.path && t->has_mutex) || pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
-    ok = ok && identify(t, err) && pel__tiff_walk(&t->set, path, &head, err) && describe(t, &head, err);
+    ok = ok && choose_axis(t, options->axes, err) && identify(t, err) && pel__tiff_walk(&t->set, path, &head, err) && describe(t, &head, err);
     free(head.description);
     if (!ok) {
         destroy(&t->base);

@@ -74,6 +74,7 @@ typedef struct pel__tiff {
     pel_source base;
     pel__tiff_set set;
     pel__tiff_image *images;
+    char page_axis;      /* of plain stacks: 't', 'c' or 'z' */
     pthread_mutex_t mutex;
     bool has_mutex;
     pel__tiff_handle *idle;

@@ -151,7 +151,8 @@ void pel__tiff_count_missing(pel__tiff *t, int32_t image)
 
 /* ---- plain stacks -------------------------------------------------------------------------------------------- */
 
-/* The pages of one geometry are one image, page after page along z. */
+/* The pages of one geometry are one image, page after page along one axis: z unless the caller says otherwise. The
+ * other two have length 1, so that the order of planes is the order of pages. */
 static bool describe_stack(pel__tiff *t, int32_t geometry, pel_error *err)
 {
     const pel__tiff_set *s = &t->set;
@@ -159,7 +160,8 @@ static bool describe_stack(pel__tiff *t, int32_t geometry, pel_error *err)
     for (int64_t p = 0; p < s->page_count; p++)
         n += s->pages[p].geometry == geometry;
     const int32_t image = t->base.image_count;
-    if (!pel__tiff_add_images(t, 1, err) || !pel__tiff_shape_image(t, image, geometry, (const int64_t[3]){1, 1, n}, err))
+    const int64_t tgz[3] = {t->page_axis == 't' ? n : 1, t->page_axis == 'c' ? n : 1, t->page_axis == 'z' ? n : 1};
+    if (!pel__tiff_add_images(t, 1, err) || !pel__tiff_shape_image(t, image, geometry, tgz, err))
         return false;
     int64_t z = 0;
     for (int64_t p = 0; p < s->page_count; p++)

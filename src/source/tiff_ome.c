@@ -252,11 +252,14 @@ static void XMLCALL on_end(void *arg, const char *qualified)
     o->keep_text = false;
 }
 
-static bool parse(ome *o, const pel__tiff_head *head, pel_error *err)
+/* encoding NULL: as the document says, UTF-8 if it says nothing. */
+static void parse_as(ome *o, const pel__tiff_head *head, const char *encoding)
 {
-    o->parser = XML_ParserCreate(NULL);
-    if (!o->parser)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory for the OME-XML");
+    o->parser = XML_ParserCreate(encoding);
+    if (!o->parser) {
+        (void)pel__fail(&o->error, PEL_NO_MEMORY, "no memory for the OME-XML");
+        return;
+    }
     XML_SetUserData(o->parser, o);
     XML_SetElementHandler(o->parser, on_start, on_end);
     XML_SetCharacterDataHandler(o->parser, on_text);
@@ -266,10 +269,31 @@ static bool parse(ome *o, const pel__tiff_head *head, pel_error *err)
         status = XML_Parse(o->parser, head->description + at, (int)n, at + n == head->description_bytes);
         at += n;
     }
+    const enum XML_Error reason = XML_GetErrorCode(o->parser);
     if (status != XML_STATUS_OK && !o->error.code)
-        (void)pel__fail(&o->error, PEL_FORMAT, "OME-XML, line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(o->parser),
-                        XML_ErrorString(XML_GetErrorCode(o->parser)));
+        (void)pel__fail(&o->error, PEL_FORMAT, "OME-XML, line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(o->parser), XML_ErrorString(reason));
     XML_ParserFree(o->parser);
+    o->parser = NULL;
+}
+
+static bool is_utf8(const char *text)
+{
+    for (const uint8_t *p = (const uint8_t *)text; *p;) {
+        const int more = *p < 0x80 ? 0 : *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : *p >= 0xC2 ? 1 : -1;
+        p++;
+        for (int i = 0; i < more; i++, p++)
+            if ((*p & 0xC0) != 0x80)
+                return false;
+        if (more < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Some writers promise UTF-8 and write the micro sign as one byte of Latin-1. */
+static bool parse(ome *o, const pel__tiff_head *head, pel_error *err)
+{
+    parse_as(o, head, is_utf8(head->description) ? NULL : "ISO-8859-1");
     return !o->error.code || pel__fail(err, o->error.code, "%s", o->error.text);
 }
 
