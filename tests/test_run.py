@@ -422,3 +422,32 @@ def test_part_words_that_cannot_be(cli, undisturbed):
         assert "part" in cli.fails(2, "work", undisturbed, "--part", part)
     clean = {k: "" for k in ("SLURM_ARRAY_TASK_ID", "SGE_TASK_ID", "LSB_JOBINDEX", "PBS_ARRAY_INDEX")}
     assert "no array index" in cli.fails(2, "work", undisturbed, "--part", "auto", env=clean)
+
+
+@pytest.mark.parametrize("change", ["block", "shape", "shard", "owned", "huge", "text", "cut", "empty"])
+def test_a_changed_plan_is_refused_not_believed(cli, embryo, undisturbed, tmp_path, change):
+    out = str(tmp_path / "out.ome.zarr")
+    shutil.copytree(undisturbed, out)
+    shutil.copytree(undisturbed + ".run", out + ".run")
+    path = out + ".run/plan.json"
+    plan = json.load(open(path))
+    image = plan["images"][0]
+    if change == "block":
+        image["block"][4] = 96
+    elif change == "shape":
+        image["shape"][3] += 1
+    elif change == "shard":
+        image["levels"][0]["shard"][2] = 1
+    elif change == "owned":
+        image["owned_levels"] = 20
+    elif change == "huge":
+        image["shape"] = [1 << 47] * 5
+    elif change == "text":
+        image["levels"][0]["chunk"] = "no"
+    text = json.dumps(plan)
+    with open(path, "w") as f:
+        f.write("" if change == "empty" else text[:len(text) // 2] if change == "cut" else text)
+    done = cli("denoise", embryo, out, *FAST, "--quiet")
+    assert done.returncode in (2, 3) and "plan.json" in done.stderr
+    assert cli("status", out).returncode in (0, 1, 3)
+    assert cli("verify", out, "--windows", "1").returncode in (1, 2, 3)

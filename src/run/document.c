@@ -235,6 +235,10 @@ static bool read_image(const json_object *o, pel__plan_image *p)
     json_object *levels = member(o, "levels", json_type_array), *owned = member(o, "owned_levels", json_type_int);
     if (!read_axes(o, "shape", 1, shape) || !read_axes(o, "block", 1, p->block) || !levels || !owned)
         return false;
+    int64_t voxels = 0;
+    if (!pel__product(shape, PEL_AXES, &voxels) || voxels > (int64_t)1 << 58 || !pel__product(p->block, PEL_AXES, &voxels) ||
+        voxels > (int64_t)1 << 40)
+        return false;
     p->bounds = pel__region(PEL_AXES, NULL, shape);
     const size_t n = json_object_array_length(levels);
     const int64_t own = json_object_get_int64(owned);

@@ -184,6 +184,27 @@ static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
     return true;
 }
 
+/* plan.json may have been changed by anybody: its blocks and levels must be what they would be if they were made now. */
+static bool check_plan(const pel_run *run, pel_error *err)
+{
+    for (int32_t i = 0; i < run->plan.image_count; i++) {
+        const pel__plan_image *p = &run->plan.images[i];
+        pel__plan_request q = run->request;
+        pel__layout layout;
+        int32_t owned = 0;
+        memcpy(q.chunk, p->layout.level[0].chunk, sizeof q.chunk);
+        q.levels = p->layout.level_count;
+        const bool same = memcmp(p->bounds.shape, run->images[i]->shape, sizeof run->images[i]->shape) == 0 &&
+                          pel__layout_make(&layout, &owned, &q, run->images[i], p->block, NULL) &&
+                          owned == p->owned_levels && layout.level_count == p->layout.level_count &&
+                          memcmp(layout.level, p->layout.level, (size_t)layout.level_count * sizeof *layout.level) == 0;
+        if (!same)
+            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %d: blocks and levels do not fit each other or the input; "
+                             "begin anew with --fresh", run->folder, (int)i);
+    }
+    return true;
+}
+
 static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     if (!run->document) {
@@ -196,7 +217,7 @@ static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *er
     const bool same = now ? pel__document_same(run, now, err) : pel__fail(err, PEL_NO_MEMORY, "no memory for the plan");
     json_object_put(now);
     run->resumed = true;
-    return same && pel__document_read_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
+    return same && pel__document_read_plan(run, err) && check_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
 }
 
 static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
