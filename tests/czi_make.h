@@ -46,6 +46,19 @@ typedef struct make_file {
     size_t tiles[64];
 } make_file;
 
+static inline const char *make_environment(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): nobody sets it */
+    return value ? value : otherwise;
+}
+
+/* Letters without an end, as the format has them. */
+static inline void make_letters(uint8_t *p, const char *text)
+{
+    for (; *text; text++)
+        *p++ = (uint8_t)*text;
+}
+
 static inline uint8_t *make_grow(make_file *f, size_t more)
 {
     f->data = realloc(f->data, f->n + more);
@@ -61,7 +74,7 @@ static inline size_t make_segment(make_file *f, const char *id, size_t used)
 {
     const size_t allocated = (used + 31) / 32 * 32, at = f->n;
     uint8_t *p = make_grow(f, 32 + allocated);
-    memcpy(p, id, strlen(id));
+    make_letters(p, id);
     pel__store_i64(p + 16, (int64_t)allocated);
     pel__store_i64(p + 24, (int64_t)used);
     return at;
@@ -79,14 +92,14 @@ static inline void make_begin(make_file *f)
 static inline size_t make_entry(uint8_t *p, const make_tile *t, int64_t position)
 {
     int32_t n = 0;
-    memcpy(p, "DV", 2);
+    make_letters(p, "DV");
     pel__store_i32(p + 2, t->pixel);
     pel__store_i64(p + 6, position);
     pel__store_i32(p + 14, t->file_part);
     pel__store_i32(p + 18, t->compression);
     p[22] = t->pyramid;
     for (; n < MAKE_DIMENSIONS && t->dimensions[n].letter; n++) {
-        uint8_t *d = p + 32 + 20 * n;
+        uint8_t *d = p + 32 + 20 * (size_t)n;
         d[0] = (uint8_t)t->dimensions[n].letter;
         pel__store_i32(d + 4, t->dimensions[n].start);
         pel__store_i32(d + 8, t->dimensions[n].size);
@@ -122,7 +135,7 @@ static inline void make_add(make_file *f, const make_tile *t)
     memcpy(p + 48, entry, size);
     p += 32 + fixed;
     if (text)
-        memcpy(p, t->metadata, text);
+        make_letters(p, t->metadata);
     if (t->n)
         memcpy(p + text, t->data, t->n);
     if (t->attachment_n)
@@ -143,10 +156,10 @@ static inline void make_stamps(make_file *f, const double *seconds, int32_t coun
     f->attachments = make_segment(f, "ZISRAWATTDIR", 256 + 128);
     uint8_t *p = f->data + f->attachments;
     pel__store_i32(p + 32, 1);
-    memcpy(p + 288, "A1", 2);
+    make_letters(p + 288, "A1");
     pel__store_i64(p + 288 + 12, (int64_t)at);
-    memcpy(p + 288 + 40, "CZTIMS", 6);
-    memcpy(p + 288 + 48, "TimeStamps", 10);
+    make_letters(p + 288 + 40, "CZTIMS");
+    make_letters(p + 288 + 48, "TimeStamps");
     pel__store_i64(f->data + 104, (int64_t)f->attachments);
 }
 
@@ -160,7 +173,7 @@ static inline void make_end(make_file *f, const char *xml)
     if (xml) {
         f->metadata = make_segment(f, "ZISRAWMETADATA", 256 + strlen(xml));
         pel__store_i32(f->data + f->metadata + 32, (int32_t)strlen(xml));
-        memcpy(f->data + f->metadata + 288, xml, strlen(xml));
+        make_letters(f->data + f->metadata + 288, xml);
         pel__store_i64(f->data + 92, (int64_t)f->metadata);
     }
 }

@@ -2,6 +2,7 @@
  * The CZI reader against values that another reader computed: every plane and tile of the sample files (oracle.tsv in
  * $PELLUCID_SHARED/czi). Rows PYR and ZOOM are about pyramids, which we leave out. */
 #include "check.h"
+#include "czi_make.h"
 
 #include "core/block.h"
 #include "core/bytes.h"
@@ -37,35 +38,52 @@ static void parse_coordinates(row *r, const char *text)
     }
 }
 
-static bool parse_box(int64_t *box, const char *text)
+/* Up to n numbers with a comma or two points between them; returns how many there are. */
+static int parse_numbers(int64_t *out, int n, const char *text)
 {
-    return sscanf(text, "%" SCNd64 ",%" SCNd64 ",%" SCNd64 ",%" SCNd64, box, box + 1, box + 2, box + 3) == 4;
+    int got = 0;
+    while (got < n) {
+        char *end = NULL;
+        out[got] = strtoll(text, &end, 10);
+        if (end == text)
+            break;
+        got++;
+        text = end + (*end == ',' ? 1 : strncmp(end, "..", 2) == 0 ? 2 : 0);
+    }
+    return got;
+}
+
+static int64_t parse_number(const char *text)
+{
+    int64_t v = -99;
+    CHECK(parse_numbers(&v, 1, text) == 1);
+    return v;
 }
 
 static void parse_field(row *r, const char *f)
 {
     if (strncmp(f, "scene=", 6) == 0)
-        r->scene = strcmp(f + 6, "all") == 0 ? -1 : atoi(f + 6);
+        r->scene = strcmp(f + 6, "all") == 0 ? -1 : (int)parse_number(f + 6);
     else if (strncmp(f, "roi=", 4) == 0 || strncmp(f, "log=", 4) == 0)
-        CHECK(parse_box(r->box, f + 4));
+        CHECK_INT(parse_numbers(r->box, 4, f + 4), 4);
     else if (strncmp(f, "bbox0=", 6) == 0)
-        CHECK(parse_box(r->box, f + 6));
+        CHECK_INT(parse_numbers(r->box, 4, f + 6), 4);
     else if (strncmp(f, "layer0=", 7) == 0)
-        CHECK(parse_box(r->box, f + 7));
+        CHECK_INT(parse_numbers(r->box, 4, f + 7), 4);
     else if (strncmp(f, "bbox=", 5) == 0)
-        CHECK(parse_box(r->all, f + 5));
+        CHECK_INT(parse_numbers(r->all, 4, f + 5), 4);
     else if (strncmp(f, "all=", 4) == 0)
-        CHECK(parse_box(r->all, f + 4));
+        CHECK_INT(parse_numbers(r->all, 4, f + 4), 4);
     else if (strncmp(f, "phys=", 5) == 0)
-        CHECK(sscanf(f + 5, "%" SCNd64 ",%" SCNd64, r->stored, r->stored + 1) == 2);
+        CHECK_INT(parse_numbers(r->stored, 2, f + 5), 2);
     else if (strncmp(f, "M=", 2) == 0)
-        CHECK(sscanf(f + 2, "%" SCNd64 "..%" SCNd64, r->m, r->m + 1) >= 1);
+        CHECK(parse_numbers(r->m, 2, f + 2) >= 1);
     else if (strncmp(f, "comp=", 5) == 0)
-        r->compression = atoi(f + 5);
+        r->compression = (int)parse_number(f + 5);
     else if (strncmp(f, "crc32=", 6) == 0)
         r->crc = (uint32_t)strtoul(f + 6, NULL, 16);
     else if (strncmp(f, "subblocks=", 10) == 0)
-        r->count = atoll(f + 10);
+        r->count = parse_number(f + 10);
     else if (strcmp(f, "pyramid") == 0)
         r->pyramid = true;
     else if (strncmp(f, "gray", 4) == 0 || strncmp(f, "bgr", 3) == 0)
@@ -78,16 +96,15 @@ static bool parse_row(row *r, char *line)
     int field = 0;
     *r = (row){.scene = -2, .index = -1};
     for (char *f = strtok_r(line, "\t\n", &save); f; f = strtok_r(NULL, "\t\n", &save), field++) {
+        const bool tile = strcmp(r->kind, "SUBBLK") == 0;
         if (field == 0)
             (void)snprintf(r->kind, sizeof r->kind, "%s", f);
         else if (field == 1)
             (void)snprintf(r->file, sizeof r->file, "%s", f);
-        else if (field == 2 && strcmp(r->kind, "PLANE") == 0)
+        else if ((field == 2 && strcmp(r->kind, "PLANE") == 0) || (field == 3 && tile))
             parse_coordinates(r, f);
-        else if (field == 2 && (strcmp(r->kind, "SUBBLK") == 0 || strcmp(r->kind, "SCENE") == 0))
-            r->index = atoll(f);
-        else if (field == 3 && strcmp(r->kind, "SUBBLK") == 0)
-            parse_coordinates(r, f);
+        else if (field == 2 && (tile || strcmp(r->kind, "SCENE") == 0))
+            r->index = parse_number(f);
         else
             parse_field(r, f);
     }
@@ -285,7 +302,7 @@ static pel__czi *open_sample(const char *name)
     char path[4096];
     pel_error err = {0};
     pel_source *s = NULL;
-    const pel_open_options options = {.helper_dir = getenv("PELLUCID_HELPERS")};
+    const pel_open_options options = {.helper_dir = make_environment("PELLUCID_HELPERS", NULL)};
     (void)snprintf(path, sizeof path, "%s/czi/%s", shared, name);
     CHECK_OK(pel_source_open(&s, path, &options, &err), err);
     return (pel__czi *)s;
@@ -338,7 +355,7 @@ CASE(oracle)
 
 int main(void)
 {
-    shared = getenv("PELLUCID_SHARED") ? getenv("PELLUCID_SHARED") : SHARED_FOLDER;
+    shared = make_environment("PELLUCID_SHARED", SHARED_FOLDER);
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/czi/oracle.tsv", shared);
     FILE *f = fopen(path, "r");

@@ -344,7 +344,7 @@ CASE(recovery_forgets_the_broken_directory)
         make_sample(&f);
         uint8_t *first = f.data + f.directory + 160;
         first[32 + 40] = 'Q';
-        memcpy(first + 32 + 100, "XX", 2);
+        make_letters(first + 32 + 100, "XX");
         if (empty)
             pel__store_i32(f.data + f.directory + 32, 0);
         CHECK_OK(opens(&f, true, &s, &err), err);
@@ -596,7 +596,7 @@ static void check_shut_in(pid_t pid)
     (void)snprintf(name, sizeof name, "/proc/%d/status", (int)pid);
     FILE *f = fopen(name, "r");
     while (f && fgets(line, sizeof line, f))
-        (void)sscanf(line, "Seccomp: %d", &mode);
+        mode = strncmp(line, "Seccomp:", 8) == 0 ? (int)strtol(line + 8, NULL, 10) : mode;
     if (f)
         (void)fclose(f);
     CHECK(SANITIZED || mode == 2 || mode == -1);
@@ -695,8 +695,8 @@ CASE(four_threads_read_the_same)
 
 int main(void)
 {
-    shared = getenv("PELLUCID_SHARED") ? getenv("PELLUCID_SHARED") : SHARED_FOLDER;
-    helpers = getenv("PELLUCID_HELPERS");
+    shared = make_environment("PELLUCID_SHARED", SHARED_FOLDER);
+    helpers = make_environment("PELLUCID_HELPERS", NULL);
     const int fd = mkstemp(path);
     if (fd < 0)
         return 1;

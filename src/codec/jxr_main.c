@@ -143,7 +143,7 @@ static void shut_in(void)
 
 /* ---- decoding ----------------------------------------------------------------------------------------------- */
 
-static void swap_samples(uint8_t *pixels, int64_t count, int32_t bytes, int32_t sample)
+static void swap_samples(uint8_t *pixels, int64_t count, int32_t bytes, int64_t sample)
 {
     for (int64_t i = 0; i < count; i++, pixels += bytes) {
         uint8_t keep[4];

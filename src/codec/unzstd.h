@@ -7,7 +7,7 @@
 
 typedef struct pel__unzstd pel__unzstd; /* a context; one thread at a time */
 
-#define PEL__UNZSTD_BYTES (256 * 1024) /* a context takes less */
+#define PEL__UNZSTD_BYTES INT64_C(262144) /* a context takes less */
 
 /* Bytes that the frame at src says it holds: -1 = it does not say, -2 = it is no zstd frame. */
 int64_t pel__unzstd_size(const void *src, size_t n);

@@ -2,6 +2,10 @@
  * See error.h. The value is fixed-size so that it can be copied, kept in a job and passed between threads. */
 #include "core/error.h"
 
+#undef pel__fail
+#undef pel__fail_errno
+#undef pel__where
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -131,8 +131,8 @@ static void add_up_memory(pel__czi *czi)
     for (int i = 0; i < 3; i++)
         n += czi->channel_sets[i] ? czi->groups * (i + 1 + (i > 0)) * (int64_t)sizeof(pel_channel) : 0;
     n += czi->note_capacity * 256;
-    n += (int64_t)(czi->meta.channel_count + czi->meta.display_count) * 2 * (int64_t)sizeof(pel__czi_channel_info);
-    n += czi->meta.scene_count * 2 * (int64_t)sizeof(pel__czi_scene_info);
+    n += ((int64_t)czi->meta.channel_count + czi->meta.display_count) * 2 * (int64_t)sizeof(pel__czi_channel_info);
+    n += (int64_t)czi->meta.scene_count * 2 * (int64_t)sizeof(pel__czi_scene_info);
     czi->base.resident_bytes = n + 65536;
     czi->base.thread_bytes = pel__czi_scratch_bytes(czi) + czi->max_plane_tiles * 8;
 }

@@ -213,7 +213,7 @@ static const pel_channel *channels_for(pel__czi *czi, int32_t samples, pel_dtype
     pel_channel **set = &czi->channel_sets[samples == 1 ? 0 : samples == 3 ? 1 : 2];
     if (*set)
         return *set;
-    *set = calloc((size_t)(czi->groups * samples), sizeof **set);
+    *set = calloc((size_t)pel__max(1, czi->groups * samples), sizeof **set);
     for (int64_t g = 0; *set && g < czi->groups; g++) {
         char label[128];
         pel_channel base = {0};

@@ -60,7 +60,7 @@ static bool contains(rect outer, rect inner)
 #define WIDEN(FROM, TO)                                                                                           \
     do {                                                                                                          \
         const FROM *from = src;                                                                                   \
-        TO *to = dst;                                                                                             \
+        TO *to = dst; /* NOLINT(bugprone-macro-parentheses): a type */                                            \
         for (int64_t i = 0; i < n; i++)                                                                           \
             to[i * stride] = (TO)from[i * step];                                                                  \
     } while (0)

@@ -8,10 +8,11 @@
 #include "core/bytes.h"
 #include "core/error.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define BEST_RATIO 40000                /* no codec here packs better; more is a lie about the size */
-#define SLACK (64 * 1024)
+#define SLACK INT64_C(65536)
 
 static const uint8_t mask_guid[16] = {0x67, 0xEA, 0xE3, 0xCB, 0xFC, 0x5B, 0x2B, 0x49,
                                       0xA1, 0x6A, 0xEC, 0xE3, 0x78, 0x03, 0x14, 0x48};
@@ -21,11 +22,11 @@ static const uint8_t mask_guid[16] = {0x67, 0xEA, 0xE3, 0xCB, 0xFC, 0x5B, 0x2B, 
 /* Callers ask for the most that any tile of the file needs, so that a buffer is allocated once and never fragments. */
 bool pel__czi_grow(uint8_t **buffer, int64_t *size, int64_t want, pel_error *err)
 {
-    if (*size >= want)
+    if (*buffer && *size >= want)
         return true;
     free(*buffer); /* the old content is never needed: no copy */
     *size = 0;
-    *buffer = malloc((size_t)want);
+    *buffer = malloc((size_t)pel__max(want, 1));
     if (!*buffer)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for %lld bytes of a tile", (long long)want);
     *size = want;
@@ -334,6 +335,7 @@ bool pel__czi_load_mask(pel__czi_mask *out, pel__czi *czi, pel__czi_scratch *s, 
 
 static void hand_out(void *out, const pel__czi_pixels *p, int64_t size)
 {
+    assert(p->data);
     if (p->hilo)
         pel__hilo_unpack(out, p->data, p->data + size / 2, size / 2);
     else
@@ -343,7 +345,7 @@ static void hand_out(void *out, const pel__czi_pixels *p, int64_t size)
 bool pel__czi_tile_pixels(pel__czi *czi, int64_t tile, void *out, int64_t size, pel_error *err)
 {
     pel__czi_subblock sub;
-    pel__czi_pixels pixels;
+    pel__czi_pixels pixels = {0};
     bool raw = false;
     if (tile < 0 || tile >= czi->tile_count || size != pel__czi_decoded_bytes(&czi->tiles[tile]))
         return pel__fail(err, PEL_ARGUMENT, "%s: no tile %lld of %lld bytes", czi->base.path, (long long)tile, (long long)size);

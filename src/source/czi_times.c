@@ -54,7 +54,7 @@ double pel__czi_time_step(const pel__czi_part *part, int64_t count)
         const int64_t at = part->attachments + ENTRIES_OFFSET + i * ENTRY_BYTES;
         if (at > pel__file_size(part->file) - ENTRY_BYTES || !pel__file_read(part->file, at, raw, sizeof raw, NULL))
             return 0;
-        if (memcmp(raw, "A1", 2) == 0 && strncmp((const char *)raw + 40, "CZTIMS", 8) == 0)
+        if (memcmp(raw, "A1", 2) == 0 && memcmp(raw + 40, "CZTIMS", 7) == 0)
             return read_stamps(part->file, pel__load_i64(raw + 12), count);
     }
     return 0;
