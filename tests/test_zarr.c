@@ -13,8 +13,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -590,6 +593,47 @@ CASE(every_torn_shard_is_found)
     drop(&f);
 }
 
+static int temporaries;
+
+static int count_temporary(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    temporaries += strncmp(path + ftw->base, ".tmp-", 5) == 0;
+    return 0;
+}
+
+/* A full disk, played by a limit on the size of files: in a child, because the limit stays. */
+static bool write_with_limit(fixture *f)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        pel_error e = {0};
+        const struct rlimit limit = {3000, 3000};
+        (void)signal(SIGXFSZ, SIG_IGN);
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+        const bool ok = write_store(f, 2, NULL, &e);
+        _exit(!ok && e.code == PEL_IO && strstr(e.text, "/0/") ? 0 : 1);
+    }
+    int status = 1;
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+CASE(full_disk_leaves_old_files_whole)
+{
+    static const int64_t shape[5] = {1, 1, 2, 64, 64}, chunk[5] = {1, 1, 1, 64, 64}, shard[5] = {1, 1, 2, 64, 64};
+    pel_error e = {0};
+    for (int32_t version = 4; version <= 5; version++) {
+        fixture f;
+        make_fixture(&f, "full.ome.zarr", version, PEL_U16, "none", shape, chunk, shard);
+        CHECK_OK(write_store(&f, 2, NULL, &e), e);
+        CHECK(write_with_limit(&f));
+        temporaries = 0;
+        (void)nftw(f.path, count_temporary, 16, FTW_PHYS);
+        CHECK_INT(temporaries, 0);
+        CHECK_INT(compare_all(&f, &e), 0);
+        drop(&f);
+    }
+}
+
 /* ---- hostile metadata -------------------------------------------------------------------------------------- */
 
 #define V3(shape, type, grid, keys, fill, codecs, more)                                                           \
@@ -686,6 +730,39 @@ CASE(hostile_metadata_v3)
     check_metadata("zarr.json", deep, PEL_FORMAT, "JSON");
 }
 
+/* Index entries that point nowhere; no checksum, so that nothing else finds them. */
+CASE(hostile_index)
+{
+    static const uint64_t entries[][2] = {
+        {1u << 20, 8}, {UINT64_MAX - 1, 8}, {0, UINT64_MAX - 1}, {INT64_MAX, 8}, {UINT64_MAX, 8}, {8, UINT64_MAX}, {60, 9}, {0, 7}, {0, 9}, {0, 0},
+    };
+    char path[128], file[256];
+    pel_error e = {0};
+    pel_source *s = NULL;
+    uint16_t voxels_read[16];
+    (void)snprintf(path, sizeof path, "%s/index.zarr", folder);
+    (void)mkdir(path, 0777);
+    (void)snprintf(file, sizeof file, "%s/zarr.json", path);
+    CHECK(put_file(file, V3("[4,4]", U16, "[4,4]", "{\"name\":\"default\",\"configuration\":{\"separator\":\".\"}}", "7",
+                            SHARD("[2,2]", "[" LITTLE "]", "\"end\""), "")));
+    CHECK_OK(pel_source_open(&s, path, NULL, &e), e);
+    (void)snprintf(file, sizeof file, "%s/c.0.0", path);
+    const pel_region all = pel__region(5, NULL, (const int64_t[]){1, 1, 1, 4, 4});
+    const pel_block b = pel__block_dense(&all, PEL_U16, voxels_read);
+    for (size_t i = 0; s && i < sizeof entries / sizeof *entries; i++) {
+        uint8_t shard[8 + 64]; /* one inner chunk of 2 x 2, the index of four */
+        memset(shard, 1, 8);
+        memset(shard + 8, 0xFF, 64);
+        memcpy(shard + 8 + 16, entries[i], 16);
+        const pel__piece piece = {shard, sizeof shard};
+        CHECK_OK(pel__file_replace(file, &piece, 1, &e), e);
+        CHECK_FAILS(pel_source_read(s, 0, &b, &e), e, PEL_DAMAGED);
+        CHECK_TEXT(e.text, "c.0.0: inner chunk 1: ");
+    }
+    pel_source_destroy(s);
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 #define V2(shape, chunks, dtype, compressor, filters, order)                                                      \
     "{\"zarr_format\":2,\"shape\":" shape ",\"chunks\":" chunks ",\"dtype\":" dtype ",\"compressor\":" compressor          \
     ",\"fill_value\":null,\"filters\":" filters ",\"order\":" order "}"
@@ -749,8 +826,10 @@ int main(void)
     RUN(wrong_blocks_and_layouts);
     RUN(every_flipped_bit_is_found);
     RUN(every_torn_shard_is_found);
+    RUN(full_disk_leaves_old_files_whole);
     RUN(hostile_metadata_v3);
     RUN(hostile_metadata_v2);
+    RUN(hostile_index);
     RUN(json_differences);
     (void)nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return CHECK_DONE();
