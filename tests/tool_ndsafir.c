@@ -5,6 +5,7 @@
  *
  * Names are the filter's parameters, and threads=N, block=T,C,Z,Y,X, repeat=N (prints the least processor seconds to stderr). */
 #include "ndsafir_run.h"
+#include "words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,24 +13,25 @@
 
 static bool parse_five(const char *text, int64_t out[PEL_AXES])
 {
-    long long v[PEL_AXES];
-    if (sscanf(text, "%lld,%lld,%lld,%lld,%lld", &v[0], &v[1], &v[2], &v[3], &v[4]) != PEL_AXES)
+    double v[PEL_AXES];
+    if (!parse_numbers(text, v, PEL_AXES))
         return false;
     for (int a = 0; a < PEL_AXES; a++)
-        out[a] = v[a];
+        out[a] = (int64_t)v[a];
     return true;
 }
 
 static bool setting(ndsafir_run *r, int *repeat, char *text, pel_error *err)
 {
+    double number = 0;
     char *value = strchr(text, '=');
     if (!value)
         return pel__fail(err, PEL_ARGUMENT, "no = in %s", text);
     *value++ = '\0';
-    if (strcmp(text, "threads") == 0)
-        r->threads = (int32_t)atoi(value);
-    else if (strcmp(text, "repeat") == 0)
-        *repeat = atoi(value);
+    if (strcmp(text, "threads") == 0 && parse_numbers(value, &number, 1))
+        r->threads = (int32_t)number;
+    else if (strcmp(text, "repeat") == 0 && parse_numbers(value, &number, 1))
+        *repeat = (int)number;
     else if (strcmp(text, "block") == 0)
         return parse_five(value, r->block) || pel__fail(err, PEL_ARGUMENT, "block: five numbers");
     else
@@ -74,14 +76,14 @@ int main(int argc, char **argv)
     pel_error err = {0};
     int64_t shape[PEL_AXES];
     int repeat = 1;
-    double gain = 0, offset = 0;
-    if (argc < 3 || !parse_five(argv[1], shape) || sscanf(argv[2], "%lf,%lf", &gain, &offset) != 2) {
+    double noise[2] = {0};
+    if (argc < 3 || !parse_five(argv[1], shape) || !parse_numbers(argv[2], noise, 2)) {
         (void)fprintf(stderr, "tool_ndsafir t,c,z,y,x gain,offset [name=value …] < in > out\n");
         return 2;
     }
     ndsafir_begin(&r, shape);
     for (int i = 0; i < 16; i++)
-        r.noise[i] = (pel__noise){gain, offset};
+        r.noise[i] = (pel__noise){noise[0], noise[1]};
     bool ok = true;
     for (int i = 3; ok && i < argc; i++)
         ok = setting(&r, &repeat, argv[i], &err);

@@ -3,6 +3,7 @@
  *
  *   tool_noise z,y,x [saturation] */
 #include "noise/noise.h"
+#include "words.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,13 +29,13 @@ static bool estimate(const int64_t n[3], double saturation, pel_error *err)
 
 int main(int argc, char **argv)
 {
-    long long n[3];
+    double n[3], saturation = 0;
     pel_error err = {.text = "standard input is too short"};
-    if (argc < 2 || sscanf(argv[1], "%lld,%lld,%lld", &n[0], &n[1], &n[2]) != 3) {
+    if (argc < 2 || !parse_numbers(argv[1], n, 3) || (argc > 2 && !parse_numbers(argv[2], &saturation, 1))) {
         (void)fprintf(stderr, "tool_noise z,y,x [saturation] < stack\n");
         return 2;
     }
-    if (!estimate((const int64_t[]){n[0], n[1], n[2]}, argc > 2 ? atof(argv[2]) : 0, &err)) {
+    if (!estimate((const int64_t[]){(int64_t)n[0], (int64_t)n[1], (int64_t)n[2]}, saturation, &err)) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;
     }

@@ -10,6 +10,7 @@
 #include "core/region.h"
 #include "noise/noise.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -192,6 +193,7 @@ typedef struct result_row {
 
 static void first_results(const result_row *r, int64_t n)
 {
+    assert(!r->q || (r->low && r->high));
     for (int64_t x = 0; x < n; x++) {
         const bool odd = r->raw[x] != r->raw[x];
         r->u[x] = odd ? NAN : r->estimate[x];
@@ -205,6 +207,7 @@ static void first_results(const result_row *r, int64_t n)
 
 static void next_results(const result_row *r, int64_t n)
 {
+    assert(r->low && r->high && r->u0 && r->q0);
     for (int64_t x = 0; x < n; x++) {
         const float e = r->estimate[x];
         const bool odd = r->raw[x] != r->raw[x], accepted = e >= r->low[x] && e <= r->high[x];

@@ -17,6 +17,7 @@
 
 #include "filter/ndsafir_lanes.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ INLINE int64_t highest(int64_t a, int64_t b) { return a > b ? a : b; }
 /* Row y = s->y0 of plane (t, z) for displacement g of the group. */
 static float *plane_of(const job *j, const stage *s, int64_t t, int64_t z, int g)
 {
+    assert(s->slots > 0);
     const int64_t place = (t - j->low[0]) * (j->high[1] - j->low[1]) + (z - j->low[1]);
     return s->base + (place % s->slots * PEL__ND_GROUP + g) * s->rows * s->stride;
 }
@@ -175,7 +177,7 @@ INLINE void sum_column(const column *c, const int p, const int count, const bool
     const float *u = c->u;
     const int64_t q_minus_u = c->q - c->u;
     float *sum = c->sum;
-    for (int64_t y = -2 * p; y < c->rows; y++) {
+    for (int64_t y = -2 * (int64_t)p; y < c->rows; y++) {
         const vf u0 = load(u), q0 = load(u + q_minus_u);
 #pragma GCC unroll 4
         for (int g = 0; g < count; g++) {
@@ -331,7 +333,7 @@ INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int6
     vf later = planes_at(rows, n, x0 + PEL_LANES), b = from_left(next, later, p), two = a + SHIFTED(a, b, 1);
     for (int64_t x = x0; x < x1; x += PEL_LANES) {
         next = later;
-        later = planes_at(rows, n, x + 2 * PEL_LANES);
+        later = planes_at(rows, n, x + PEL_LANES + PEL_LANES);
         const vf c = from_left(next, later, p), two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
         const vf sum = p == 1   ? two + SHIFTED(a, b, 2)
                        : p == 2 ? four + SHIFTED(a, b, 4)
@@ -373,7 +375,7 @@ static void finish_row_slow(float *w, const float *s, int64_t x0, int64_t x1, in
 /* n is 1 or, where shifts are cheap, 3. */
 static void finish_rows(float *w, const float *const *rows, int64_t n, int64_t x0, int64_t x1, int64_t p, bool weigh)
 {
-    switch (p < 1 || p > 4 ? -1 : p * 4 + (n == 3) * 2 + weigh) {
+    switch (p < 1 || p > 4 ? -1 : p * 4 + (n == 3 ? 2 : 0) + weigh) {
     case 4: finish_row(w, rows, 1, x0, x1, 1, false); break;
     case 5: finish_row(w, rows, 1, x0, x1, 1, true); break;
     case 8: finish_row(w, rows, 1, x0, x1, 2, false); break;
@@ -472,7 +474,7 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
 
 typedef struct accumulator {
     float *num, *den, *squares;     /* of one row */
-    const float *w1, *y1, *w2, *y2; /* weights and data of x + d and of x - d, of the group's first; NULL: not now */
+    const float *w1, *y1, *w2, *y2; /* weights and data of x + d and of x - d, of the group's first; w NULL: not now */
     int64_t plane;                  /* from the weights of one displacement to the next's */
 } accumulator;
 
@@ -480,10 +482,11 @@ enum { ONE = 1, TWO = 2 }; /* x + d, x - d */
 
 INLINE void add_row(const accumulator *a, int64_t n, const int count, const int ends, const bool squares)
 {
+    assert((!(ends & ONE) || a->w1) && (!(ends & TWO) || a->w2));
     for (int64_t x = 0; x < n; x += PEL_LANES) {
         vf num = load(a->num + x), den = load(a->den + x), ss = squares ? load(a->squares + x) : (vf){0};
         for (int i = 0; i < 2 * count; i++) {
-            const int g = i % count, sign = i < count ? 1 : -1;
+            const int64_t g = i % count, sign = i < count ? 1 : -1;
             if (!(ends & (i < count ? ONE : TWO)))
                 continue;
             const vf w = load(i < count ? a->w1 + g * a->plane + x : a->w2 + g * a->plane + x - g);

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 
 enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axes t z y x of the kernel */
-#define PEL__ND_VECTOR 16    /* rows are padded to this many floats, the widest vector of any build */
+#define PEL__ND_VECTOR INT64_C(16) /* rows are padded to this many floats, the widest vector of any build */
 #define PEL__ND_MAX_PATCH 10 /* radius an axis */
 #define PEL__ND_PLANES ((2 * PEL__ND_MAX_PATCH + 1) * (2 * PEL__ND_MAX_PATCH + 1)) /* of a patch, at most */
 #define PEL__ND_GROUP 4      /* displacements that go together */
@@ -49,11 +49,11 @@ static inline int64_t pel__ndsafir_left(const pel__ndsafir_tile *k)
  * planes between the two ends of a pair, twice where aggregated, and one row. */
 static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
 {
-    const int64_t times = k->aggregate ? 2 : 1, *p = k->patch, *n = k->n, *r = k->radius;
+    const int64_t times = k->aggregate ? 2 : 1, doubled = 2 * times, *p = k->patch, *n = k->n, *r = k->radius;
     const int64_t dt = r[PEL__NT] < n[PEL__NT] ? r[PEL__NT] : n[PEL__NT] - 1, dz = r[PEL__NZ] < n[PEL__NZ] ? r[PEL__NZ] : n[PEL__NZ] - 1;
-    const int64_t across = n[PEL__NZ] + dz + 2 * times * p[PEL__NZ];
+    const int64_t across = n[PEL__NZ] + dz + doubled * p[PEL__NZ];
     const int64_t planes = times * (2 * p[PEL__NT] * across + 2 * p[PEL__NZ] + 1) + dt * across + dz + 1 + (times - 1);
-    const int64_t rows = n[PEL__NY] + r[PEL__NY] + 2 * (times - 1) * p[PEL__NY];
+    const int64_t rows = n[PEL__NY] + r[PEL__NY] + (doubled - 2) * p[PEL__NY];
     return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY] + 2 * PEL__ND_VECTOR; /* sums look two vectors ahead */
 }
 

@@ -64,7 +64,7 @@ static inline vf where_number(vf a, vf v)
 #if PEL_LANES == 16
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), v);
 #else
-    return (vf)((vu)(a == a) & (vu)v);
+    return (vf)((vu)(a == a) & (vu)v); /* NOLINT(misc-redundant-expression): false for NaN */
 #endif
 }
 

@@ -105,7 +105,7 @@ static void add_block(pel__noise_estimator *e, const float *p, int64_t nx)
         }
     }
     e->blocks++;
-    e->pixels += SIDE * SIDE;
+    e->pixels += (int64_t)SIDE * SIDE;
     e->pixels_saturated += saturated;
     e->blocks_odd += odd;
     e->blocks_saturated += !odd && saturated > 0;
@@ -286,7 +286,7 @@ static bool nothing_to_fit(const pel__noise_estimator *e, pel_error *err)
         return pel__fail(err, PEL_REFUSED, "noise: no samples; planes must be at least %d x %d pixels; give the noise by hand", SIDE + 2, SIDE + 2);
     if (2 * (e->blocks_saturated + e->blocks_odd) > e->blocks && e->count < FEWEST)
         return pel__fail(err, PEL_REFUSED, "noise: %lld of %lld sampled blocks hold saturated or non-finite pixels; give the noise by hand",
-                         (long long)(e->blocks_saturated + e->blocks_odd), (long long)e->blocks);
+                         (long long)e->blocks_saturated + (long long)e->blocks_odd, (long long)e->blocks);
     return pel__fail(err, PEL_REFUSED, "noise: %lld of %lld sampled blocks are constant, so the image has no noise to measure; give the noise by hand",
                      (long long)e->blocks_flat, (long long)e->blocks);
 }
