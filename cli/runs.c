@@ -16,7 +16,7 @@
 
 typedef struct {
     const char *input, *output;
-    const char *noise, *dtype, *format, *codec, *chunk, *block, *axes;
+    const char *then, *noise, *dtype, *format, *codec, *chunk, *block, *axes;
     const char *values[MOST_PARAMETERS];
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
@@ -69,6 +69,7 @@ static int add_common(option *list, words *w)
     /* ndsafir searches --axes; there, what a bare array's axes are is said with another word */
     const char *axes = has_parameter(w->filter, "axes") ? "input-axes" : "axes";
     const option common[] = {
+        {OPTION_TEXT, "then", "FILTERS", "filters that follow, without a copy between: \"dog fwhm=5,20 | median radius=1\"", &w->then, 0, 0},
         {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
         {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &w->memory, 0, 0},
         {OPTION_INTEGER, "threads", "N", "default: all processors", &w->threads, 1, 4096},
@@ -224,7 +225,7 @@ static char *command_line(int argc, char **argv)
 static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS])
 {
     pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
-                         .noise = w->noise, .memory_bytes = w->memory, .threads = (int32_t)w->threads, .dtype = w->dtype,
+                         .then = w->then, .noise = w->noise, .memory_bytes = w->memory, .threads = (int32_t)w->threads, .dtype = w->dtype,
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
     o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes,

@@ -246,6 +246,8 @@ typedef struct pel_run_options {
     pel_open_options open;
     const pel_setting *settings; /* of the filter, by parameter name */
     int32_t setting_count;
+    const char *then;         /* filters that follow without a copy between, e.g. "dog fwhm=50,200 | median radius=1";
+                                 NULL or "": none */
     const char *noise;        /* "sigma", "gain,offset" or "gain,background,readout"; `;` between channels; NULL or
                                  "auto": estimated once from the whole image. offset = readout^2 - gain * background */
     int64_t memory_bytes;     /* resident memory of all processes of the run stays below; 0: half of the machine's */

@@ -83,11 +83,11 @@ static int64_t buffer_bytes(const pel__plan_request *q, const pel__plan_image *p
 {
     const int64_t size_in = (int64_t)pel_dtype_size(image->dtype), size_out = (int64_t)pel_dtype_size(q->dtype);
     const int64_t voxels_in = pel__region_voxels(in), voxels_out = pel__region_voxels(out);
-    const bool through = q->filter->apply == NULL && image->dtype == q->dtype; /* one buffer serves reading and writing */
+    const bool through = !pel__pipeline_computes(q->pipeline) && image->dtype == q->dtype; /* one buffer serves reading and writing */
     int64_t n = slots * voxels_in * size_in + pyramid_voxels(p, out) * size_out;
     if (!through)
         n += slots * voxels_out * size_out;
-    if (q->filter->apply && q->dtype != PEL_F32)
+    if (pel__pipeline_computes(q->pipeline) && q->dtype != PEL_F32)
         n += voxels_out * 4; /* the filter's float32 result before it is converted */
     return n;
 }
@@ -100,8 +100,8 @@ static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, 
     pel__memory m = {0};
     m.base = BASE_BYTES + q->threads * THREAD_BYTES;
     m.source = q->source_resident_bytes + q->threads * q->source_thread_bytes;
-    m.filter = q->filter->block_bytes(q->values, image, &in, &out) +
-               q->threads * q->filter->thread_bytes(q->values, image);
+    m.filter = pel__pipeline_block_bytes(q->pipeline, image, &in, &out) +
+               q->threads * pel__pipeline_thread_bytes(q->pipeline, image);
     m.buffers = buffer_bytes(q, p, image, &in, &out, slots);
     m.write = write_bytes(q, p);
     m.buffers = pel__max(m.buffers, pyramid_job_bytes(q, p) - m.filter);
@@ -118,7 +118,7 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
     double all = 1;
     for (int a = 0; a < PEL_AXES; a++)
         all *= (double)image->shape[a];
-    const double cost = q->filter->cost(q->values, image, &in, &out) + READ_OPERATIONS * read;
+    const double cost = pel__pipeline_cost(q->pipeline, image, &in, &out) + READ_OPERATIONS * read;
     const double lost_at_end = 0.1 * voxels / all, overhead = 0.2 * (double)MIB / voxels;
     return cost * (1.0 + lost_at_end + overhead + 0.02 * fmax(0.0, log2(voxels / (32.0 * (double)MIB))));
 }
@@ -220,7 +220,7 @@ bool pel__plan_make(pel__plan *out, const pel__plan_request *q, pel_error *err)
         (void)pel__fail(err, PEL_NO_MEMORY, "no memory to plan %d images", (int)q->image_count);
     for (int32_t i = 0; ok && i < q->image_count; i++) {
         const pel_image *image = q->images[i];
-        q->filter->halo(q->values, image, plan.halo_before, plan.halo_after);
+        pel__pipeline_halo(q->pipeline, image, plan.halo_before, plan.halo_after);
         memset(best, 0, sizeof *best);
         ok = choose_block(best, &plan, q, image, err);
         if (ok && best->cost <= 0)
@@ -276,8 +276,8 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
         const double n = (double)pel__region_voxels(&plan->images[i].bounds);
         voxels += n;
         read += n * (double)pel__region_voxels(&in) / (double)pel__region_voxels(&out);
-        work += n * q->filter->cost(q->values, q->images[i], &in, &out);
-        bare += n * q->filter->cost(q->values, q->images[i], &out, &out);
+        work += n * pel__pipeline_cost(q->pipeline, q->images[i], &in, &out);
+        bare += n * pel__pipeline_cost(q->pipeline, q->images[i], &out, &out);
     }
     plan->halo_read = voxels > 0 ? read / voxels : 1;
     plan->halo_work = bare > 0 ? work / bare : 1;
@@ -289,7 +289,7 @@ bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *er
         plan->memory = (pel__memory){0};
         int32_t worst = 0;
         for (int32_t i = 0; i < plan->image_count; i++) {
-            q->filter->halo(q->values, q->images[i], plan->halo_before, plan->halo_after);
+            pel__pipeline_halo(q->pipeline, q->images[i], plan->halo_before, plan->halo_after);
             const pel__memory m = memory_of(plan, q, &plan->images[i], q->images[i], plan->slots);
             worst = m.total > plan->memory.total ? i : worst;
             keep_largest(&plan->memory, &m);

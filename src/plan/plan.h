@@ -4,14 +4,13 @@
 #ifndef PEL_PLAN_PLAN_H
 #define PEL_PLAN_PLAN_H
 
-#include "filter/filter.h"
+#include "filter/pipeline.h"
 #include "pellucid.h"
 #include "sink/sink.h"
 
 /* What the plan follows from. Pointers are borrowed for the call. */
 typedef struct pel__plan_request {
-    const pel__filter_type *filter;
-    const pel__values *values; /* resolved */
+    const pel__pipeline *pipeline; /* resolved */
     const pel__sink_type *sink;
     int32_t image_count;
     const pel_image *const *images;

@@ -87,6 +87,21 @@ static json_object *noise_text(const pel_run *run)
     return o;
 }
 
+/* Settings of the first filter under their own names, of those that follow as "2 dog: sigma". */
+static void add_values(json_object *o, const pel__stage *stage, int32_t k)
+{
+    for (int32_t i = 0; i < stage->values.count; i++) {
+        const pel__param *p = &stage->values.params[i];
+        char name[96];
+        if (k == 0)
+            (void)snprintf(name, sizeof name, "%s", p->name);
+        else
+            (void)snprintf(name, sizeof name, "%d %s: %s", (int)k + 1, stage->type->name, p->name);
+        if (p->exact)
+            add_text(o, name, stage->values.text[i]);
+    }
+}
+
 static json_object *settings_json(const pel_run *run, const pel_run_options *options)
 {
     json_object *o = json_object_new_object();
@@ -99,12 +114,11 @@ static json_object *settings_json(const pel_run *run, const pel_run_options *opt
                    options->open.use_mask ? ", mask" : "", axes ? ", axes " : "", axes ? axes : "", select ? ", only " : "",
                    select ? select : "");
     add_text(o, "reading", text);
-    add_text(o, "filter", run->filter->name);
+    pel__pipeline_names(run->pipeline, text, sizeof text);
+    add_text(o, "filter", text);
     add_text(o, "numeric version", PEL__NUMERIC_VERSION);
-    for (int32_t i = 0; i < run->values->count; i++) {
-        if (run->values->params[i].exact)
-            add_text(o, run->values->params[i].name, run->values->text[i]);
-    }
+    for (int32_t k = 0; k < run->pipeline->count; k++)
+        add_values(o, &run->pipeline->stage[k], k);
     json_object_object_add(o, "noise", noise_text(run));
     add_text(o, "dtype", pel_dtype_name(run->dtype));
     add_text(o, "format", run->ome_version == 4 ? "0.4" : "0.5");
@@ -121,6 +135,7 @@ static json_object *request_json(const pel_run_options *options)
     add_text(o, "block", options->block ? options->block : "auto");
     add_integer(o, "levels", options->levels);
     add_text(o, "command", options->command);
+    add_text(o, "then", options->then);
     return o;
 }
 

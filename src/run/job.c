@@ -75,7 +75,7 @@ bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, p
 static pel_region halo_region(const pel_run *run, int32_t image, const pel_region *block)
 {
     int64_t before[PEL_AXES], after[PEL_AXES];
-    run->filter->halo(run->values, run->images[image], before, after);
+    pel__pipeline_halo(run->pipeline, run->images[image], before, after);
     return pel__region_grow(block, before, after, &run->plan.images[image].bounds);
 }
 
@@ -86,7 +86,7 @@ static bool passes_through(const pel_run *run)
         if (run->images[i]->dtype != run->dtype)
             return false;
     }
-    return run->filter->apply == NULL;
+    return !pel__pipeline_computes(run->pipeline);
 }
 
 /* Voxels of the lower levels that a block owns. */
@@ -112,14 +112,13 @@ static void measure_blocks(pel_run *run, int32_t image)
         b->pyramid_bytes = pel__max(b->pyramid_bytes, lower_voxels(p, &out) * size_out);
         if (!passes_through(run))
             b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&out) * size_out);
-        if (!run->filter->apply)
+        if (!pel__pipeline_computes(run->pipeline))
             continue;
         if (run->dtype != PEL_F32)
             b->float_bytes = pel__max(b->float_bytes, pel__region_voxels(&out) * 4);
-        b->filter_bytes = pel__max(b->filter_bytes, run->filter->block_bytes(run->values, run->images[image], &in, &out));
+        b->filter_bytes = pel__max(b->filter_bytes, pel__pipeline_block_bytes(run->pipeline, run->images[image], &in, &out));
     }
-    if (run->filter->apply)
-        b->thread_bytes = pel__max(b->thread_bytes, run->filter->thread_bytes(run->values, run->images[image]));
+    b->thread_bytes = pel__max(b->thread_bytes, pel__pipeline_thread_bytes(run->pipeline, run->images[image]));
 }
 
 static void measure_pyramid(pel_run *run, int32_t image, int32_t level)
@@ -264,15 +263,15 @@ static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, p
 /* The filter over `in` into the slot's out_block (which has its region, dtype and memory). */
 bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err)
 {
-    if (!run->filter->apply)
+    if (!pel__pipeline_computes(run->pipeline))
         return convert(run, in, slot, err);
     void *result = run->dtype == PEL_F32 ? slot->out_block.data : run->bench.result;
     const pel_block out = pel__block_dense(&slot->out_block.region, PEL_F32, result);
-    const pel__filter_call call = {.values = run->values, .image = run->images[image],
+    const pel__filter_call call = {.image = run->images[image],
                                    .noise = run->noise_model ? run->noise_model[image] : NULL, .in = in, .out = &out,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread,
                                    .stop = &run->stop};
-    return run->filter->apply(&call, err) && convert(run, &out, slot, err);
+    return pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);
 }
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------- */

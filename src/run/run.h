@@ -13,7 +13,7 @@
 #include "core/budget.h"
 #include "core/file.h"
 #include "core/pool.h"
-#include "filter/filter.h"
+#include "filter/pipeline.h"
 #include "pellucid.h"
 #include "plan/plan.h"
 #include "run/job.h"
@@ -57,9 +57,8 @@ struct pel_run {
     int32_t image_count;
 
     /* settled */
-    const pel__filter_type *filter;
+    pel__pipeline *pipeline;
     const pel__sink_type *sink_type;
-    pel__values *values;
     pel_noise **noise;        /* an image each, shape[PEL_C] of them; NULL where the filter needs none */
     pel__noise **noise_model; /* the same for the filter */
     pel_dtype dtype;

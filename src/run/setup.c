@@ -64,18 +64,16 @@ static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err
 
 static bool settle_values(pel_run *run, const pel_run_options *o, pel_error *err)
 {
-    run->values = malloc(sizeof *run->values);
-    if (!run->values)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory for settings");
-    pel__values_init(run->values, run->filter->params, run->filter->param_count);
+    pel__stage *first = &run->pipeline->stage[0];
     for (int32_t i = 0; i < o->setting_count; i++) {
-        if (!pel__values_set(run->values, o->settings[i].name, o->settings[i].value, err))
+        if (!pel__values_set(&first->values, o->settings[i].name, o->settings[i].value, err))
             return false;
     }
-    if (!run->filter->resolve(run->values, run->images[0], err))
+    if ((o->then && o->then[0] && !pel__pipeline_parse(run->pipeline, o->then, err)) ||
+        !pel__pipeline_resolve(run->pipeline, run->images[0], err))
         return false;
     for (int32_t i = 0; i < run->image_count; i++) {
-        if (!run->filter->check(run->values, run->images[i], err))
+        if (!pel__pipeline_check(run->pipeline, run->images[i], err))
             return pel__where(err, "%s: image %d: ", run->input, (int)i);
     }
     return true;
@@ -122,7 +120,7 @@ typedef struct {
 
 static bool settle_noise(pel_run *run, const char *text, const watcher *w, pel_error *err)
 {
-    if (!run->filter->needs_noise)
+    if (!pel__pipeline_needs_noise(run->pipeline))
         return true;
     if (!alloc_noise(run, err))
         return false;
@@ -158,7 +156,7 @@ static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     const int32_t threads = o->threads > 0 ? o->threads : usable_processors();
     run->request = (pel__plan_request){
-        .filter = run->filter, .values = run->values, .sink = run->sink_type, .image_count = run->image_count,
+        .pipeline = run->pipeline, .sink = run->sink_type, .image_count = run->image_count,
         .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
         .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
         .source_thread_bytes = run->source->thread_bytes,
@@ -254,8 +252,16 @@ static bool new_run(pel_run **out, const char *input, const char *output, pel_er
 
 static bool find_filter(pel_run *run, const char *name, pel_error *err)
 {
-    run->filter = pel__filter_find(name ? name : "identity");
-    return run->filter || pel__fail(err, PEL_ARGUMENT, "filter: found %s, which pellucid does not have", name);
+    const pel__filter_type *type = pel__filter_find(name ? name : "identity");
+    if (!type)
+        return pel__fail(err, PEL_ARGUMENT, "filter: found %s, which pellucid does not have", name);
+    run->pipeline = calloc(1, sizeof *run->pipeline);
+    if (!run->pipeline)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for settings");
+    run->pipeline->count = 1;
+    run->pipeline->stage[0].type = type;
+    pel__values_init(&run->pipeline->stage[0].values, type->params, type->param_count);
+    return true;
 }
 
 bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_progress, void *arg, pel_error *err)
@@ -294,6 +300,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     const char *select = pel__document_text(d, "input", "select");
     o.open.select = select[0] ? select : NULL;
     o.noise = pel__document_text(d, "request", "noise");
+    o.then = pel__document_text(d, "request", "then");
     o.dtype = pel__document_text(d, "settings", "dtype");
     o.ome_version = pel__document_text(d, "settings", "format");
     o.codec = pel__document_text(d, "settings", "codec");
@@ -307,9 +314,12 @@ bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32
     pel_setting settings[PEL__MAX_PARAMS];
     if (!pel__run_folder(folder, sizeof folder, output, err) || !pel__document_load(&d, folder, err))
         return pel__where(err, "%s: no run belongs to it: ", output);
-    const pel__filter_type *filter = pel__filter_find(pel__document_text(d, "settings", "filter"));
+    char name[64] = ""; /* of the first filter; the others are in "then" */
+    const char *names = pel__document_text(d, "settings", "filter");
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(names, ","), names);
+    const pel__filter_type *filter = pel__filter_find(name);
     bool ok = filter || pel__fail(err, PEL_UNSUPPORTED, "%s/plan.json: filter %s is not one of this pellucid", folder,
-                                  pel__document_text(d, "settings", "filter"));
+                                  name);
     if (ok) {
         pel_run_options o = options_of(d, settings, filter);
         o.output = output;
@@ -343,7 +353,7 @@ void pel_run_destroy(pel_run *run)
         (void)close(run->log_fd);
     free(run->noise);
     free(run->noise_model);
-    free(run->values);
+    free(run->pipeline);
     free(run->images);
     free(run->layouts);
     free(run->provenance);

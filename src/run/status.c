@@ -162,11 +162,12 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
 {
     const pel__ledger_totals t = pel__ledger_sums(run->ledger);
     const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count;
-    char last[400];
+    char last[400], names[160];
+    pel__pipeline_names(run->pipeline, names, sizeof names);
     pel__ledger_last_error(run->ledger, last, sizeof last);
     json_object *o = json_object_new_object();
     json_object_object_add(o, "state", json_object_new_string(state));
-    json_object_object_add(o, "filter", json_object_new_string(run->filter->name));
+    json_object_object_add(o, "filter", json_object_new_string(names));
     json_object_object_add(o, "input", json_object_new_string(run->input));
     json_object_object_add(o, "output", json_object_new_string(run->output));
     add_integer(o, "blocks_done", pel__ledger_count_done(run->ledger, 0, blocks));

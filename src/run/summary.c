@@ -31,7 +31,7 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
         .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
         .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};
     int64_t after[PEL_AXES];
-    run->filter->halo(run->values, run->images[0], out->halo, after);
+    pel__pipeline_halo(run->pipeline, run->images[0], out->halo, after);
     memcpy(out->block, plan->images[0].block, sizeof out->block);
     memcpy(out->chunk, plan->images[0].layout.level[0].chunk, sizeof out->chunk);
     for (int32_t i = 0; i < plan->image_count; i++)
@@ -55,9 +55,10 @@ const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channe
 
 const char *pel_run_setting(const pel_run *run, const char *name)
 {
-    for (int32_t i = 0; i < run->values->count; i++) {
-        if (strcmp(run->values->params[i].name, name) == 0)
-            return run->values->text[i];
+    const pel__values *v = &run->pipeline->stage[0].values;
+    for (int32_t i = 0; i < v->count; i++) {
+        if (strcmp(v->params[i].name, name) == 0)
+            return v->text[i];
     }
     return NULL;
 }
@@ -85,10 +86,8 @@ static bool time_sample(pel_run *run, const pel_region *out, const pel_region *i
     b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(run->images[0]->dtype);
     b->out_bytes = pel__region_voxels(out) * (int64_t)pel_dtype_size(run->dtype);
     b->float_bytes = pel__region_voxels(out) * 4;
-    if (run->filter->apply) {
-        b->filter_bytes = run->filter->block_bytes(run->values, run->images[0], in, out);
-        b->thread_bytes = run->filter->thread_bytes(run->values, run->images[0]) * run->request.threads;
-    }
+    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, run->images[0], in, out);
+    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, run->images[0]) * run->request.threads;
     if (!pel__budget_alloc(run->budget, &slot->in, b->in_bytes, "sample", err) ||
         !pel__budget_alloc(run->budget, &slot->out, b->out_bytes, "sample", err) ||
         !pel__budget_alloc(run->budget, &b->result, b->float_bytes, "sample", err) ||
@@ -112,17 +111,17 @@ bool pel_run_time(pel_run *run, pel_error *err)
     int64_t before[PEL_AXES], after[PEL_AXES];
     double seconds = 0, all = 0;
     const pel_region out = sample_region(p);
-    run->filter->halo(run->values, run->images[0], before, after);
+    pel__pipeline_halo(run->pipeline, run->images[0], before, after);
     const pel_region in = pel__region_grow(&out, before, after, &p->bounds);
     const bool ok = (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) &&
                     (run->budget || pel__budget_create(&run->budget, 0, err)) && time_sample(run, &out, &in, &seconds, err);
     pel__bench_free(run);
     if (!ok)
         return false;
-    const double sample = run->filter->cost(run->values, run->images[0], &in, &out) * (double)pel__region_voxels(&out);
+    const double sample = pel__pipeline_cost(run->pipeline, run->images[0], &in, &out) * (double)pel__region_voxels(&out);
     for (int32_t i = 0; i < run->plan.image_count; i++)
         all += (double)pel__region_voxels(&run->plan.images[i].bounds);
-    const double bare = run->filter->cost(run->values, run->images[0], &out, &out);
+    const double bare = pel__pipeline_cost(run->pipeline, run->images[0], &out, &out);
     run->seconds_estimated = all * bare * run->plan.halo_work * seconds / sample;
     return true;
 }

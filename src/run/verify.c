@@ -59,8 +59,8 @@ static bool alloc_window(pel_run *run, int32_t image, const pel_region *window, 
     b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(run->images[image]->dtype);
     b->out_bytes = voxels * size;
     b->float_bytes = voxels * 4;
-    b->filter_bytes = run->filter->apply ? run->filter->block_bytes(run->values, run->images[image], in, window) : 0;
-    b->thread_bytes = run->filter->apply ? run->filter->thread_bytes(run->values, run->images[image]) * run->request.threads : 0;
+    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, run->images[image], in, window);
+    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, run->images[image]) * run->request.threads;
     return pel__budget_alloc(run->budget, &b->slot[0].in, b->in_bytes, "window", err) &&
            pel__budget_alloc(run->budget, &b->slot[0].out, b->out_bytes, "window", err) &&
            pel__budget_alloc(run->budget, &b->result, b->float_bytes, "window", err) &&
@@ -91,7 +91,7 @@ static bool verify_window(verifier *v, int32_t image, const pel_region *window, 
 {
     pel_run *run = v->run;
     int64_t before[PEL_AXES], after[PEL_AXES];
-    run->filter->halo(run->values, run->images[image], before, after);
+    pel__pipeline_halo(run->pipeline, run->images[image], before, after);
     const pel_region in = pel__region_grow(window, before, after, &run->plan.images[image].bounds);
     void *stored = NULL;
     pel__slot *slot = &run->bench.slot[0];

@@ -232,7 +232,9 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
         !pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
         !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
         return false;
-    pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", run->filter->name, run->input, run->output,
+    char names[160];
+    pel__pipeline_names(run->pipeline, names, sizeof names);
+    pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", names, run->input, run->output,
                  (long long)run->plan.block_count, (long long)pel__ledger_count_done(run->ledger, 0, run->plan.block_count),
                  stale ? "; the last process ended without a word" : "");
     (void)pel__status_write(run, "running", NULL);
