@@ -32,7 +32,8 @@ static const char *pixel_name(pel_dtype type) { return type == PEL_U8 ? "Gray8" 
 static void put_segment(uint8_t *p, const char *id, int64_t used)
 {
     memset(p, 0, SEGMENT_HEAD);
-    memcpy(p, id, strlen(id));
+    for (int i = 0; id[i]; i++) /* the rest of the 16 bytes stays zero */
+        p[i] = (uint8_t)id[i];
     pel__store_i64(p + 16, pel__round_up(used, 32));
     pel__store_i64(p + 24, used);
 }
@@ -55,7 +56,8 @@ static int64_t put_entry(const writer *w, const pel__tile *t, int64_t position, 
 {
     const pel_image *im = &w->job->images[t->image];
     memset(p, 0, 32);
-    memcpy(p, "DV", 2);
+    p[0] = 'D';
+    p[1] = 'V';
     pel__store_i32(p + 2, pixel_type(im->dtype));
     pel__store_i64(p + 6, position);
     pel__store_i32(p + 18, w->job->codec == PEL__FILE_ZSTD1 ? 6 : 0);
@@ -105,7 +107,8 @@ static int64_t encode(const pel__file_job *job, const pel__tile *tile, void *raw
             planes[n + i] = from[2 * i + 1];
         }
         from = planes;
-        memcpy(to, "\x03\x01\x01", 3);
+        to[0] = 3;
+        to[1] = to[2] = 1;
     } else {
         to[0] = 1;
     }

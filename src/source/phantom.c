@@ -17,7 +17,7 @@
 
 /* A brick: long lines make the objects' loops long, and its 256 KiB stay in the second-level cache. */
 #define BRICK_X 512
-#define BRICK_VOXELS (64 * 1024)
+#define BRICK_VOXELS INT64_C(65536)
 
 typedef struct phantom {
     pel_source base;
@@ -157,9 +157,9 @@ static bool read_phantom(pel_source *s, int32_t image, const pel_block *dst, pel
     const pel_region *r = &dst->region;
     if (pel__region_empty(r))
         return true;
-    float *scratch = malloc(BRICK_VOXELS * sizeof *scratch);
+    float *scratch = malloc((size_t)BRICK_VOXELS * sizeof *scratch);
     if (!scratch)
-        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for a brick of %d bytes", s->path, BRICK_VOXELS * 4);
+        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for a brick of %lld bytes", s->path, (long long)(BRICK_VOXELS * 4));
     int64_t cell[PEL_AXES] = {1, 1, 1, 1, pel__min(r->shape[PEL_X], BRICK_X)};
     cell[PEL_Y] = pel__min(r->shape[PEL_Y], pel__min(128, BRICK_VOXELS / cell[PEL_X]));
     cell[PEL_Z] = pel__min(r->shape[PEL_Z], BRICK_VOXELS / (cell[PEL_X] * cell[PEL_Y]));

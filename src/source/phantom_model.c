@@ -32,14 +32,14 @@ static int64_t reach_of(enum population p, int axis) { return p == FILAMENTS && 
 /* How much of each population a channel sees: its own, and some of the others as labels overlap. */
 static const struct {
     const char *name;
-    uint32_t rgb;
     double excitation_nm, emission_nm;
+    uint32_t rgb;
     float background, weight[POPULATIONS];
 } kinds[PEL__PHANTOM_KINDS] = {
-    {"Filaments", 0x33FF66, 488, 517, 4.0f, {1.0f, 0.22f, 0.45f, 0.0f}},
-    {"Nuclei", 0x4080FF, 405, 461, 3.0f, {0.04f, 1.0f, 0.0f, 0.06f}},
-    {"Vesicles", 0xFF4060, 561, 603, 5.0f, {0.0f, 0.1f, 1.3f, 0.25f}},
-    {"Membranes", 0xFFC030, 640, 668, 3.5f, {0.1f, 0.0f, 0.25f, 1.0f}},
+    {"Filaments", 488, 517, 0x33FF66, 4.0f, {1.0f, 0.22f, 0.45f, 0.0f}},
+    {"Nuclei", 405, 461, 0x4080FF, 3.0f, {0.04f, 1.0f, 0.0f, 0.06f}},
+    {"Vesicles", 561, 603, 0xFF4060, 5.0f, {0.0f, 0.1f, 1.3f, 0.25f}},
+    {"Membranes", 640, 668, 0xFFC030, 3.5f, {0.1f, 0.0f, 0.25f, 1.0f}},
 };
 
 const char *pel__phantom_kind_name(int64_t c) { return kinds[c % PEL__PHANTOM_KINDS].name; }

@@ -84,7 +84,7 @@ static bool number(const walk *w, enum tag tag, int64_t fallback, int64_t *out, 
         return true;
     const uint64_t type = load(w, e + 2, 2);
     const int size = type_bytes(type);
-    uint8_t v[8];
+    uint8_t v[8] = {0};
     if (size == 0 || type == 2 || type == 5 || type == 17 || type == 9 || type == 8 || type == 6)
         return pel__fail(err, PEL_FORMAT, "tag %d has type %d, expected an unsigned number", (int)tag, (int)type);
     if (!value_bytes(w, e, size, v, err))
@@ -97,7 +97,7 @@ static bool number(const walk *w, enum tag tag, int64_t fallback, int64_t *out, 
 static bool same_numbers(const walk *w, enum tag tag, int64_t fallback, int64_t *out, pel_error *err)
 {
     const uint8_t *e = find(w, tag);
-    uint8_t v[64];
+    uint8_t v[64] = {0};
     if (!number(w, tag, fallback, out, err) || !e)
         return e == NULL;
     const int size = type_bytes(load(w, e + 2, 2));
@@ -261,7 +261,7 @@ static bool read_text(const walk *w, enum tag tag, int64_t most, char **out, siz
 static double read_ratio(const walk *w, enum tag tag)
 {
     const uint8_t *e = find(w, tag);
-    uint8_t v[8];
+    uint8_t v[8] = {0};
     if (!e || load(w, e + 2, 2) != 5 || !value_bytes(w, e, 8, v, NULL))
         return 0.0;
     const double over = (double)load(w, v, 4), under = (double)load(w, v + 4, 4);
@@ -395,7 +395,9 @@ bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, 
     if (!pel__file_open(&w.file, path, err))
         return false;
     w.buffer = malloc(8 + 20 * MOST_ENTRIES + 8);
-    bool ok = w.buffer || pel__fail(&trouble, PEL_NO_MEMORY, "no memory for a directory");
+    bool ok = w.buffer != NULL;
+    if (!ok)
+        (void)pel__fail(&trouble, PEL_NO_MEMORY, "no memory for a directory");
     ok = ok && read_header(&w, &first, &trouble) && keep_file(&w, path, &trouble);
     ok = ok && walk_chain(&w, first, head, &trouble);
     if (!ok && set->recover && set->page_count > before) {
