@@ -43,16 +43,19 @@ static void regions(work *w, const pel_region *out)
     }
 }
 
-/* Voxels of a tile: its arrays should stay in the second-level cache. Any shape gives the same bits. */
+/* Voxels of a tile: what a displacement touches should stay in the second-level cache. Several frames, where time is
+ * searched, so that pairs across time serve both ends, too. Any shape gives the same bits. */
 static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t tile[PEL_AXES])
 {
-    bool deep = false;
-    for (int32_t n = 0; n < s->steps; n++)
-        deep |= s->radius[n][PEL__NZ] > 0 || s->radius[n][PEL__NT] > 0;
-    deep |= s->patch[PEL__NZ] > 0 || s->patch[PEL__NT] > 0;
-    const int64_t flat_shape[PEL_AXES] = {1, 1, 1, 32, 256}, deep_shape[PEL_AXES] = {1, 1, 8, 16, 128};
+    bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0;
+    for (int32_t n = 0; n < s->steps; n++) {
+        deep |= s->radius[n][PEL__NZ] > 0;
+        moving |= s->radius[n][PEL__NT] > 0;
+    }
+    const int64_t rows = deep && !moving ? 16 : !deep && s->aggregate ? 64 : 32;
+    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, 1, deep ? 8 : 1, rows, deep ? 128 : 256};
     for (int a = 0; a < PEL_AXES; a++)
-        tile[a] = pel__min(deep ? deep_shape[a] : flat_shape[a], image->shape[a]);
+        tile[a] = pel__min(shape[a], image->shape[a]);
 }
 
 /* A tile of this shape in this iteration: strides and sizes, no pointers. Returns floats of one padded input. */
@@ -188,36 +191,45 @@ static void odd_to_zero(float *p, int64_t n)
 typedef struct result_row {
     const float *estimate, *precision, *width, *raw;
     const float *u0, *q0;      /* of the last iteration; NULL in the first */
-    float *u, *q, *low, *high; /* q, low, high NULL in the last iteration */
+    float *u, *q, *low, *high; /* q NULL in the last iteration; low, high NULL where there is only one */
 } result_row;
 
 static void first_results(const result_row *r, int64_t n)
 {
-    assert(!r->q || (r->low && r->high));
+    const float *restrict e = r->estimate, *restrict precision = r->precision, *restrict width = r->width, *restrict raw = r->raw;
+    float *restrict u = r->u, *restrict q = r->q, *restrict low = r->low, *restrict high = r->high;
+    for (int64_t x = 0; x < n; x++)
+        u[x] = raw[x] == raw[x] ? e[x] : NAN;
+    if (!q)
+        return;
+    assert(low && high);
     for (int64_t x = 0; x < n; x++) {
-        const bool odd = r->raw[x] != r->raw[x];
-        r->u[x] = odd ? NAN : r->estimate[x];
-        if (r->q) {
-            r->q[x] = odd ? 1.0f : r->precision[x];
-            r->low[x] = r->estimate[x] - r->width[x];
-            r->high[x] = r->estimate[x] + r->width[x];
-        }
+        q[x] = raw[x] == raw[x] ? precision[x] : 1.0f;
+        low[x] = e[x] - width[x];
+        high[x] = e[x] + width[x];
     }
 }
 
+/* An odd voxel stays so: its u0 and q0 are NaN and 1. */
 static void next_results(const result_row *r, int64_t n)
 {
-    assert(r->low && r->high && r->u0 && r->q0);
+    const float *restrict e = r->estimate, *restrict raw = r->raw, *restrict u0 = r->u0;
+    float *restrict u = r->u, *restrict low = r->low, *restrict high = r->high;
+    assert(low && high && u0);
     for (int64_t x = 0; x < n; x++) {
-        const float e = r->estimate[x];
-        const bool odd = r->raw[x] != r->raw[x], accepted = e >= r->low[x] && e <= r->high[x];
-        r->u[x] = odd ? NAN : accepted ? e : r->u0[x];
-        if (r->q) {
-            r->q[x] = odd ? 1.0f : accepted ? r->precision[x] : r->q0[x];
-            const float low = e - r->width[x], high = e + r->width[x];
-            r->low[x] = !accepted ? INFINITY : low > r->low[x] ? low : r->low[x];
-            r->high[x] = !accepted ? -INFINITY : high < r->high[x] ? high : r->high[x];
-        }
+        const bool taken = (e[x] >= low[x]) & (e[x] <= high[x]) & (raw[x] == raw[x]);
+        u[x] = taken ? e[x] : u0[x];
+    }
+    if (!r->q)
+        return;
+    const float *restrict precision = r->precision, *restrict width = r->width, *restrict q0 = r->q0;
+    float *restrict q = r->q;
+    for (int64_t x = 0; x < n; x++) {
+        const bool taken = (e[x] >= low[x]) & (e[x] <= high[x]) & (raw[x] == raw[x]);
+        const float below = e[x] - width[x], above = e[x] + width[x];
+        q[x] = taken ? precision[x] : q0[x];
+        low[x] = !taken ? INFINITY : below > low[x] ? below : low[x];
+        high[x] = !taken ? -INFINITY : above < high[x] ? above : high[x];
     }
 }
 
@@ -291,7 +303,9 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
         scale(q, input, w->s.exponent[n]);
     else
         fill(q, input, w->s.exponent[n]);
-    if (gather(w, rows, &w->raw, y))
+    if (n == 0 && !k.odd)
+        y = u; /* the same, and without NaN */
+    else if (gather(w, rows, &w->raw, y))
         odd_to_zero(y, input);
     k.u = u + origin;
     k.q = q + origin;

@@ -73,17 +73,20 @@ INLINE void valid(const job *j, int axis, int64_t *low, int64_t *high)
     *high = j->k->high[axis] - highest(j->d[axis], 0);
 }
 
-/* Whether row (t, z, y) holds any such pair. */
+/* Whether plane (t, z), row (t, z, y) hold any such pair. */
+static bool plane_in_image(const job *j, int64_t t, int64_t z)
+{
+    int64_t low[2], high[2];
+    valid(j, PEL__NT, &low[0], &high[0]);
+    valid(j, PEL__NZ, &low[1], &high[1]);
+    return t >= low[0] && t < high[0] && z >= low[1] && z < high[1];
+}
+
 static bool in_image(const job *j, int64_t t, int64_t z, int64_t y)
 {
-    const int64_t at[PEL__NX] = {t, z, y};
-    for (int a = 0; a < PEL__NX; a++) {
-        int64_t low, high;
-        valid(j, a, &low, &high);
-        if (at[a] < low || at[a] >= high)
-            return false;
-    }
-    return true;
+    int64_t low, high;
+    valid(j, PEL__NY, &low, &high);
+    return y >= low && y < high && plane_in_image(j, t, z);
 }
 
 /* The area of pairs that a stage must hold: tile or moved tile grown by `grow`, cut at the image (but for x) where
@@ -456,7 +459,7 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
         float *w = plane_of(j, to, t, z, g) + (b.y0 - to->y0) * to->stride;
         const int64_t n = planes_around(j, from, t, z, g, planes);
         for (int64_t y = b.y0; y < b.y1; y++, w += to->stride) {
-            if (!in_image(j, t, z, y)) {
+            if (!r->cut && !in_image(j, t, z, y)) {
                 memset(w + x0, 0, (size_t)(first_lane(b.x1 - 1) + PEL_LANES - x0) * sizeof *w);
                 continue;
             }
@@ -524,8 +527,11 @@ static void accumulate(const job *j, int64_t t, int64_t z)
     const int64_t *n = k->n, *d = j->d, width = pel__ndsafir_padded(n[PEL__NX]);
     if (t < 0 || t >= n[PEL__NT] || z < 0 || z >= n[PEL__NZ])
         return;
-    const bool one = (j->both || !j->moved), two = (j->both || j->moved);
-    const float *w1 = one ? plane_of(j, s, t, z, 0) : NULL;
+    const int64_t t2 = t - d[PEL__NT], z2 = z - d[PEL__NZ]; /* where the pairs of x - d begin */
+    const float *w1 = (j->both || !j->moved) && plane_in_image(j, t, z) ? plane_of(j, s, t, z, 0) : NULL;
+    const float *w2 = (j->both || j->moved) && plane_in_image(j, t2, z2) ? plane_of(j, s, t2, z2, 0) : NULL;
+    int64_t low, high;
+    valid(j, PEL__NY, &low, &high);
     for (int64_t y = 0; y < n[PEL__NY]; y++) {
         const int64_t row = (t * n[PEL__NZ] + z) * n[PEL__NY] + y;
         const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
@@ -533,10 +539,11 @@ static void accumulate(const job *j, int64_t t, int64_t z)
         a.plane = plane_size(s);
         a.y1 = raw + j->offset;
         a.y2 = raw - j->offset;
-        if (one && in_image(j, t, z, y))
+        const int64_t y2 = y - d[PEL__NY];
+        if (w1 && y >= low && y < high)
             a.w1 = w1 + (y - s->y0) * s->stride;
-        if (two && in_image(j, t - d[PEL__NT], z - d[PEL__NZ], y - d[PEL__NY]))
-            a.w2 = plane_of(j, s, t - d[PEL__NT], z - d[PEL__NZ], 0) + (y - d[PEL__NY] - s->y0) * s->stride - d[PEL__NX];
+        if (w2 && y2 >= low && y2 < high)
+            a.w2 = w2 + (y2 - s->y0) * s->stride - d[PEL__NX];
         add_rows(&a, n[PEL__NX], j->count, !k->last);
     }
 }
