@@ -638,6 +638,7 @@ static void read_random_part(pel_source *s, const stage *truth, uint32_t *state)
 CASE(random_mosaics)
 {
     uint32_t state = 7;
+    int64_t all_hits = 0, all_misses = 0;
     for (int k = 0; k < 40; k++) {
         static stage truth;
         make_file f;
@@ -647,10 +648,50 @@ CASE(random_mosaics)
         for (uint32_t n = 1 + draw(&state, 40); n > 0; n--)
             add_random_tile(&f, &truth, &state);
         pel_source *s = open_made(&f, NULL);
+        pel__czi *czi = (pel__czi *)s;
+        if (s && k % 2) /* room for some tiles, not for all */
+            pel__source_cache(s, 3 * (czi->max_decoded + 8192));
         for (int i = 0; s && i < 10; i++)
             read_random_part(s, &truth, &state);
+        if (s && czi->cache) {
+            int64_t hits = 0, misses = 0;
+            pel__czi_cache_counts(czi->cache, &hits, &misses);
+            all_hits += hits;
+            all_misses += misses;
+        }
         pel_source_destroy(s);
     }
+    CHECK(all_hits > 20 && all_misses > 20);
+}
+
+/* With room for every tile each is decoded once, however the image is cut up. */
+CASE(cache_decodes_once)
+{
+    static stage truth;
+    uint32_t state = 99;
+    make_file f;
+    memset(&truth, 0, sizeof truth);
+    memset(truth.m, 0xFF, sizeof truth.m);
+    make_begin(&f);
+    for (int n = 0; n < 30; n++)
+        add_random_tile(&f, &truth, &state);
+    pel_source *s = open_made(&f, NULL);
+    if (!s)
+        return;
+    pel__czi *czi = (pel__czi *)s;
+    int64_t compressed = 0, hits = 0, misses = 0;
+    for (int64_t i = 0; i < czi->tile_count; i++)
+        compressed += czi->tiles[i].compression != 0;
+    pel__source_cache(s, 40 * (czi->max_decoded + 8192));
+    for (int i = 0; i < 200; i++)
+        read_random_part(s, &truth, &state);
+    pel__czi_cache_counts(czi->cache, &hits, &misses);
+    CHECK(misses <= compressed);
+    CHECK(hits > 10 * misses);
+    pel__source_cache(s, 0);
+    CHECK(czi->cache == NULL);
+    read_random_part(s, &truth, &state);
+    pel_source_destroy(s);
 }
 
 /* ---- masks -------------------------------------------------------------------------------------------------- */
@@ -938,6 +979,7 @@ int main(void)
     RUN(fast_scan_is_data);
     RUN(palm_is_reduced);
     RUN(random_mosaics);
+    RUN(cache_decodes_once);
     RUN(valid_pixel_mask);
     RUN(multi_file_sets);
     RUN(missing_part);

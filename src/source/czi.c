@@ -187,6 +187,7 @@ static void destroy_czi(pel_source *s)
         pel__czi_scratch_free(czi->free_scratch);
         czi->free_scratch = next;
     }
+    pel__czi_cache_destroy(czi->cache);
     for (int32_t i = 0; i < czi->part_count; i++)
         pel__file_close(czi->parts[i].file);
     for (int32_t i = 0; czi->image_notes && i < czi->base.image_count; i++)
@@ -210,6 +211,13 @@ static void destroy_czi(pel_source *s)
     free(czi);
 }
 
+static void cache_czi(pel_source *s, int64_t bytes)
+{
+    pel__czi *czi = (pel__czi *)s;
+    pel__czi_cache_destroy(czi->cache);
+    czi->cache = pel__czi_cache_create(bytes, czi->max_decoded);
+}
+
 static enum pel__answer detect_czi(const char *path, bool is_folder, const uint8_t *head, size_t n)
 {
     return !is_folder && n >= 10 && memcmp(head, "ZISRAWFILE", 10) == 0 ? PEL__YES : PEL__NO;
@@ -221,4 +229,5 @@ const pel__source_type pel__source_czi = {
     .open = open_czi,
     .read = pel__czi_read,
     .destroy = destroy_czi,
+    .cache = cache_czi,
 };

@@ -127,6 +127,8 @@ typedef struct pel__czi_scene {
 } pel__czi_scene;
 
 typedef struct pel__czi_scratch pel__czi_scratch;
+typedef struct pel__czi_cache pel__czi_cache;
+typedef struct pel__czi_slot pel__czi_slot;
 
 typedef struct pel__czi {
     pel_source base;
@@ -154,6 +156,7 @@ typedef struct pel__czi {
     bool any_jxr, any_zstd;
     pthread_mutex_t lock;            /* guards the free list of scratch */
     pel__czi_scratch *free_scratch;
+    pel__czi_cache *cache;           /* NULL = none */
     char *jxr_helper;                /* path of the decoder program; NULL = not found */
 } pel__czi;
 
@@ -207,11 +210,12 @@ bool pel__czi_note(pel__czi *czi, const char *fmt, ...) PEL_PRINTF(2, 3); /* for
 
 /* ---- czi_tile.c --------------------------------------------------------------------------------------------- */
 
-/* Decoded pixels of one tile, borrowed from the scratch. */
+/* Decoded pixels of one tile, borrowed from the scratch or from the cache: give them back by pel__czi_release. */
 typedef struct pel__czi_pixels {
     const uint8_t *data;
     int64_t w, h;
     bool hilo;                       /* all low bytes, then all high bytes */
+    pel__czi_slot *slot;             /* pinned; NULL = of the scratch */
 } pel__czi_pixels;
 
 typedef struct pel__czi_mask {
@@ -245,11 +249,24 @@ bool pel__czi_grow(uint8_t **buffer, int64_t *size, int64_t want, pel_error *err
 bool pel__czi_tile_open(pel__czi_subblock *out, bool *raw, const pel__czi *czi, int64_t tile, pel_error *err);
 bool pel__czi_decode(pel__czi_pixels *out, pel__czi *czi, pel__czi_scratch *s, int64_t tile, const pel__czi_subblock *sub,
                      bool raw, pel_error *err);
+void pel__czi_release(pel__czi *czi, pel__czi_pixels *pixels);
 bool pel__czi_load_mask(pel__czi_mask *out, pel__czi *czi, pel__czi_scratch *s, int64_t tile, const pel__czi_subblock *sub,
                         pel_error *err);
 
 /* One tile in the file's own pixel type and memory order (B, G, R), rows packed. size must be its exact size. */
 bool pel__czi_tile_pixels(pel__czi *czi, int64_t tile, void *out, int64_t size, pel_error *err);
+
+/* ---- czi_cache.c -------------------------------------------------------------------------------------------- */
+
+pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t slot_bytes); /* NULL where not one slot fits, or no memory */
+void pel__czi_cache_destroy(pel__czi_cache *c);
+
+/* The decoded tile, pinned, or NULL. All of these take a NULL cache. */
+pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t **data, bool *hilo);
+/* Takes over *data and gives an old buffer (or NULL) in its place; the slot is pinned. NULL: not taken, *data is as it was. */
+pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **data, int64_t *size, bool hilo);
+void pel__czi_cache_release(pel__czi_cache *c, pel__czi_slot *slot);
+void pel__czi_cache_counts(pel__czi_cache *c, int64_t *hits, int64_t *misses);
 
 /* ---- czi_read.c --------------------------------------------------------------------------------------------- */
 

@@ -260,6 +260,7 @@ static bool paint_tile(const job *j, int64_t tile, pel_error *err)
     if (!pel__czi_decode(&pixels, j->czi, j->scratch, tile, &sub, raw, err))
         return false;
     paint_decoded(j, t, r, &pixels, &mask);
+    pel__czi_release(j->czi, &pixels);
     return true;
 }
 

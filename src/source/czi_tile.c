@@ -258,19 +258,42 @@ static bool decode(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, c
     return t->compression == PEL__CZI_JXR ? decode_jxr(czi, s, t, n, size, err) : decode_zstd(czi, s, t, n, size, err);
 }
 
+/* Offers what the scratch holds to the cache. Buffers larger than a slot (streams with surplus) stay where they are. */
+static pel__czi_slot *share(pel__czi *czi, pel__czi_scratch *s)
+{
+    if (!czi->cache || s->decoded_size > czi->max_decoded)
+        return NULL;
+    pel__czi_slot *slot = pel__czi_cache_put(czi->cache, s->held, &s->decoded, &s->decoded_size, s->held_hilo);
+    if (slot)
+        s->held = -1;
+    return slot;
+}
+
 bool pel__czi_decode(pel__czi_pixels *out, pel__czi *czi, pel__czi_scratch *s, int64_t tile, const pel__czi_subblock *sub,
                      bool raw, pel_error *err)
 {
     const pel__czi_tile *t = &czi->tiles[tile];
+    *out = (pel__czi_pixels){.w = t->stored_w, .h = t->stored_h};
     if (s->held != tile) {
+        out->slot = pel__czi_cache_get(czi->cache, tile, &out->data, &out->hilo);
+        if (out->slot)
+            return true;
         s->held = -1;
         s->held_hilo = false;
         if (!decode(czi, s, t, sub, raw, err))
             return pel__czi_where_tile(czi, tile, err);
         s->held = tile;
     }
-    *out = (pel__czi_pixels){s->decoded, t->stored_w, t->stored_h, s->held_hilo};
+    out->data = s->decoded;
+    out->hilo = s->held_hilo;
+    out->slot = share(czi, s);
     return true;
+}
+
+void pel__czi_release(pel__czi *czi, pel__czi_pixels *pixels)
+{
+    pel__czi_cache_release(czi->cache, pixels->slot);
+    *pixels = (pel__czi_pixels){0};
 }
 
 /* ---- masks -------------------------------------------------------------------------------------------------- */
@@ -357,6 +380,7 @@ bool pel__czi_tile_pixels(pel__czi *czi, int64_t tile, void *out, int64_t size, 
     const bool ok = pel__czi_decode(&pixels, czi, s, tile, &sub, raw, err);
     if (ok)
         hand_out(out, &pixels, size);
+    pel__czi_release(czi, &pixels);
     pel__czi_scratch_give(czi, s);
     return ok;
 }

@@ -196,6 +196,12 @@ void pel_source_destroy(pel_source *source)
         source->type->destroy(source);
 }
 
+void pel__source_cache(pel_source *s, int64_t bytes)
+{
+    if (s->type->cache)
+        s->type->cache(s, bytes);
+}
+
 const char *pel_source_format(const pel_source *source)
 {
     return source->type->name;

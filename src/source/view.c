@@ -137,6 +137,11 @@ static bool read_part(pel_source *s, int32_t image, const pel_block *dst, pel_er
     return pel_source_read(v->inner, v->first_image + image, &there, err);
 }
 
+static void cache(pel_source *s, int64_t bytes)
+{
+    pel__source_cache(((view *)s)->inner, bytes);
+}
+
 static void destroy(pel_source *s)
 {
     if (!s)
@@ -157,7 +162,7 @@ bool pel__source_view(pel_source **out, pel_source *base, const char *select, pe
         return pel__fail(err, PEL_NO_MEMORY, "no memory for a selection");
     }
     v->inner = base;
-    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy};
+    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy, .cache = cache};
     v->base = *base;
     v->base.type = &v->type;
     v->base.images = NULL;
