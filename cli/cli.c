@@ -138,6 +138,8 @@ void stop_install(void)
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGUSR1, &action, NULL); /* the early signals of schedulers: Slurm --signal, Grid Engine -notify */
+    (void)sigaction(SIGUSR2, &action, NULL);
 }
 
 bool stop_asked(void)

@@ -30,6 +30,7 @@ int verb_denoise(const verb *self, int argc, char **argv);
 int verb_info(const verb *self, int argc, char **argv);
 int verb_noise(const verb *self, int argc, char **argv);
 int verb_plan(const verb *self, int argc, char **argv);
+int verb_submit(const verb *self, int argc, char **argv);
 int verb_status(const verb *self, int argc, char **argv);
 int verb_verify(const verb *self, int argc, char **argv);
 int verb_work(const verb *self, int argc, char **argv);
@@ -59,7 +60,7 @@ extern const char axis_letters[PEL_AXES + 1];                      /* "tczyx" */
 
 int64_t processor_count(void);
 
-/* ---- being asked to stop (Ctrl-C, SIGTERM) ----------------------------------------------------------------- */
+/* ---- being asked to stop (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2) ----------------------------------------------------------------- */
 
 void stop_install(void); /* from now on the first signal sets the flag, the second one ends the process */
 bool stop_asked(void);

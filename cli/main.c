@@ -36,6 +36,7 @@ static const verb verbs[] = {
     {"plan", "what denoise or convert would do; writes nothing", verb_plan},
     {"work", "work on a run that exists, whole or a part of it: what array jobs call", verb_work},
     {"block", "work on some blocks of a run: what a cluster worker calls", verb_block},
+    {"submit", "the script of an array job for Slurm, PBS, Grid Engine, LSF, HTCondor, Kubernetes, AWS Batch", verb_submit},
     {"status", "progress of a run", verb_status},
     {"verify", "audit of every file, and windows across block faces recomputed", verb_verify},
     {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},

@@ -210,6 +210,29 @@ bool parse_size(const char *text, int64_t *bytes, const char **why)
     return true;
 }
 
+/* H:MM:SS or D-HH:MM:SS; a bare number would be minutes to one scheduler and seconds to another. */
+bool parse_time(const char *text, int64_t *seconds, const char **why)
+{
+    static const char *const expected = "expected a time such as 12:00:00, 2-00:00:00, 36h or 90m";
+    static const char letters[] = "smhd";
+    static const int64_t units[] = {1, 60, 3600, 86400};
+    int days = 0, hours = 0, minutes = 0, s = 0, used = 0;
+    const bool with_days = sscanf(text, "%5d-%2d:%2d:%2d%n", &days, &hours, &minutes, &s, &used) == 4; // NOLINT(cert-err34-c)
+    if (with_days || sscanf(text, "%6d:%2d:%2d%n", &hours, &minutes, &s, &used) == 3) {                // NOLINT(cert-err34-c)
+        if (text[used] || minutes > 59 || s > 59 || days < 0 || hours < 0 || minutes < 0 || s < 0)
+            return wrong(why, expected);
+        *seconds = (with_days ? (int64_t)days * 86400 : 0) + (int64_t)hours * 3600 + (int64_t)minutes * 60 + s;
+        return true;
+    }
+    char *end = NULL;
+    const double v = strtod(text, &end);
+    const char *const letter = end != text && *end ? strchr(letters, *end) : NULL;
+    if (!letter || end[1] || !(v >= 0) || v > 1e7)
+        return wrong(why, expected);
+    *seconds = (int64_t)(v * (double)units[letter - letters]);
+    return true;
+}
+
 /* Splits at commas; calls part(arg, word, index, count) for each. */
 static bool each_part(const char *text, bool (*part)(void *arg, const char *word, int index, int count), void *arg,
                       const char **why)
@@ -352,6 +375,14 @@ static bool set_lengths(const option *o, const char *text, const char **why)
     return true;
 }
 
+static bool add_to_list(text_list *list, const char *text, const char **why)
+{
+    if (list->count == LIST_MOST)
+        return wrong(why, "given too often");
+    list->items[list->count++] = text;
+    return true;
+}
+
 static bool set_value(const option *o, const char *text, const char **why)
 {
     switch (o->kind) {
@@ -376,6 +407,12 @@ static bool set_value(const option *o, const char *text, const char **why)
         return set_lengths(o, text, why);
     case OPTION_RANGES:
         return parse_ranges(text, o->out, why);
+    case OPTION_TIME: {
+        int64_t *const v = o->out;
+        return parse_time(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+    }
+    case OPTION_LIST:
+        return add_to_list(o->out, text, why);
     case OPTION_FLAG:
     case OPTION_HEADING:
         break;
@@ -426,7 +463,7 @@ static int read_option(const command *c, int argc, char **argv, int *i)
         *(bool *)o->out = true;
         return EXIT_DONE;
     }
-    if (!value && *i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
+    if (!value && *i + 1 < argc && (o->kind == OPTION_LIST || strncmp(argv[*i + 1], "--", 2) != 0))
         value = argv[++*i];
     if (!value)
         return command_wrong(c->verb, "--%s needs a value: --%s %s", o->name, o->name, o->value);

@@ -16,12 +16,20 @@ enum option_kind {
     OPTION_AXES,    /* int64_t[PEL_AXES]: z=1,y=3,x=3, or 1,3,3 for the last axes; axes not named keep their value */
     OPTION_LENGTHS, /* double[PEL_AXES]: the same with fractions, z=0.3,y=0.1,x=0.1 */
     OPTION_RANGES,  /* axis_range[PEL_AXES]: t=0:5,c=1,y=100:612 */
+    OPTION_TIME,    /* int64_t seconds: 12:00:00, 2-00:00:00, 36h, 90m, 45s */
+    OPTION_LIST,    /* text_list: may be given several times; the value may begin with dashes */
 };
 
 /* Half-open; end -1: up to the end of the axis. Initialise to {0, -1}. */
 typedef struct axis_range {
     int64_t begin, end;
 } axis_range;
+
+#define LIST_MOST 64
+typedef struct text_list {
+    const char *items[LIST_MOST];
+    int count;
+} text_list;
 
 typedef struct option {
     enum option_kind kind;
@@ -68,6 +76,7 @@ bool parse_integer(const char *text, int64_t *out, const char **why);
 bool parse_number(const char *text, double *out, const char **why);
 bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why);
 bool parse_lengths(const char *text, double out[PEL_AXES], const char **why);
+bool parse_time(const char *text, int64_t *seconds, const char **why);
 bool parse_ranges(const char *text, axis_range out[PEL_AXES], const char **why);
 
 #endif

@@ -4,15 +4,18 @@
 #include "runs.h"
 
 #include "input.h"
+#include "jobs.h"
 #include "progress.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MOST_PARAMETERS 32
-#define MOST_OPTIONS (MOST_PARAMETERS + 32)
+#define MOST_OPTIONS (MOST_PARAMETERS + 32 + JOB_OPTIONS)
 
 typedef struct {
     const char *input, *output;
@@ -22,6 +25,8 @@ typedef struct {
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
     selection select;
     int32_t filter;
+    job_words job; /* `plan` only */
+    int64_t nodes;
     char help[MOST_PARAMETERS][320]; /* put together from the filter's table */
 } words;
 
@@ -96,13 +101,28 @@ static int add_common(option *list, words *w)
     return COUNT(common);
 }
 
+/* --memory is there already: it is what a job's program may take. */
+static int add_plan_options(option *list, words *w)
+{
+    option jobs[JOB_OPTIONS];
+    const int count = job_options(jobs, &w->job);
+    int n = 0;
+    list[n++] = (option){OPTION_FLAG, "no-timing", NULL, "do not time a sample of the image", &w->no_timing, 0, 0};
+    for (int i = 0; i < count; i++) {
+        if (jobs[i].kind == OPTION_HEADING || strcmp(jobs[i].name, "memory") != 0)
+            list[n++] = jobs[i];
+    }
+    list[n++] = (option){OPTION_INTEGER, "nodes", "N", "with --scheduler: jobs to spread the run over (default 1)", &w->nodes, 1, 1e6};
+    return n;
+}
+
 static bool read_words(const verb *self, int argc, char **argv, words *w, bool only_plan, int *code)
 {
     option list[MOST_OPTIONS];
     int n = add_parameters(list, w);
     n += add_common(list + n, w);
     if (only_plan)
-        list[n++] = (option){OPTION_FLAG, "no-timing", NULL, "do not time a sample of the image", &w->no_timing, 0, 0};
+        n += add_plan_options(list + n, w);
     const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &w->input, false}, {"OUT", "the OME-Zarr to write", &w->output, false}};
     const command c = {
         .verb = self,
@@ -225,7 +245,8 @@ static char *command_line(int argc, char **argv)
 static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS])
 {
     pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
-                         .then = w->then, .noise = w->noise, .memory_bytes = w->memory, .threads = (int32_t)w->threads, .dtype = w->dtype,
+                         .then = w->then, .noise = w->noise, .memory_bytes = w->memory, .dtype = w->dtype,
+                         .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
     o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes,
@@ -287,6 +308,57 @@ static int work(const verb *self, pel_run *run, const words *w, progress *line)
     return report(self, w, ok, &err);
 }
 
+/* Timed here with threads that may be more than the processors; there with as many threads as cores. */
+static void print_cluster_time(const pel_plan_summary *s, const job_script *job)
+{
+    char a[32], b[32];
+    const int64_t processors = processor_count(), busy = s->threads < processors ? s->threads : processors;
+    const double core_seconds = s->seconds_estimated * (double)busy, all = core_seconds / (double)job->cores;
+    const double block = all / (double)(s->blocks > 0 ? s->blocks : 1);
+    const int64_t rounds = (s->blocks + job->jobs - 1) / job->jobs;
+    const double limit = (double)(job->seconds - job->lead);
+    (void)printf("  cluster  %.1f core-hours; %s on each of %" PRId64 " jobs of %" PRId64 " cores, %s a block\n", core_seconds / 3600,
+                 text_duration(a, sizeof a, block * (double)rounds), job->jobs, job->cores, text_duration(b, sizeof b, block));
+    if (job->seconds == 0)
+        return;
+    if (block > limit)
+        (void)printf("  walltime too short: not one block ends within %s; take smaller blocks (--block) or more cores\n",
+                     text_duration(a, sizeof a, limit));
+    else if (block * (double)rounds > limit)
+        (void)printf("  walltime fits %.0f blocks a job; submit %.0f times, or over more nodes\n", limit / block,
+                     (block * (double)rounds + limit - 1) / limit);
+    else
+        (void)printf("  walltime fits: all blocks end within it\n");
+}
+
+/* The very commands and the script by which a cluster would do the plan. */
+static int show_jobs(const verb *self, const pel_run *run, const words *w)
+{
+    int code = EXIT_DONE;
+    job_script job;
+    pel_plan_summary s;
+    char path[PATH_MAX], folder[PATH_MAX] = "", program[PATH_MAX];
+    if (!job_fill(self, &w->job, &job, &code))
+        return code;
+    pel_run_summary(run, &s);
+    job.jobs = w->nodes > 0 ? w->nodes : 1;
+    job.cores = job.cores > 0 ? job.cores : s.threads;
+    job.memory = job_memory_for(s.memory_promised);
+    if (s.seconds_estimated > 0)
+        print_cluster_time(&s, &job);
+    if (w->output[0] != '/' && !getcwd(folder, sizeof folder))
+        folder[0] = '\0';
+    (void)snprintf(path, sizeof path, "%s%s%s", folder, folder[0] ? "/" : "", w->output);
+    if (!own_program(program, sizeof program))
+        (void)snprintf(program, sizeof program, "pellucid");
+    work_command words_of_job;
+    work_command_make(&words_of_job, &job, scheduler_is_container(job.scheduler) ? "pellucid" : program, path);
+    job.words = words_of_job.words;
+    (void)printf("\nFirst the same words with --prepare in place of `plan`, then this script (`pellucid submit --now` makes and submits it):\n\n");
+    script_print(stdout, &job);
+    return EXIT_DONE;
+}
+
 static int show_plan(const verb *self, pel_run *run, const words *w)
 {
     pel_error err = {0};
@@ -297,6 +369,8 @@ static int show_plan(const verb *self, pel_run *run, const words *w)
         json_print(plan_json(run));
     else
         print_plan(stdout, run, w->input, w->output);
+    if (code == EXIT_DONE && !w->json && w->job.scheduler)
+        code = show_jobs(self, run, w);
     pel_run_destroy(run);
     return code;
 }

@@ -36,7 +36,8 @@ static bool number_of(const char *name, int64_t *out)
     return text && parse_integer(text, out, &why);
 }
 
-/* Fills *k (from 1) and, where the scheduler tells, *n. */
+/* Fills *k (from 1) and, where it was not typed and the scheduler tells, *n. A typed count stands: then part 3 is part 3
+ * too where only `--array=3` is submitted again. */
 static bool part_of_scheduler(int64_t *k, int64_t *n)
 {
     for (int i = 0; i < COUNT(schedulers); i++) {
@@ -46,7 +47,9 @@ static bool part_of_scheduler(int64_t *k, int64_t *n)
         const bool from_zero = strstr(schedulers[i].index, "BATCH") || strstr(schedulers[i].index, "COMPLETION");
         if (!number_of(schedulers[i].first, &first))
             first = from_zero ? 0 : 1;
-        *k = index - first + 1;
+        *k = index - (*n > 0 ? from_zero || first == 0 ? 0 : 1 : first) + 1;
+        if (*n > 0)
+            return true;
         if (number_of(schedulers[i].last, &last))
             *n = last - first + 1;
         (void)number_of(schedulers[i].count, n);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ * See jobs.h. */
+#include "jobs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB (INT64_C(1) << 20)
+
+/* ---- errors: as the library's ------------------------------------------------------------------------------------ */
+
+static bool fail(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
+
+static bool fail(pel_error *err, int32_t code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    err->code = code;
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    return false;
+}
+
+static bool fail_errno(pel_error *err, const char *what, const char *path)
+{
+    char why[128];
+    return fail(err, PEL_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, why, sizeof why));
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+int job_options(option *list, job_words *w)
+{
+    const option all[] = {
+        {OPTION_HEADING, NULL, NULL, "the jobs", NULL, 0, 0},
+        {OPTION_TEXT, "scheduler", "NAME", "slurm, pbs, torque, sge, lsf, htcondor, kubernetes, aws-batch", &w->scheduler, 0, 0},
+        {OPTION_INTEGER, "cores", "N", "processors of a job", &w->cores, 1, 4096},
+        {OPTION_SIZE, "memory", "SIZE", "memory of a job (default: as the plan promises)", &w->memory, 64e6, 9e15},
+        {OPTION_TIME, "time", "TIME", "walltime of a job: 12:00:00, 2-00:00:00, 36h, 90m", &w->time, 60, 9e7},
+        {OPTION_TEXT, "queue", "NAME", "partition, queue, accounting group, job queue", &w->queue, 0, 0},
+        {OPTION_TEXT, "name", "NAME", "of the job (default: pellucid)", &w->name, 0, 0},
+        {OPTION_LIST, "directive", "TEXT", "a line for the scheduler as it stands: '--mail-type=FAIL'; for Kubernetes and AWS Batch "
+                                           "a.b.c=value; may be repeated", &w->directives, 0, 0},
+        {OPTION_LIST, "without", "WORD", "leave out directives that contain the word, where the site forbids them; may be repeated",
+         &w->without, 0, 0},
+        {OPTION_TEXT, "image", "NAME", "Kubernetes: container image; AWS Batch: job definition", &w->image, 0, 0},
+        {OPTION_LIST, "volume", "CLAIM:/PATH", "Kubernetes: a volume claim and where the job sees it; may be repeated", &w->volumes, 0, 0},
+    };
+    memcpy(list, all, sizeof all);
+    return COUNT(all);
+}
+
+static bool is_name(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    return name[0] && name[0] != '-' && name[strspn(name, letters)] == '\0' && strlen(name) <= 100;
+}
+
+static bool is_line(const char *text)
+{
+    return !text || strpbrk(text, "\r\n") == NULL;
+}
+
+static const char *wrong_list(const job_words *w, bool container)
+{
+    for (int i = 0; i < w->directives.count; i++) {
+        if (!is_line(w->directives.items[i]))
+            return "--directive: one line each";
+        if (container && !strchr(w->directives.items[i], '='))
+            return "--directive: expected a.b.c=value for this scheduler";
+    }
+    for (int i = 0; i < w->volumes.count; i++) {
+        const char *const colon = strchr(w->volumes.items[i], ':');
+        if (!colon || colon == w->volumes.items[i] || colon[1] != '/')
+            return "--volume: expected CLAIM:/PATH";
+    }
+    return NULL;
+}
+
+static int check_words(const verb *self, const job_words *w, const scheduler *s)
+{
+    if (!s)
+        return command_wrong(self, "--scheduler: found '%s', expected one of %s", w->scheduler, scheduler_names());
+    if (w->name && !is_name(w->name))
+        return command_wrong(self, "--name: found '%s', expected letters, digits and _-.", w->name);
+    if (!is_line(w->queue))
+        return command_wrong(self, "--queue: found more than one line");
+    const bool container = scheduler_is_container(s);
+    if (container && !w->image)
+        return command_wrong(self, "--image is missing: %s runs containers", scheduler_name(s));
+    if (strcmp(scheduler_name(s), "aws-batch") == 0 && !w->queue)
+        return command_wrong(self, "--queue is missing: AWS Batch has no default job queue");
+    const char *const wrong = wrong_list(w, container);
+    return wrong ? command_wrong(self, "%s", wrong) : EXIT_DONE;
+}
+
+bool job_fill(const verb *self, const job_words *w, job_script *out, int *code)
+{
+    if (!w->scheduler) {
+        *code = command_wrong(self, "--scheduler is missing: one of %s", scheduler_names());
+        return false;
+    }
+    const scheduler *const s = scheduler_find(w->scheduler);
+    *code = check_words(self, w, s);
+    if (*code != EXIT_DONE)
+        return false;
+    *out = (job_script){.scheduler = s, .name = w->name ? w->name : "pellucid", .jobs = 1, .cores = w->cores, .memory = w->memory,
+                        .seconds = w->time, .lead = job_lead(w->time), .queue = w->queue, .image = w->image,
+                        .volumes = &w->volumes, .directives = &w->directives, .without = &w->without};
+    return true;
+}
+
+int64_t job_program_memory(int64_t memory)
+{
+    return memory - memory / 16;
+}
+
+int64_t job_memory_for(int64_t promised)
+{
+    const int64_t step = 256 * MIB;
+    return (promised + promised / 15 + 32 * MIB + step - 1) / step * step;
+}
+
+int64_t job_lead(int64_t seconds)
+{
+    const int64_t part = seconds / 20;
+    return part < 20 ? 20 : part > 300 ? 300 : part;
+}
+
+void work_command_make(work_command *out, const job_script *job, const char *program, const char *output)
+{
+    int n = 0;
+    const char *words[COUNT(out->words)] = {program, "work", output, "--part", JOB_INDEX};
+    n = 5;
+    if (job->memory > 0) {
+        (void)snprintf(out->memory, sizeof out->memory, "%" PRId64 "M", job_program_memory(job->memory) / MIB);
+        words[n++] = "--memory";
+        words[n++] = out->memory;
+    }
+    if (job->cores > 0) {
+        (void)snprintf(out->threads, sizeof out->threads, "%" PRId64, job->cores);
+        words[n++] = "--threads";
+        words[n++] = out->threads;
+    }
+    if (job->seconds > 0) {
+        (void)snprintf(out->seconds, sizeof out->seconds, "%" PRId64, job->seconds - job->lead);
+        words[n++] = "--seconds";
+        words[n++] = out->seconds;
+    }
+    memcpy(out->words, words, sizeof words);
+}
+
+/* ---- programs ------------------------------------------------------------------------------------------------------ */
+
+static void hear(int fd, char *out, size_t size)
+{
+    size_t n = 0;
+    char rest[512];
+    for (;;) {
+        const bool room = n + 1 < size;
+        const ssize_t k = read(fd, room ? out + n : rest, room ? size - 1 - n : sizeof rest);
+        if (k <= 0 && errno != EINTR)
+            break;
+        if (room && k > 0)
+            n += (size_t)k;
+    }
+    out[n] = '\0';
+}
+
+int run_program(char *out, size_t size, const char *const *words, pel_error *err)
+{
+    int ends[2], status = 0;
+    out[0] = '\0';
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return (void)fail_errno(err, "start", words[0]), -1;
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)dup2(ends[1], STDOUT_FILENO);
+        (void)dup2(ends[1], STDERR_FILENO);
+        (void)execvp(words[0], (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    (void)close(ends[1]);
+    errno = 0;
+    if (child > 0)
+        hear(ends[0], out, size);
+    (void)close(ends[0]);
+    if (child < 0)
+        return (void)fail_errno(err, "start", words[0]), -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool own_program(char *out, size_t size)
+{
+    const ssize_t n = readlink("/proc/self/exe", out, size - 1);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+bool program_beside(char *out, size_t size, const char *name)
+{
+    if (!own_program(out, size))
+        return false;
+    char *const slash = strrchr(out, '/');
+    const size_t at = slash ? (size_t)(slash + 1 - out) : 0;
+    (void)snprintf(out + at, size - at, "%s", name);
+    return access(out, X_OK) == 0;
+}
+
+/* ---- writing and submitting ------------------------------------------------------------------------------------------ */
+
+bool job_write(char *path, size_t size, const char *output, const char *name, const job_script *job, pel_error *err)
+{
+    const int n = snprintf(path, size, "%s.run/submit", output);
+    if (n < 0 || (size_t)n + 2 + strlen(name) >= size)
+        return fail(err, PEL_ARGUMENT, "%s: the name is too long", output);
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        return fail_errno(err, "create", path);
+    (void)snprintf(path + n, size - (size_t)n, "/%s", name);
+    FILE *const f = fopen(path, "we");
+    if (!f)
+        return fail_errno(err, "create", path);
+    script_print(f, job);
+    const bool ok = !ferror(f);
+    if (fclose(f) != 0 || !ok)
+        return fail_errno(err, "write", path);
+    return true;
+}
+
+/* The job's number in what the scheduler says: the first word that holds a digit. */
+static void find_id(char *id, size_t size, const char *said)
+{
+    id[0] = '\0';
+    const char *const cluster = strstr(said, "cluster "); /* HTCondor says how many before it says which */
+    for (const char *p = cluster ? cluster : said; *p && !id[0]; p += strspn(p, " \t\r\n")) {
+        const size_t n = strcspn(p, " \t\r\n");
+        const size_t skip = strspn(p, "<\"'(");
+        if (strcspn(p, "0123456789") < n && skip < n)
+            (void)snprintf(id, size, "%.*s", (int)strcspn(p + skip, " \t\r\n>\"')"), p + skip);
+        p += n;
+    }
+    char *const range = strpbrk(id, "[.:;,");
+    if (range)
+        *range = '\0';
+}
+
+/* One line an array or job: {"scheduler", "id", "at"}. */
+static bool note_job(const char *output, const scheduler *s, const char *said, pel_error *err)
+{
+    char path[4096], id[64];
+    find_id(id, sizeof id, said);
+    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
+    FILE *const f = fopen(path, "ae");
+    if (!f)
+        return fail_errno(err, "open", path);
+    (void)fprintf(f, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"at\": %lld}\n", scheduler_name(s), id, (long long)time(NULL));
+    return fclose(f) == 0 || fail_errno(err, "write", path);
+}
+
+bool job_submit(char *said, size_t size, const char *output, const scheduler *s, const char *path, pel_error *err)
+{
+    const char *const words[] = {"/bin/sh", "-c", scheduler_submit_line(s), "sh", path, NULL};
+    const int status = run_program(said, size, words, err);
+    said[strcspn(said, "\n")] = said[0] && strchr(said, '\n') == said + strlen(said) - 1 ? '\0' : said[strcspn(said, "\n")];
+    if (status == 0)
+        return note_job(output, s, said, err);
+    return status > 0 && fail(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(s), path, status, said);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * What the verbs that ask a scheduler for jobs share: their options, the script, starting programs and hearing them. */
+#ifndef PELLUCID_CLI_JOBS_H
+#define PELLUCID_CLI_JOBS_H
+
+#include "script.h"
+
+#include <sys/types.h>
+
+typedef struct job_words {
+    const char *scheduler, *name, *queue, *image, *program;
+    int64_t cores, memory, time;
+    text_list directives, without, volumes;
+} job_words;
+
+#define JOB_OPTIONS 11 /* job_options adds at most so many */
+int job_options(option *list, job_words *w);
+
+/* Checks the words and fills what does not depend on the command; false: *code says how it ends. */
+bool job_fill(const verb *self, const job_words *w, job_script *out, int *code);
+
+/* What the program is told of a job's memory: the rest is for the system's own and for the page cache of its files. */
+int64_t job_program_memory(int64_t memory);
+int64_t job_memory_for(int64_t promised); /* what to ask for where the program wants so much */
+int64_t job_lead(int64_t seconds);        /* time before the end of a job at which it should stop */
+
+/* The words of `pellucid work OUT --part …` for a job; as many as fit into words[]. numbers: room for their text. */
+typedef struct work_command {
+    char memory[32], threads[32], seconds[32];
+    char *words[16];
+} work_command;
+void work_command_make(work_command *out, const job_script *job, const char *program, const char *output);
+
+/* Writes the script into OUT.run/submit/NAME (made if need be). path: PATH_MAX bytes. */
+bool job_write(char *path, size_t size, const char *output, const char *name, const job_script *job, pel_error *err);
+
+/* Gives the file to the scheduler; what that says goes to `said`. The job is noted in OUT.run/jobs.jsonl. */
+bool job_submit(char *said, size_t size, const char *output, const scheduler *s, const char *path, pel_error *err);
+
+/* Runs a program to its end with standard output and error into `out`; its exit status, or -1 with *err. */
+int run_program(char *out, size_t size, const char *const *words, pel_error *err);
+
+/* Absolute path of this program, and of another that lies beside it. */
+bool own_program(char *out, size_t size);
+bool program_beside(char *out, size_t size, const char *name);
+
+#endif

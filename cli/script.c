@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT
+ * See script.h: the schedulers whose job is a shell script with directives, and HTCondor's description. */
+#include "script.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB (INT64_C(1) << 20)
+
+struct scheduler {
+    const char *name, *prefix; /* of a directive */
+    void (*directives)(FILE *to, const job_script *job);
+    void (*print)(FILE *to, const job_script *job); /* NULL: a shell script */
+    const char *index;                              /* text of k/N in a shell script; %s is N */
+    const char *submit;                             /* shell line; "$1" is the file */
+};
+
+/* ---- words and lines ------------------------------------------------------------------------------------------- */
+
+static void print_quoted(FILE *to, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
+    if (word[0] && word[strspn(word, plain)] == '\0') {
+        (void)fputs(word, to);
+        return;
+    }
+    (void)fputc('\'', to);
+    for (; *word; word++) {
+        if (*word == '\'')
+            (void)fputs("'\\''", to);
+        else
+            (void)fputc(*word, to);
+    }
+    (void)fputc('\'', to);
+}
+
+static bool is_left_out(const job_script *job, const char *line)
+{
+    for (int i = 0; job->without && i < job->without->count; i++)
+        if (strstr(line, job->without->items[i]))
+            return true;
+    return false;
+}
+
+static void directive(FILE *to, const job_script *job, const char *fmt, ...) PEL_PRINTF(3, 4);
+
+static void directive(FILE *to, const job_script *job, const char *fmt, ...)
+{
+    char line[4600];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    if (!is_left_out(job, line))
+        (void)fprintf(to, "%s%s\n", job->scheduler->prefix, line);
+}
+
+static void added_directives(FILE *to, const job_script *job)
+{
+    for (int i = 0; job->directives && i < job->directives->count; i++)
+        (void)fprintf(to, "%s%s\n", job->scheduler->prefix, job->directives->items[i]);
+}
+
+static const char *clock_text(char out[32], int64_t seconds)
+{
+    (void)snprintf(out, 32, "%" PRId64 ":%02" PRId64 ":%02" PRId64, seconds / 3600, seconds / 60 % 60, seconds % 60);
+    return out;
+}
+
+static bool is_array(const job_script *job)
+{
+    return job->jobs > 1;
+}
+
+/* ---- directives of each scheduler ------------------------------------------------------------------------------- */
+
+static void slurm(FILE *to, const job_script *j)
+{
+    char t[32];
+    directive(to, j, "--job-name=%s", j->name);
+    if (is_array(j))
+        directive(to, j, "--array=1-%" PRId64, j->jobs);
+    directive(to, j, "--nodes=1");
+    directive(to, j, "--ntasks=1");
+    if (j->cores > 0)
+        directive(to, j, "--cpus-per-task=%" PRId64, j->cores);
+    if (j->memory > 0)
+        directive(to, j, "--mem=%" PRId64 "M", j->memory / MIB);
+    if (j->seconds > 0) {
+        directive(to, j, "--time=%s", clock_text(t, j->seconds));
+        directive(to, j, "--signal=B:USR1@%" PRId64, j->lead);
+    }
+    if (j->queue)
+        directive(to, j, "--partition=%s", j->queue);
+    if (j->log)
+        directive(to, j, "--output=%s/%s", j->log, is_array(j) ? "slurm-%A_%a.out" : "slurm-%j.out");
+}
+
+static void pbs_common(FILE *to, const job_script *j)
+{
+    char t[32];
+    directive(to, j, "-N %.15s", j->name);
+    if (j->seconds > 0)
+        directive(to, j, "-l walltime=%s", clock_text(t, j->seconds));
+    if (j->queue)
+        directive(to, j, "-q %s", j->queue);
+    directive(to, j, "-j oe");
+    if (j->log)
+        directive(to, j, "-o %s/", j->log);
+    if (!j->workers)
+        directive(to, j, "-r y");
+}
+
+static void pbs(FILE *to, const job_script *j)
+{
+    char cores[40] = "", memory[40] = "";
+    if (j->cores > 0)
+        (void)snprintf(cores, sizeof cores, ":ncpus=%" PRId64, j->cores);
+    if (j->memory > 0)
+        (void)snprintf(memory, sizeof memory, ":mem=%" PRId64 "mb", j->memory / MIB);
+    pbs_common(to, j);
+    if (is_array(j))
+        directive(to, j, "-J 1-%" PRId64, j->jobs);
+    directive(to, j, "-l select=1%s%s", cores, memory);
+}
+
+static void torque(FILE *to, const job_script *j)
+{
+    pbs_common(to, j);
+    if (is_array(j))
+        directive(to, j, "-t 1-%" PRId64, j->jobs);
+    directive(to, j, "-l nodes=1:ppn=%" PRId64, j->cores > 0 ? j->cores : 1);
+    if (j->memory > 0)
+        directive(to, j, "-l mem=%" PRId64 "mb", j->memory / MIB);
+}
+
+/* Grid Engine counts memory a slot; -notify sends SIGUSR2 before the end, s_rt SIGUSR1 at its time. */
+static void sge(FILE *to, const job_script *j)
+{
+    const int64_t slots = j->cores > 0 ? j->cores : 1;
+    char t[32];
+    directive(to, j, "-S /bin/sh");
+    directive(to, j, "-N %s", j->name);
+    if (is_array(j))
+        directive(to, j, "-t 1-%" PRId64, j->jobs);
+    if (slots > 1)
+        directive(to, j, "-pe smp %" PRId64, slots);
+    if (j->memory > 0)
+        directive(to, j, "-l h_vmem=%" PRId64 "M", (j->memory / MIB + slots - 1) / slots);
+    if (j->seconds > 0) {
+        directive(to, j, "-l h_rt=%s", clock_text(t, j->seconds));
+        directive(to, j, "-l s_rt=%s", clock_text(t, j->seconds - j->lead));
+    }
+    directive(to, j, "-notify");
+    if (j->queue)
+        directive(to, j, "-q %s", j->queue);
+    directive(to, j, "-cwd");
+    directive(to, j, "-j y");
+    if (j->log)
+        directive(to, j, "-o %s", j->log);
+}
+
+static void lsf(FILE *to, const job_script *j)
+{
+    if (is_array(j))
+        directive(to, j, "-J \"%s[1-%" PRId64 "]\"", j->name, j->jobs);
+    else
+        directive(to, j, "-J %s", j->name);
+    directive(to, j, "-n %" PRId64, j->cores > 0 ? j->cores : 1);
+    directive(to, j, "-R \"span[hosts=1]\"");
+    if (j->memory > 0) {
+        directive(to, j, "-M %" PRId64 "MB", j->memory / MIB);
+        directive(to, j, "-R \"rusage[mem=%" PRId64 "MB]\"", j->memory / MIB);
+    }
+    if (j->seconds > 0) {
+        const int64_t minutes = (j->seconds + 59) / 60;
+        directive(to, j, "-W %" PRId64 ":%02" PRId64, minutes / 60, minutes % 60);
+        directive(to, j, "-wa USR1");
+        directive(to, j, "-wt %" PRId64, (j->lead + 59) / 60);
+    }
+    if (j->queue)
+        directive(to, j, "-q %s", j->queue);
+    if (j->log)
+        directive(to, j, "-o %s/%s", j->log, is_array(j) ? "lsf-%J_%I.out" : "lsf-%J.out");
+}
+
+/* ---- the scripts -------------------------------------------------------------------------------------------------- */
+
+static void print_words(FILE *to, const job_script *j)
+{
+    for (int i = 0; j->words[i]; i++) {
+        (void)fputs(i ? " " : "", to);
+        if (strcmp(j->words[i], JOB_INDEX) != 0)
+            print_quoted(to, j->words[i]);
+        else if (is_array(j))
+            (void)fprintf(to, "%s/%" PRId64, j->scheduler->index, j->jobs);
+        else
+            (void)fputs("1/1", to);
+    }
+    (void)fputc('\n', to);
+}
+
+/* exec: the program takes the shell's place, so that signals for the job reach it. */
+static void print_shell(FILE *to, const job_script *j)
+{
+    (void)fputs("#!/bin/sh\n", to);
+    j->scheduler->directives(to, j);
+    added_directives(to, j);
+    (void)fputs("exec ", to);
+    print_words(to, j);
+}
+
+/* In `arguments = "…"` blanks part words, single quotes keep them together, and both kinds of quotes are doubled. */
+static void print_condor_word(FILE *to, const char *word)
+{
+    const bool quote = word[0] == '\0' || strpbrk(word, " \t'") != NULL;
+    (void)fputs(quote ? "'" : "", to);
+    for (; *word; word++) {
+        if (*word == '"' || (*word == '\'' && quote))
+            (void)fputc(*word, to);
+        (void)fputc(*word, to);
+    }
+    (void)fputs(quote ? "'" : "", to);
+}
+
+static void print_condor_limits(FILE *to, const job_script *j)
+{
+    if (j->cores > 0)
+        directive(to, j, "request_cpus = %" PRId64, j->cores);
+    if (j->memory > 0)
+        directive(to, j, "request_memory = %" PRId64 "M", j->memory / MIB);
+    if (j->seconds > 0)
+        directive(to, j, "allowed_job_duration = %" PRId64, j->seconds);
+    directive(to, j, "kill_sig = SIGTERM");
+    if (j->seconds > 0)
+        directive(to, j, "job_max_vacate_time = %" PRId64, j->lead);
+    if (j->queue)
+        directive(to, j, "+AccountingGroup = \"%s\"", j->queue);
+    if (j->log) {
+        directive(to, j, "output = %s/condor-$(Cluster)_$(Process).out", j->log);
+        directive(to, j, "error = %s/condor-$(Cluster)_$(Process).err", j->log);
+        directive(to, j, "log = %s/condor-$(Cluster).log", j->log);
+    }
+}
+
+/* A part that ends with code 4 was stopped or ran out of time: worth another go. */
+static void print_condor(FILE *to, const job_script *j)
+{
+    (void)fprintf(to, "universe = vanilla\nbatch_name = %s\nexecutable = %s\n", j->name, j->words[0]);
+    if (is_array(j))
+        (void)fputs("part = $(Process) + 1\n", to);
+    (void)fputs("arguments = \"", to);
+    for (int i = 1; j->words[i]; i++) {
+        (void)fputs(i > 1 ? " " : "", to);
+        if (strcmp(j->words[i], JOB_INDEX) != 0)
+            print_condor_word(to, j->words[i]);
+        else if (is_array(j))
+            (void)fprintf(to, "$INT(part)/%" PRId64, j->jobs);
+        else
+            (void)fputs("1/1", to);
+    }
+    (void)fputs("\"\ntransfer_executable = False\nshould_transfer_files = NO\n", to);
+    print_condor_limits(to, j);
+    if (!j->workers)
+        (void)fputs("max_retries = 5\nretry_until = ExitCode =!= 4\n", to);
+    added_directives(to, j);
+    (void)fprintf(to, "queue %" PRId64 "\n", j->jobs);
+}
+
+static const scheduler schedulers[] = {
+    {"slurm", "#SBATCH ", slurm, NULL, "auto", "exec sbatch \"$1\""},
+    {"pbs", "#PBS ", pbs, NULL, "auto", "exec qsub \"$1\""},
+    {"torque", "#PBS ", torque, NULL, "auto", "exec qsub \"$1\""},
+    {"sge", "#$ ", sge, NULL, "auto", "exec qsub \"$1\""},
+    {"lsf", "#BSUB ", lsf, NULL, "auto", "exec bsub < \"$1\""},
+    {"htcondor", "", NULL, print_condor, NULL, "exec condor_submit \"$1\""},
+    {"kubernetes", "", NULL, script_print_kubernetes, NULL, "exec kubectl create -f \"$1\""},
+    {"aws-batch", "", NULL, script_print_aws, NULL, "exec aws batch submit-job --cli-input-json \"file://$1\""},
+};
+
+const scheduler *scheduler_find(const char *name)
+{
+    for (int i = 0; i < COUNT(schedulers); i++)
+        if (strcmp(schedulers[i].name, name) == 0)
+            return &schedulers[i];
+    return NULL;
+}
+
+const char *scheduler_names(void)
+{
+    return "slurm, pbs, torque, sge, lsf, htcondor, kubernetes, aws-batch";
+}
+
+const char *scheduler_name(const scheduler *s)
+{
+    return s->name;
+}
+
+bool scheduler_is_container(const scheduler *s)
+{
+    return s->print == script_print_kubernetes || s->print == script_print_aws;
+}
+
+const char *scheduler_submit_line(const scheduler *s)
+{
+    return s->submit;
+}
+
+void script_print(FILE *to, const job_script *job)
+{
+    (job->scheduler->print ? job->scheduler->print : print_shell)(to, job);
+}

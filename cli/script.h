@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * Job scripts: the text by which each scheduler is asked for N equal jobs. What the jobs run is the caller's. */
+#ifndef PELLUCID_CLI_SCRIPT_H
+#define PELLUCID_CLI_SCRIPT_H
+
+#include "options.h"
+
+#include <stdio.h>
+
+typedef struct scheduler scheduler;
+
+typedef struct job_script {
+    const scheduler *scheduler;
+    const char *name;
+    int64_t jobs, cores, memory; /* of each job; bytes; 0: not asked for */
+    int64_t seconds;             /* walltime; 0: the site's default */
+    int64_t lead;                /* seconds before the walltime at which a signal is asked for */
+    const char *queue;           /* partition, queue; NULL: the site's default */
+    const char *log;             /* folder of the jobs' output; NULL: the scheduler's own place */
+    const char *image;           /* containers: image, or AWS Batch job definition */
+    const text_list *volumes;    /* Kubernetes: CLAIM:/path */
+    const text_list *directives; /* added as they stand; to JSON as a.b.c=value */
+    const text_list *without;    /* directives that the site forbids: lines that name one of these words are left out */
+    char *const *words;          /* the command, NULL at the end; a word that is JOB_INDEX stands for k/N of this job */
+    bool workers;                /* not parts of a run but workers: equal, no index, not to be repeated by the scheduler */
+} job_script;
+
+/* In place of the word by which a job learns which of how many it is. */
+#define JOB_INDEX "\1"
+
+/* NULL: no such scheduler. Names: slurm pbs torque sge lsf htcondor kubernetes aws-batch. */
+const scheduler *scheduler_find(const char *name);
+const char *scheduler_names(void);
+const char *scheduler_name(const scheduler *s);
+bool scheduler_is_container(const scheduler *s); /* paths are those inside an image */
+
+/* The shell line that submits the script file "$1". */
+const char *scheduler_submit_line(const scheduler *s);
+
+void script_print(FILE *to, const job_script *job);
+
+/* script_json.c: a Kubernetes indexed Job, an AWS Batch array job. */
+void script_print_kubernetes(FILE *to, const job_script *job);
+void script_print_aws(FILE *to, const job_script *job);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ * `submit`: the script of an array job whose every job does its part of a run. */
+#include "jobs.h"
+#include "options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    const char *output, *file;
+    job_words job;
+    int64_t parts;
+    bool now;
+} words;
+
+/* The run must be there and fit; without --memory the jobs ask for what its plan promises. */
+static int fit(const verb *self, const words *w, job_script *job)
+{
+    pel_error err = {0};
+    pel_run *run = NULL;
+    pel_plan_summary s;
+    const int64_t memory = job->memory > 0 ? job_program_memory(job->memory) : 0;
+    if (!pel_run_open(&run, w->output, memory, (int32_t)job->cores, &err)) {
+        (void)say_error(self, &err, true);
+        return EXIT_USAGE;
+    }
+    pel_run_summary(run, &s);
+    pel_run_destroy(run);
+    if (job->memory == 0)
+        job->memory = job_memory_for(s.memory_promised);
+    if (job->jobs > s.blocks) {
+        say(self, "--parts %" PRId64 ": the run has %" PRId64 " blocks; so many parts are made", job->jobs, s.blocks);
+        job->jobs = s.blocks;
+    }
+    return EXIT_DONE;
+}
+
+static int submit(const verb *self, const words *w, const char *output, const job_script *job)
+{
+    char path[PATH_MAX], said[4096];
+    pel_error err = {0};
+    if (!job_write(path, sizeof path, output, job->name, job, &err) ||
+        !job_submit(said, sizeof said, output, job->scheduler, path, &err))
+        return say_error(self, &err, false);
+    (void)printf("%s\n", said);
+    return EXIT_DONE;
+}
+
+static int show(const verb *self, const words *w, const job_script *job)
+{
+    FILE *const f = w->file ? fopen(w->file, "we") : stdout;
+    if (f)
+        script_print(f, job);
+    if (!f || (w->file && fclose(f) != 0)) {
+        say(self, "%s: cannot write: %s", w->file, strerror(errno)); // NOLINT(concurrency-mt-unsafe)
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
+
+static int act(const verb *self, words *w)
+{
+    int code = EXIT_DONE;
+    job_script job;
+    if (!job_fill(self, &w->job, &job, &code))
+        return code;
+    const bool container = scheduler_is_container(job.scheduler);
+    char output[PATH_MAX], log[PATH_MAX + 16], program[PATH_MAX];
+    if (!realpath(w->output, output)) {
+        if (!container || w->now) {
+            say(self, "%s: no such output; `denoise … --prepare` makes it", w->output);
+            return EXIT_USAGE;
+        }
+        (void)snprintf(output, sizeof output, "%s", w->output); /* a path inside the image */
+    }
+    job.jobs = w->parts;
+    if (access(output, F_OK) == 0) {
+        code = fit(self, w, &job);
+        if (code != EXIT_DONE)
+            return code;
+    }
+    if (!w->job.program && !container && own_program(program, sizeof program))
+        w->job.program = program;
+    (void)snprintf(log, sizeof log, "%s.run/log", output);
+    job.log = log;
+    if (access(output, F_OK) == 0)
+        (void)mkdir(log, 0777); /* Slurm ends a job whose output has no folder */
+    work_command words_of_job;
+    work_command_make(&words_of_job, &job, w->job.program ? w->job.program : "pellucid", output);
+    job.words = words_of_job.words;
+    return w->now ? submit(self, w, output, &job) : show(self, w, &job);
+}
+
+int verb_submit(const verb *self, int argc, char **argv)
+{
+    words w = {0};
+    option list[JOB_OPTIONS + 8];
+    int n = job_options(list, &w.job);
+    const option more[] = {
+        {OPTION_INTEGER, "parts", "N", "jobs of the array: each does every N-th block", &w.parts, 1, 1e6},
+        {OPTION_TEXT, "program", "PATH", "pellucid as the jobs find it (default: this one; in a container: pellucid)", &w.job.program, 0, 0},
+        {OPTION_HEADING, NULL, NULL, "what to do with the script", NULL, 0, 0},
+        {OPTION_TEXT, "output", "FILE", "write it there (default: to standard output)", &w.file, 0, 0},
+        {OPTION_FLAG, "now", NULL, "give it to the scheduler and print what that says", &w.now, 0, 0},
+    };
+    memcpy(list + n, more, sizeof more);
+    n += COUNT(more);
+    const operand operands[] = {{"OUT", "the output of a run that was prepared or begun", &w.output, false}};
+    const command c = {
+        .verb = self,
+        .text = "Jobs need no manager and know nothing of each other; the last one to end makes the upper pyramid levels and the audit. A job begins "
+                "no block that would not end within the walltime. Blocks that are left, for whatever reason, are done by submitting again.",
+        .examples = "  pellucid denoise embryo.czi embryo.ome.zarr --prepare\n"
+                    "  pellucid submit embryo.ome.zarr --scheduler slurm --parts 7 --cores 76 --memory 220G --time 12:00:00 --now",
+        .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n};
+    int code = EXIT_DONE;
+    if (!command_parse(&c, argc, argv, &code))
+        return code;
+    if (w.parts == 0)
+        return command_wrong(self, "--parts is missing: how many jobs?");
+    return act(self, &w);
+}
