@@ -101,7 +101,15 @@ static int add_common(option *list, words *w)
     return COUNT(common);
 }
 
-/* --memory is there already: it is what a job's program may take. */
+/* A walltime is told from a range of time points by its form: 12:00:00, 36h. */
+static void take_walltime(words *w)
+{
+    const char *why = NULL;
+    if (w->select.time && parse_time(w->select.time, &w->job.time, &why))
+        w->select.time = NULL;
+}
+
+/* --memory and --time are there already: what a job's program may take, and points of time. */
 static int add_plan_options(option *list, words *w)
 {
     option jobs[JOB_OPTIONS];
@@ -109,8 +117,12 @@ static int add_plan_options(option *list, words *w)
     int n = 0;
     list[n++] = (option){OPTION_FLAG, "no-timing", NULL, "do not time a sample of the image", &w->no_timing, 0, 0};
     for (int i = 0; i < count; i++) {
-        if (jobs[i].kind == OPTION_HEADING || strcmp(jobs[i].name, "memory") != 0)
-            list[n++] = jobs[i];
+        if (jobs[i].kind != OPTION_HEADING && strcmp(jobs[i].name, "memory") == 0)
+            continue;
+        list[n] = jobs[i];
+        if (jobs[i].kind == OPTION_TIME)
+            list[n].name = "walltime";
+        n++;
     }
     list[n++] = (option){OPTION_INTEGER, "nodes", "N", "with --scheduler: jobs to spread the run over (default 1)", &w->nodes, 1, 1e6};
     return n;
@@ -381,6 +393,8 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
     int code = EXIT_DONE;
     if (!read_words(self, argc, argv, &w, only_plan, &code))
         return code;
+    if (only_plan)
+        take_walltime(&w);
     pel_setting settings[MOST_PARAMETERS];
     pel_run_options options = options_of(&w, settings);
     char *typed = command_line(argc, argv);

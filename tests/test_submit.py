@@ -159,4 +159,5 @@ def test_plan_shows_script_and_core_hours(cli, run, tmp_path):
              "z=4,y=64,x=64", "--scheduler", "slurm", "--nodes", "7", "--cores", "4")
     text = cli.ok(*words, "--time", "12:00:00")
     assert "core-hours" in text and "fits: all blocks" in text and "#SBATCH --array=1-7\n" in text and "--threads 4 --seconds 42900" in text
+    assert cli.ok(*words, "--walltime", "12h", "--no-timing").split("exec")[1] == text.split("exec")[1]
     assert not os.path.exists(tmp_path / "new.ome.zarr")
