@@ -121,7 +121,7 @@ static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, i
     const bool direct = same_layout(r, leaf, &part);
     const bool plain = leaf->steps == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
     uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes, err);
-    uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, n, err);
+    uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, pel__chain_stored_max(leaf), err);
     if (!raw || !stored || !pel__object_read(r->object, offset, stored, n, err)
         || !pel__chain_decode(leaf, r->state, stored, n, raw, err))
         return false;
