@@ -89,6 +89,7 @@ def main():
     parser.add_argument("paths", nargs="*", default=None, help="pytest paths (default: tests)")
     args = parser.parse_args()
     if args.sanitized:
+        os.environ["PELLUCID_SANITIZED"] = "1"
         os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
         os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1")
     os.environ.setdefault("PELLUCID_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
