@@ -46,7 +46,7 @@ typedef struct pel__filter_type {
     /* Scratch of one call with these regions; upper bounds, exact enough to plan with. */
     int64_t (*block_bytes)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
     int64_t (*thread_bytes)(const pel__values *v, const pel_image *image);
-    /* Operations per voxel of `out` plus those on the halo, in units that only compare plans of one filter. */
+    /* Work on a voxel of `out`, that on the halo shared out, in nanoseconds of one core: roughly, for comparing plans. */
     double (*cost)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
     bool (*apply)(const pel__filter_call *call, pel_error *err);
 } pel__filter_type;

@@ -17,7 +17,8 @@
 #define THREAD_BYTES (1 * MIB)       /* touched stack and allocator of a thread */
 #define MOST_SHARD_BYTES (1024 * MIB)
 #define MOST_CHUNKS 32768            /* inner chunks of a shard: the index stays below 512 KiB */
-#define READ_OPERATIONS 60.0         /* cost of reading one voxel, in the filter's operations */
+#define WAIT_NANOSECONDS 4.0         /* for the disk, a voxel, where reading and writing do not overlap with computing */
+#define READ_NANOSECONDS 4.0         /* of one core for reading and decoding a voxel, roughly */
 
 /* The largest block of a grid, and what is read for it. */
 static void largest_block(const pel__plan *plan, const pel_image *image, const int64_t block[PEL_AXES], pel_region *in,
@@ -109,17 +110,28 @@ static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, 
     return m;
 }
 
+/* Voxels that are decoded for a block: whole tiles of the source, of which it cuts some at its faces. */
+static double voxels_decoded(const pel_image *image, const pel_region *in)
+{
+    double n = 1;
+    for (int a = 0; a < PEL_AXES; a++)
+        n *= (double)pel__min(image->shape[a], in->shape[a] + (in->shape[a] < image->shape[a] ? image->tile[a] - 1 : 0));
+    return n;
+}
+
 /* Cost of a voxel of the image when it is cut into blocks like this. */
-static double cost_of(const pel__plan *plan, const pel__plan_request *q, const pel_image *image, const int64_t block[PEL_AXES])
+static double cost_of(const pel__plan *plan, const pel__plan_request *q, const pel_image *image, const int64_t block[PEL_AXES],
+                      int32_t slots)
 {
     pel_region in, out;
     largest_block(plan, image, block, &in, &out);
-    const double voxels = (double)pel__region_voxels(&out), read = (double)pel__region_voxels(&in) / voxels;
+    const double voxels = (double)pel__region_voxels(&out), read = voxels_decoded(image, &in) / voxels;
     double all = 1;
     for (int a = 0; a < PEL_AXES; a++)
         all *= (double)image->shape[a];
-    const double cost = pel__pipeline_cost(q->pipeline, image, &in, &out) + READ_OPERATIONS * read;
-    const double lost_at_end = 0.1 * voxels / all, overhead = 0.2 * (double)MIB / voxels;
+    const double waiting = slots == 1 ? WAIT_NANOSECONDS : 0;
+    const double cost = pel__pipeline_cost(q->pipeline, image, &in, &out) + READ_NANOSECONDS * read + waiting;
+    const double lost_at_end = 0.3 * voxels / all, overhead = 0.2 * (double)MIB / voxels;
     return cost * (1.0 + lost_at_end + overhead + 0.02 * fmax(0.0, log2(voxels / (32.0 * (double)MIB))));
 }
 
@@ -152,7 +164,7 @@ typedef struct {
     int64_t least_memory; /* of any candidate that was tried */
 } choice;
 
-/* Would this block do, and better than the best so far? Two slots are preferred: they hide reading and writing. */
+/* Would this block do, and better than the best so far? */
 static bool try_block(choice *best, const pel__plan *plan, const pel__plan_request *q, const pel_image *image,
                       const int64_t block[PEL_AXES], pel_error *err)
 {
@@ -160,10 +172,9 @@ static bool try_block(choice *best, const pel__plan *plan, const pel__plan_reque
     memcpy(p.block, block, sizeof p.block);
     if (!pel__layout_make(&p.layout, &p.owned_levels, q, image, block, err))
         return false;
-    const double cost = cost_of(plan, q, image, block);
     for (int32_t slots = 2; slots >= 1; slots--) {
         const pel__memory m = memory_of(plan, q, &p, image, slots);
-        const double full = cost * (slots == 2 ? 1.0 : 1.08);
+        const double full = cost_of(plan, q, image, block, slots);
         if (best->least_memory == 0 || m.total < best->least_memory)
             best->least_memory = m.total;
         if (m.total > q->memory_bytes || (best->cost > 0 && full >= best->cost))
@@ -277,7 +288,8 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
         voxels += n;
         read += n * (double)pel__region_voxels(&in) / (double)pel__region_voxels(&out);
         work += n * pel__pipeline_cost(q->pipeline, q->images[i], &in, &out);
-        bare += n * pel__pipeline_cost(q->pipeline, q->images[i], &out, &out);
+        const pel_region whole = plan->images[i].bounds;
+        bare += n * pel__pipeline_cost(q->pipeline, q->images[i], &whole, &whole);
     }
     plan->halo_read = voxels > 0 ? read / voxels : 1;
     plan->halo_work = bare > 0 ? work / bare : 1;

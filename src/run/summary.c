@@ -121,7 +121,7 @@ bool pel_run_time(pel_run *run, pel_error *err)
     const double sample = pel__pipeline_cost(run->pipeline, run->images[0], &in, &out) * (double)pel__region_voxels(&out);
     for (int32_t i = 0; i < run->plan.image_count; i++)
         all += (double)pel__region_voxels(&run->plan.images[i].bounds);
-    const double bare = pel__pipeline_cost(run->pipeline, run->images[0], &out, &out);
+    const double bare = pel__pipeline_cost(run->pipeline, run->images[0], &p->bounds, &p->bounds);
     run->seconds_estimated = all * bare * run->plan.halo_work * seconds / sample;
     return true;
 }
