@@ -586,7 +586,9 @@ CASE(every_torn_shard_is_found)
     }
     CHECK(unlink(path) == 0 && mkdir(path, 0777) == 0); /* a folder in a chunk's place is no absence */
     CHECK_INT(compare_box(&f, s, 0, &box, &e), -1);
-    CHECK(rmdir(path) == 0); /* absence is zeros */
+    CHECK(rmdir(path) == 0 && mkfifo(path, 0666) == 0); /* nor is a pipe, and it must not make us wait */
+    CHECK_INT(compare_box(&f, s, 0, &box, &e), -1);
+    CHECK(unlink(path) == 0); /* absence is zeros */
     CHECK_INT(compare_box(&f, s, 0, &box, &e), 1);
     free(whole);
     pel_source_destroy(s);

@@ -28,7 +28,7 @@ bool pel__file_open(pel__file **out, const char *path, pel_error *err)
         free(f);
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory to open it", path);
     }
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe in a file's place must not make us wait */
     if (f->fd < 0 || fstat(f->fd, &st) != 0) {
         (void)pel__fail_errno(err, errno, "%s: cannot open", path);
         pel__file_close(f);
