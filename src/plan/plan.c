@@ -295,6 +295,42 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
     plan->halo_work = bare > 0 ? work / bare : 1;
 }
 
+/* Tiles that a stretch of the axis touches, at most: they may overlap by an eighth. */
+static int64_t tiles_along(const pel_image *image, int axis, int64_t stretch)
+{
+    const int64_t shape = image->shape[axis], tile = image->tile[axis];
+    const int64_t all = shape <= tile ? 1 : pel__ceil_div(shape + shape / 8, tile);
+    return pel__min(all, pel__ceil_div(stretch, tile) + 1);
+}
+
+/* Bytes of the decoded tiles that a stretch of x in the depth and height of a block touches. */
+static int64_t tile_bytes(const pel__plan_request *q, const pel_image *image, const pel_region *in, int64_t stretch)
+{
+    const int64_t factors[] = {q->source_tile_bytes, in->shape[PEL_T], pel__ceil_div(in->shape[PEL_C], image->samples),
+                               in->shape[PEL_Z], tiles_along(image, PEL_Y, in->shape[PEL_Y]), tiles_along(image, PEL_X, stretch)};
+    int64_t bytes = 0;
+    return pel__product(factors, 6, &bytes) ? bytes : INT64_MAX;
+}
+
+/* Neighbouring blocks and their halos cut through the same compressed tiles: memory that is left over keeps those of a row
+ * of blocks, or at least those of one block; less would be overwritten before it is wanted. An eighth of it stays free. */
+static void spend_the_rest(pel__plan *plan, const pel__plan_request *q)
+{
+    const int64_t rest = (q->memory_bytes - plan->memory.total) / 8 * 7;
+    int64_t row = 0, one = 0;
+    for (int32_t i = 0; q->source_tile_bytes > 0 && i < plan->image_count; i++) {
+        const pel_image *image = q->images[i];
+        pel_region in, out;
+        pel__pipeline_halo(q->pipeline, image, plan->halo_before, plan->halo_after);
+        largest_block(plan, image, plan->images[i].block, &in, &out);
+        row = pel__max(row, tile_bytes(q, image, &in, image->shape[PEL_X]));
+        one = pel__max(one, tile_bytes(q, image, &in, in.shape[PEL_X]));
+    }
+    plan->memory.kept_tiles = one <= rest ? pel__min(row, rest) : 0;
+    plan->memory.source += plan->memory.kept_tiles;
+    plan->memory.total += plan->memory.kept_tiles;
+}
+
 bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *err)
 {
     for (plan->slots = 2; plan->slots >= 1; plan->slots--) {
@@ -309,6 +345,7 @@ bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *er
         if (plan->memory.total <= q->memory_bytes) {
             number_jobs(plan);
             weigh_halo(plan, q);
+            spend_the_rest(plan, q);
             return true;
         }
         if (plan->slots == 1)

@@ -20,6 +20,7 @@ typedef struct pel__plan_request {
     int64_t chunk[PEL_AXES], block[PEL_AXES]; /* 0 an axis: chosen here */
     int32_t levels;                           /* 0: chosen here */
     int64_t source_resident_bytes, source_thread_bytes;
+    int64_t source_tile_bytes; /* of a decoded tile that the source could keep; 0 = it keeps none */
     int64_t memory_bytes;
     int32_t threads;
 } pel__plan_request;
@@ -27,11 +28,12 @@ typedef struct pel__plan_request {
 /* The parts of the promise, in bytes; they add up to total. */
 typedef struct pel__memory {
     int64_t base;    /* program, libraries, thread stacks */
-    int64_t source;  /* the open input, scratch of its reading threads */
+    int64_t source;  /* the open input, scratch of its reading threads, decoded tiles that it keeps */
     int64_t filter;  /* scratch of the filter */
     int64_t buffers; /* blocks read, worked and waiting to be written, with their lower levels */
     int64_t write;   /* compression */
     int64_t total;
+    int64_t kept_tiles; /* the part of `source` for decoded tiles: what is left over, as far as it helps */
 } pel__memory;
 
 /* One image cut up. Blocks are cells of a regular grid from voxel 0; each owns one shard (format 0.4: whole chunks) on

@@ -159,7 +159,7 @@ static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
         .pipeline = run->pipeline, .sink = run->sink_type, .image_count = run->image_count,
         .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
         .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
-        .source_thread_bytes = run->source->thread_bytes,
+        .source_thread_bytes = run->source->thread_bytes, .source_tile_bytes = run->source->kept_tile_bytes,
         .memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : half_of_memory(), .threads = threads};
     return parse_shape(run->request.chunk, "chunk", o->chunk, err) && parse_shape(run->request.block, "block", o->block, err);
 }

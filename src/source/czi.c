@@ -134,6 +134,7 @@ static void add_up_memory(pel__czi *czi)
     n += ((int64_t)czi->meta.channel_count + czi->meta.display_count) * 2 * (int64_t)sizeof(pel__czi_channel_info);
     n += (int64_t)czi->meta.scene_count * 2 * (int64_t)sizeof(pel__czi_scene_info);
     czi->base.resident_bytes = n + 65536;
+    czi->base.kept_tile_bytes = pel__czi_slot_bytes(czi->max_decoded);
     czi->base.thread_bytes = pel__czi_scratch_bytes(czi) + czi->max_plane_tiles * 8;
 }
 

@@ -258,7 +258,8 @@ bool pel__czi_tile_pixels(pel__czi *czi, int64_t tile, void *out, int64_t size, 
 
 /* ---- czi_cache.c -------------------------------------------------------------------------------------------- */
 
-pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t slot_bytes); /* NULL where not one slot fits, or no memory */
+int64_t pel__czi_slot_bytes(int64_t tile_bytes); /* 0 for 0 */
+pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t tile_bytes); /* NULL where not one tile fits, or no memory */
 void pel__czi_cache_destroy(pel__czi_cache *c);
 
 /* The decoded tile, pinned, or NULL. All of these take a NULL cache. */

@@ -63,10 +63,15 @@ static void forget(pel__czi_cache *c, pel__czi_slot *s)
     s->tile = -1;
 }
 
-pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t slot_bytes)
+/* With a page for the allocator. */
+int64_t pel__czi_slot_bytes(int64_t tile_bytes)
 {
-    const int64_t each = slot_bytes + (int64_t)sizeof(pel__czi_slot) + (int64_t)sizeof(pel__czi_slot *) + 4096;
-    const int64_t count = slot_bytes > 0 ? pel__min(bytes / each, 1 << 20) : 0;
+    return tile_bytes > 0 ? tile_bytes + (int64_t)sizeof(pel__czi_slot) + (int64_t)sizeof(pel__czi_slot *) + 4096 : 0;
+}
+
+pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t tile_bytes)
+{
+    const int64_t count = tile_bytes > 0 ? pel__min(bytes / pel__czi_slot_bytes(tile_bytes), 1 << 20) : 0;
     if (count < 1)
         return NULL;
     pel__czi_cache *c = calloc(1, sizeof *c);

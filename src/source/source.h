@@ -28,6 +28,7 @@ struct pel_source {
     int32_t image_count;
     pel_image *images;
     int64_t resident_bytes;  /* what the open source holds: directory, metadata */
+    int64_t kept_tile_bytes; /* what one decoded tile takes in the cache (pel__source_cache); 0 = a cache would not help */
     int64_t thread_bytes;    /* scratch that one reading thread may hold on top of dst, helper processes included */
     /* Identity for the plan: changes when the pixels may have changed. */
     int64_t identity_size, identity_mtime_ns;
