@@ -583,6 +583,7 @@ CASE(jxr_orphan_ends)
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
     CHECK(waitpid(orphan, &status, 0) == orphan && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK(no_children());
+    CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
     (void)close(ends[0]);
     (void)close(ends[1]);
     free_good(&g);
