@@ -440,3 +440,33 @@ def test_consolidated_metadata_is_tolerated(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.array_equal(zarr.open_consolidated(path)["0"][...], written(SHAPE))
+
+
+def test_a_flipped_bit_stops_the_program(tmp_path, cli):
+    """The command line: exit code 3, and the message names the shard and the inner chunk."""
+    path = str(tmp_path / "a.ome.zarr")
+    write(path, 5)
+    before = cli.ok("checksum", path)
+    shard = os.path.join(path, "0/c/1/1/0/1/1")
+    with open(shard, "r+b") as f:
+        f.seek(100)
+        byte = f.read(1)[0]
+        f.seek(100)
+        f.write(bytes([byte ^ 4]))
+    message = cli.fails(3, "checksum", path)
+    assert "0/c/1/1/0/1/1: inner chunk 0: crc32c" in message
+    with open(shard, "r+b") as f:
+        f.seek(100)
+        f.write(bytes([byte]))
+    assert cli.ok("checksum", path) == before
+
+
+def test_convert_between_formats(tmp_path, cli):
+    """zarr-python in, 0.5 out, 0.4 out of that: the same pixels in all three, by three readers."""
+    want = picture((2, 3, 70, 90), "uint16")
+    write_v3(str(tmp_path / "in"), want, (1, 2, 32, 32), [BytesCodec(endian="big"), GzipCodec(level=1)], names=list("czyx"))
+    cli.ok("convert", tmp_path / "in", tmp_path / "five.ome.zarr")
+    cli.ok("convert", tmp_path / "five.ome.zarr", tmp_path / "four.ome.zarr", "--format", "0.4", "--codec", "zstd:3")
+    for name in ("five.ome.zarr", "four.ome.zarr"):
+        cli.ok("compare", tmp_path / "in", tmp_path / name)
+        assert np.array_equal(zarr.open_group(tmp_path / name, mode="r")["0"][0], want)
