@@ -288,8 +288,9 @@ static int report(const verb *self, const words *w, bool ok, const pel_error *er
         if (!ok && s.blocks_failed > 0)
             (void)pel_run_failures(w->output, print_failure, &left, NULL);
         if (ok && !w->quiet)
-            (void)fprintf(stderr, "done: %s blocks, %s written, %s voxels clipped, peak memory %s; every file audited\n",
-                          text_count(a, sizeof a, s.blocks_done), text_bytes(b, sizeof b, (double)s.bytes_written),
+            (void)fprintf(stderr, "done: %s block%s, %s written, %s voxels clipped, peak memory %s; every file audited\n",
+                          text_count(a, sizeof a, s.blocks_done), s.blocks_done == 1 ? "" : "s",
+                          text_bytes(b, sizeof b, (double)s.bytes_written),
                           text_count(c, sizeof c, s.clipped), text_bytes((char[32]){0}, 32, (double)s.memory_peak));
     }
     return ok ? EXIT_DONE : say_error(self, err, false);

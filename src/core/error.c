@@ -29,7 +29,7 @@ static void trim_utf8(char *text, size_t size)
         text[i - 1] = '\0';
 }
 
-static void set_text(pel_error *err, int32_t code, const char *fmt, va_list args)
+PEL_PRINTF(3, 0) static void set_text(pel_error *err, int32_t code, const char *fmt, va_list args)
 {
     err->code = code;
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
