@@ -27,6 +27,8 @@ int verb_checksum(const verb *self, int argc, char **argv);
 int verb_compare(const verb *self, int argc, char **argv);
 int verb_convert(const verb *self, int argc, char **argv);
 int verb_denoise(const verb *self, int argc, char **argv);
+int verb_gaussian(const verb *self, int argc, char **argv);
+int verb_dog(const verb *self, int argc, char **argv);
 int verb_info(const verb *self, int argc, char **argv);
 int verb_noise(const verb *self, int argc, char **argv);
 int verb_plan(const verb *self, int argc, char **argv);

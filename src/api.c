@@ -13,6 +13,8 @@
 static const pel__filter_type *const filters[] = {
     &pel__filter_ndsafir,
     &pel__filter_identity,
+    &pel__filter_gaussian,
+    &pel__filter_dog,
 };
 
 #define FILTER_COUNT ((int32_t)(sizeof filters / sizeof filters[0]))
@@ -37,6 +39,7 @@ void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
     static const char *const expects[] = {
         [PEL__NUMBER] = "a number", [PEL__INTEGER] = "a whole number", [PEL__LETTERS] = "letters of tczyx",
         [PEL__PER_AXIS] = "whole numbers an axis: z=1,y=3,x=3", [PEL__PER_STEP] = "whole numbers a step: 1,2,4",
+        [PEL__LENGTHS] = "a number, or numbers an axis: z=1,y=2.5,x=2.5", [PEL__TWO_LENGTHS] = "two numbers S1,S2, or z=..,y=..,x=..;z=..,y=..,x=..",
     };
     const pel__param *p = &filters[filter]->params[parameter];
     *out = (pel_parameter){.name = p->name, .unit = p->unit, .fallback = p->fallback, .help = p->help,

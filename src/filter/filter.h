@@ -37,6 +37,7 @@ typedef struct pel__filter_type {
     const pel__param *params;
     int32_t param_count;
     bool needs_noise;
+    bool makes_float; /* results may be negative or fractions: float32 unless the user says otherwise */
     /* Replaces "auto" texts by explicit values for this image. */
     bool (*resolve)(pel__values *v, const pel_image *image, pel_error *err);
     /* Pure: may these (resolved) values run on this image? */
@@ -55,6 +56,8 @@ typedef struct pel__filter_type {
 const pel__filter_type *pel__filter_find(const char *name);
 
 extern const pel__filter_type pel__filter_identity;
+extern const pel__filter_type pel__filter_gaussian;
+extern const pel__filter_type pel__filter_dog;
 extern const pel__filter_type pel__filter_ndsafir;
 
 #endif

@@ -70,34 +70,68 @@ static bool parse_letters(const char *text, uint32_t *out)
     return set != 0;
 }
 
-/* "z=1,y=3" or "1,3,3" (the last axes). */
-static bool parse_axes(const pel__param *p, const char *text, int64_t out[PEL_AXES])
+/* "z=1,y=3" or "1,3,3" (the last axes), in text[0 .. size-1]. */
+static bool parse_numbers(const pel__param *p, const char *text, size_t size, double out[PEL_AXES])
 {
+    const char *const end = text + size;
     int32_t commas = 0, position = 0;
-    for (const char *c = text; *c; c++)
+    for (const char *c = text; c < end; c++)
         commas += *c == ',';
     if (commas >= PEL_AXES)
         return false;
     memset(out, 0, PEL_AXES * sizeof *out);
     uint32_t seen = 0;
     for (const char *c = text;; position++) {
-        size_t n = strcspn(c, ",");
+        const char *const comma = memchr(c, ',', (size_t)(end - c));
+        size_t n = (size_t)((comma ? comma : end) - c);
         int32_t axis = PEL_AXES - 1 - commas + position;
-        const char *letter = *c ? strchr(axis_letters, *c) : NULL;
+        const char *letter = n > 0 && *c ? strchr(axis_letters, *c) : NULL;
         if (letter && n > 2 && c[1] == '=') {
             axis = (int32_t)(letter - axis_letters);
             c += 2;
             n -= 2;
         }
         double v = 0;
-        if ((seen & 1U << axis) || !parse_integer(c, n, &v) || !in_range(p, v))
+        if ((seen & 1U << axis) || !pel__parse_number(c, n, &v) || !in_range(p, v))
             return false;
         seen |= 1U << axis;
-        out[axis] = (int64_t)v;
+        out[axis] = v;
         c += n;
-        if (*c++ == '\0')
+        if (c++ == end)
             return true;
     }
+}
+
+static bool parse_axes(const pel__param *p, const char *text, int64_t out[PEL_AXES])
+{
+    double v[PEL_AXES];
+    if (!parse_numbers(p, text, strlen(text), v))
+        return false;
+    for (int a = 0; a < PEL_AXES; a++) {
+        out[a] = (int64_t)v[a];
+        if ((double)out[a] != v[a])
+            return false;
+    }
+    return true;
+}
+
+/* As parse_numbers; one number alone is meant for z, y and x. */
+static bool parse_lengths(const pel__param *p, const char *text, size_t size, double out[PEL_AXES])
+{
+    if (!parse_numbers(p, text, size, out))
+        return false;
+    if (!memchr(text, ',', size) && !memchr(text, '=', size))
+        out[PEL_Z] = out[PEL_Y] = out[PEL_X];
+    return true;
+}
+
+static bool parse_two_lengths(const pel__param *p, const char *text, double out[2][PEL_AXES])
+{
+    const char *const semicolon = strchr(text, ';'), *const comma = strchr(text, ',');
+    const char *const middle = semicolon ? semicolon : comma;
+    if (!middle || (!semicolon && (strchr(comma + 1, ',') || strchr(text, '='))))
+        return false;
+    return parse_lengths(p, text, (size_t)(middle - text), out[0]) && parse_lengths(p, middle + 1, strlen(middle + 1), out[1]);
 }
 
 static int32_t parse_steps(const pel__param *p, const char *text, int64_t out[PEL__MAX_STEPS])
@@ -118,6 +152,7 @@ static int32_t parse_steps(const pel__param *p, const char *text, int64_t out[PE
 static bool text_fits(const pel__param *p, const char *text)
 {
     int64_t whole[PEL__MAX_STEPS > PEL_AXES ? PEL__MAX_STEPS : PEL_AXES];
+    double lengths[2][PEL_AXES];
     uint32_t set = 0;
     double v = 0;
     switch (p->kind) {
@@ -127,6 +162,8 @@ static bool text_fits(const pel__param *p, const char *text)
     case PEL__LETTERS: return parse_letters(text, &set);
     case PEL__PER_AXIS: return parse_axes(p, text, whole);
     case PEL__PER_STEP: return parse_steps(p, text, whole) > 0;
+    case PEL__LENGTHS: return parse_lengths(p, text, strlen(text), lengths[0]);
+    case PEL__TWO_LENGTHS: return parse_two_lengths(p, text, lengths);
     }
     return false;
 }
@@ -140,6 +177,10 @@ static void expectation(const pel__param *p, char *text, size_t size)
         (void)snprintf(text, size, "whole numbers %g to %g an axis, such as z=1,y=3,x=3", p->min, p->max);
         break;
     case PEL__PER_STEP: (void)snprintf(text, size, "whole numbers %g to %g a step, such as 1,2,4", p->min, p->max); break;
+    case PEL__LENGTHS: (void)snprintf(text, size, "a number %g to %g, or an axis, such as z=1,y=2.5,x=2.5", p->min, p->max); break;
+    case PEL__TWO_LENGTHS:
+        (void)snprintf(text, size, "two numbers %g to %g, such as 2,8, or z=1,y=2,x=2;z=4,y=8,x=8", p->min, p->max);
+        break;
     case PEL__INTEGER: (void)snprintf(text, size, "a whole number %g to %g", p->min, p->max); break;
     case PEL__NUMBER: (void)snprintf(text, size, "a number %g to %g", p->min, p->max); break;
     }
@@ -210,6 +251,15 @@ int64_t pel__value_integer(const pel__values *v, const char *name)
 void pel__value_axes(const pel__values *v, const char *name, int64_t out[PEL_AXES])
 {
     const bool ok = parse_axes(&v->params[find(v, name)], pel__value_text(v, name), out);
+    assert(ok);
+    (void)ok;
+}
+
+void pel__value_lengths(const pel__values *v, const char *name, double out[2][PEL_AXES])
+{
+    const pel__param *p = &v->params[find(v, name)];
+    const char *text = pel__value_text(v, name);
+    const bool ok = p->kind == PEL__LENGTHS ? parse_lengths(p, text, strlen(text), out[0]) : parse_two_lengths(p, text, out);
     assert(ok);
     (void)ok;
 }

@@ -14,6 +14,8 @@ enum pel__param_kind {
     PEL__LETTERS,  /* axes: any of t c z y x, each at most once: "tzyx" */
     PEL__PER_AXIS, /* "z=1,y=3,x=3", unnamed axes 0; or positional, last axes: "1,3,3" is z, y, x */
     PEL__PER_STEP, /* radii an iteration, steps separated by comma: "1,2,4,8" */
+    PEL__LENGTHS,  /* numbers an axis: "z=1.5,y=3", unnamed axes 0; "1,2,2" the last axes; "2" alone: z, y and x */
+    PEL__TWO_LENGTHS, /* two of them: "z=1,y=2,x=2;z=4,y=8,x=8"; "2,8": z, y and x in both */
 };
 
 typedef struct pel__param {
@@ -48,6 +50,7 @@ bool pel__value_is_auto(const pel__values *v, const char *name);
 double pel__value_number(const pel__values *v, const char *name);
 int64_t pel__value_integer(const pel__values *v, const char *name);
 void pel__value_axes(const pel__values *v, const char *name, int64_t out[PEL_AXES]);   /* PER_AXIS */
+void pel__value_lengths(const pel__values *v, const char *name, double out[2][PEL_AXES]); /* LENGTHS (out[0]), TWO_LENGTHS */
 uint32_t pel__value_letters(const pel__values *v, const char *name);                  /* bit PEL_T .. PEL_X */
 int32_t pel__value_steps(const pel__values *v, const char *name, int64_t out[PEL__MAX_STEPS]); /* returns count */
 

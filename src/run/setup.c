@@ -44,7 +44,7 @@ static bool copy_path(char *out, size_t size, const char *path, pel_error *err)
 
 static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err)
 {
-    run->dtype = run->images[0]->dtype;
+    run->dtype = run->filter->makes_float ? PEL_F32 : run->images[0]->dtype;
     if (o->dtype && !pel_dtype_parse(&run->dtype, o->dtype))
         return pel__fail(err, PEL_ARGUMENT, "dtype: found %s, expected uint8 … float64", o->dtype);
     const char *version = o->ome_version ? o->ome_version : "0.5";
@@ -55,7 +55,7 @@ static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err
         return false;
     run->codec.crc32c = run->ome_version == 5;
     for (int32_t i = 1; i < run->image_count; i++) {
-        if (run->images[i]->dtype != run->images[0]->dtype && !o->dtype)
+        if (run->images[i]->dtype != run->images[0]->dtype && !o->dtype && !run->filter->makes_float)
             return pel__fail(err, PEL_UNSUPPORTED, "%s: image %d is %s, image 0 is %s: give --dtype", run->input, (int)i,
                              pel_dtype_name(run->images[i]->dtype), pel_dtype_name(run->images[0]->dtype));
     }

@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: MIT
+ * Gaussian and difference of Gaussians: separable, axis after axis (t, z, y, x), each a direct sum over the whole kernel.
+ * What lies beyond the image's faces is folded into the weights of the outputs near them, in double precision and by
+ * global coordinates; so nothing of the result depends on how blocks and tasks lie, and a kernel wider than the axis
+ * costs no more than the axis is long.
+ *
+ * A block goes in slabs along the first filtered axis. The first pass reads the block, whatever its type, and leaves
+ * float fields; passes between work in place; the last one writes the result. In each pass a task takes some lines
+ * that lie side by side into panels (lines along x are turned first), and the kernel makes sums over panels. */
+#include "filter/gauss.h"
+
+#include "core/bytes.h"
+#include "core/region.h"
+
+#include <math.h>
+#include <string.h>
+
+#define COLUMNS PEL__GAUSS_COLUMNS
+#define MOST_GROUPS 4                  /* panels side by side that a task works on */
+#define STRIP (42 * PEL__GAUSS_ROWS)   /* outputs a line that a task makes at once */
+#define LEAST_SLAB (10 * PEL__GAUSS_ROWS)
+#define FIELD_BYTES ((int64_t)32 << 20) /* slabs thicker than LEAST_SLAB stay below it */
+
+/* Lines of one source in panels: coordinates first .. end-1 of every group. */
+typedef struct panels {
+    float *data;
+    int64_t first, end, room; /* room: coordinates that fit */
+} panels;
+
+/* One block. */
+typedef struct work {
+    const pel__filter_call *call;
+    pel__gauss g;
+    pel__gauss_lines lines[2][PEL_AXES]; /* [kernel][pass] */
+    const double *weight[2][PEL_AXES];   /* [kernel][pass], from the centre on */
+    float *fold[2][PEL_AXES];            /* rows of outputs near a face, one after the other */
+    pel_block field[2];                  /* between passes */
+    pel_region out;                      /* this slab */
+    pel_region from, to;                 /* this pass: lines read, results */
+    int32_t pass, groups;
+    int64_t thread_bytes;
+} work;
+
+/* ---- geometry ---------------------------------------------------------------------------------------------- */
+
+static int64_t reach(const pel__gauss *g, int axis) { return pel__max(g->radius[0][axis], g->radius[1][axis]); }
+
+static bool near_face(int64_t i, int64_t radius, int64_t size) { return i < radius || i >= size - radius; }
+
+/* Inputs that outputs begin .. end-1 reach. */
+static int64_t low_of(int64_t i, int64_t radius) { return pel__max(0, i - radius); }
+static int64_t high_of(int64_t i, int64_t radius, int64_t size) { return pel__min(size, i + radius + 1); }
+
+/* Where lines along `axis` must be known for results in `out`. */
+static pel_region reached(const pel__gauss *g, const pel_image *image, const pel_region *out, int axis)
+{
+    pel_region r = *out;
+    r.origin[axis] = low_of(out->origin[axis], reach(g, axis));
+    r.shape[axis] = high_of(out->origin[axis] + out->shape[axis] - 1, reach(g, axis), image->shape[axis]) - r.origin[axis];
+    return r;
+}
+
+/* Part of the block that a slab of `out` needs. */
+static pel_region slab_input(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    pel_region r = *out;
+    for (int32_t p = 0; p < g->axis_count; p++)
+        r = reached(g, image, &r, g->axis[p]);
+    return r;
+}
+
+/* What the first pass leaves: the slab along the first axis, the rest as the later passes need it. */
+static pel_region field_region(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    pel_region r = slab_input(g, image, out);
+    r.origin[g->axis[0]] = out->origin[g->axis[0]];
+    r.shape[g->axis[0]] = out->shape[g->axis[0]];
+    return r;
+}
+
+/* Cells of `out` that are worked one after the other: one of everything before the first filtered axis, a slab of that. */
+static void slab_shape(const pel__gauss *g, const pel_image *image, const pel_region *out, int64_t cell[PEL_AXES])
+{
+    const int first = g->axis[0];
+    for (int a = 0; a < PEL_AXES; a++)
+        cell[a] = a < first || a == PEL_C ? 1 : pel__max(1, out->shape[a]);
+    pel_region one = *out;
+    memcpy(one.shape, cell, PEL_AXES * sizeof *cell);
+    one.shape[first] = 1;
+    const pel_region field = field_region(g, image, &one);
+    const int64_t bytes = g->kernels * (int64_t)sizeof(float) * pel__region_voxels(&field);
+    const int64_t thick = pel__max(LEAST_SLAB, FIELD_BYTES / pel__max(1, bytes) / PEL__GAUSS_ROWS * PEL__GAUSS_ROWS);
+    if (g->axis_count > 1)
+        cell[first] = pel__min(cell[first], thick);
+}
+
+/* ---- weights ----------------------------------------------------------------------------------------------- */
+
+/* Floats of the rows of outputs begin .. end-1 that are near a face. */
+static int64_t fold_floats(const pel__gauss *g, int32_t k, int axis, int64_t size, const pel_region *out)
+{
+    const int64_t r = g->radius[k][axis], begin = out->origin[axis], end = begin + out->shape[axis];
+    int64_t n = 0;
+    if (g->border == PEL__CONSTANT)
+        return 0;
+    for (int64_t i = begin; i < pel__min(end, r); i++)
+        n += high_of(i, r, size) - low_of(i, r);
+    for (int64_t i = pel__max(begin, pel__max(r, size - r)); i < end; i++)
+        n += high_of(i, r, size) - low_of(i, r);
+    return n;
+}
+
+static int64_t weights_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    int64_t n = 0;
+    for (int32_t p = 0; p < g->axis_count; p++) {
+        const int a = g->axis[p];
+        for (int32_t k = 0; k < g->kernels; k++) {
+            n += pel__arena_cost((g->radius[k][a] + 1) * (int64_t)sizeof(double)) +
+                 pel__arena_cost((2 * g->radius[k][a] + 1) * (int64_t)sizeof(float)) +
+                 pel__arena_cost(out->shape[a] * (int64_t)sizeof(float *)) +
+                 pel__arena_cost(fold_floats(g, k, a, image->shape[a], out) * (int64_t)sizeof(float));
+        }
+    }
+    return n;
+}
+
+/* One axis of one kernel: rows in the middle all are the same one. */
+static bool lay_weights(work *w, int32_t k, int32_t p, const pel_region *out, pel__arena *arena)
+{
+    const pel__gauss *g = &w->g;
+    const int a = g->axis[p];
+    const int64_t r = g->radius[k][a], size = w->call->image->shape[a], begin = out->origin[a], n = out->shape[a];
+    double *weight = pel__arena_take(arena, (r + 1) * (int64_t)sizeof *weight);
+    float *middle = pel__arena_take(arena, (2 * r + 1) * (int64_t)sizeof *middle);
+    const float **row = pel__arena_take(arena, n * (int64_t)sizeof *row);
+    float *fold = pel__arena_take(arena, fold_floats(g, k, a, size, out) * (int64_t)sizeof *fold);
+    if (!weight || !middle || !row || !fold)
+        return false;
+    pel__gauss_weights(weight, r, g->sigma[k][a]);
+    for (int64_t i = -r; i <= r; i++)
+        middle[i + r] = (float)weight[i < 0 ? -i : i];
+    w->fold[k][p] = fold;
+    for (int64_t i = begin; i < begin + n; i++) {
+        const bool folded = g->border != PEL__CONSTANT && near_face(i, r, size);
+        row[i - begin] = folded ? fold : middle + (low_of(i, r) - (i - r));
+        fold += folded ? high_of(i, r, size) - low_of(i, r) : 0;
+    }
+    w->lines[k][p] = (pel__gauss_lines){.size = size, .radius = r, .begin = begin, .row = row};
+    w->weight[k][p] = weight;
+    return true;
+}
+
+typedef struct folding {
+    const work *w;
+    int32_t k, p;
+    int64_t begin, end; /* outputs */
+} folding;
+
+#define FOLD_AT_ONCE 16
+
+/* What lies beyond a face weighs where it comes from. */
+static bool fold_rows(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const folding *f = arg;
+    const work *w = f->w;
+    const pel__gauss_lines *l = &w->lines[f->k][f->p];
+    double *sum = (double *)(void *)((char *)w->call->thread_scratch + worker * w->thread_bytes);
+    const int64_t begin = f->begin + index * FOLD_AT_ONCE, end = pel__min(begin + FOLD_AT_ONCE, f->end);
+    for (int64_t i = begin; i < end; i++) {
+        if (!near_face(i, l->radius, l->size))
+            continue;
+        const int64_t low = low_of(i, l->radius), n = high_of(i, l->radius, l->size) - low;
+        float *row = w->fold[f->k][f->p] + (l->row[i - l->begin] - w->fold[f->k][f->p]);
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int64_t d = -l->radius; d <= l->radius; d++)
+            sum[pel__border_at(w->g.border, i + d, l->size) - low] += w->weight[f->k][f->p][d < 0 ? -d : d];
+        for (int64_t j = 0; j < n; j++)
+            row[j] = (float)sum[j];
+    }
+    return true;
+}
+
+static bool make_weights(work *w, const pel_region *out, pel__arena *arena, pel_error *err)
+{
+    for (int32_t k = 0; k < w->g.kernels; k++) {
+        for (int32_t p = 0; p < w->g.axis_count; p++) {
+            if (!lay_weights(w, k, p, out, arena))
+                return pel__fail(err, PEL_INTERNAL, "gaussian: the weights do not fit into their scratch");
+            const int a = w->g.axis[p];
+            folding f = {.w = w, .k = k, .p = p, .begin = out->origin[a], .end = out->origin[a] + out->shape[a]};
+            const int64_t count = w->g.border == PEL__CONSTANT ? 0 : pel__ceil_div(out->shape[a], FOLD_AT_ONCE);
+            if (!pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, count, fold_rows, &f, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- lines into panels and out of them --------------------------------------------------------------------- */
+
+/* Lines of a task. Along x they are rows of the region, counted in C order; otherwise neighbours in one row. */
+typedef struct bundle {
+    const pel_region *region; /* from, or to */
+    int axis;
+    int64_t first, count;     /* along x: number of the first row */
+    int64_t at[PEL_AXES];     /* otherwise: the first line, at the region's origin of `axis` */
+} bundle;
+
+static void row_place(const bundle *b, int64_t row, int64_t at[PEL_AXES])
+{
+    for (int a = PEL_Y; a >= 0; a--) {
+        at[a] = b->region->origin[a] + row % b->region->shape[a];
+        row /= b->region->shape[a];
+    }
+    at[PEL_X] = b->region->origin[PEL_X];
+}
+
+static int64_t bundles(const pel_region *r, int axis, int64_t width)
+{
+    const int64_t rows = pel__region_voxels(r) / pel__max(1, r->shape[PEL_X]);
+    return axis == PEL_X ? pel__ceil_div(rows, width) : rows / r->shape[axis] * pel__ceil_div(r->shape[PEL_X], width);
+}
+
+static bundle bundle_at(const pel_region *r, int axis, int64_t width, int64_t index)
+{
+    bundle b = {.region = r, .axis = axis, .first = index * width};
+    if (axis == PEL_X) {
+        b.count = pel__min(width, pel__region_voxels(r) / r->shape[PEL_X] - b.first);
+        return b;
+    }
+    const int64_t across = pel__ceil_div(r->shape[PEL_X], width), x = index % across * width;
+    int64_t rest = index / across;
+    for (int a = PEL_Y; a >= 0; a--) {
+        b.at[a] = r->origin[a] + (a == axis ? 0 : rest % r->shape[a]);
+        rest /= a == axis ? 1 : r->shape[a];
+    }
+    b.at[PEL_X] = r->origin[PEL_X] + x;
+    b.count = pel__min(width, r->shape[PEL_X] - x);
+    return b;
+}
+
+/* n voxels of a row as floats. */
+static void read_voxels(float *dst, const pel_block *b, const char *src, int64_t n)
+{
+    const int64_t step = b->stride[PEL_X] * (int64_t)pel_dtype_size(b->dtype);
+    if (b->stride[PEL_X] == 1) {
+        pel__to_float(dst, src, b->dtype, n);
+        return;
+    }
+    for (int64_t x = 0; x < n; x++)
+        pel__to_float(dst + x, src + x * step, b->dtype, 1);
+}
+
+static void write_voxels(const pel_block *b, float *dst, const float *src, int64_t n)
+{
+    if (b->stride[PEL_X] == 1) {
+        memcpy(dst, src, (size_t)n * sizeof *src);
+        return;
+    }
+    for (int64_t x = 0; x < n; x++)
+        dst[x * b->stride[PEL_X]] = src[x];
+}
+
+static void read_across(const panels *p, const bundle *b, const pel_block *src, int64_t begin, int64_t end)
+{
+    int64_t at[PEL_AXES];
+    memcpy(at, b->at, sizeof at);
+    for (at[b->axis] = begin; at[b->axis] < end; at[b->axis]++) {
+        const char *from = pel__block_at(src, at);
+        const int64_t size = src->stride[PEL_X] * (int64_t)pel_dtype_size(src->dtype);
+        for (int64_t x = 0; x < b->count; x += COLUMNS) {
+            float *to = p->data + (x / COLUMNS * p->room + at[b->axis] - p->first) * COLUMNS;
+            const int64_t n = pel__min(COLUMNS, b->count - x);
+            read_voxels(to, src, from + x * size, n);
+            memset(to + n, 0, (size_t)(COLUMNS - n) * sizeof *to);
+        }
+    }
+}
+
+static void write_across(const bundle *b, const pel_block *dst, const float *panel, int64_t room, int64_t begin, int64_t end)
+{
+    int64_t at[PEL_AXES];
+    memcpy(at, b->at, sizeof at);
+    for (at[b->axis] = begin; at[b->axis] < end; at[b->axis]++) {
+        float *to = pel__block_at(dst, at);
+        for (int64_t x = 0; x < b->count; x += COLUMNS)
+            write_voxels(dst, to + x * dst->stride[PEL_X], panel + (x / COLUMNS * room + at[b->axis] - begin) * COLUMNS,
+                         pel__min(COLUMNS, b->count - x));
+    }
+}
+
+#define TURN 16 /* voxels of a row that are turned at once */
+
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Four rows of four, turned. */
+static inline void turn_quad(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
+{
+    const quad a = *(const quad *)src, b = *(const quad *)(src + src_stride);
+    const quad c = *(const quad *)(src + 2 * src_stride), d = *(const quad *)(src + 3 * src_stride);
+    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(quad *)dst = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad *)(dst + dst_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad *)(dst + 2 * dst_stride) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(quad *)(dst + 3 * dst_stride) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+}
+
+static void turn(float *dst, int64_t dst_stride, const float *src, int64_t src_stride, int64_t rows, int64_t columns)
+{
+    for (int64_t r = 0; r < rows; r += 4) {
+        for (int64_t c = 0; c < columns; c += 4)
+            turn_quad(dst + c * dst_stride + r, dst_stride, src + r * src_stride + c, src_stride);
+    }
+}
+
+static void read_along(const panels *p, const bundle *b, const pel_block *src, int64_t begin, int64_t end)
+{
+    float tile[COLUMNS * TURN], turned[TURN * COLUMNS];
+    const int64_t size = src->stride[PEL_X] * (int64_t)pel_dtype_size(src->dtype);
+    for (int64_t g = 0; g < b->count; g += COLUMNS) {
+        const char *row[COLUMNS];
+        const int64_t rows = pel__min(COLUMNS, b->count - g);
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t at[PEL_AXES];
+            row_place(b, b->first + g + r, at);
+            at[PEL_X] = begin;
+            row[r] = pel__block_at(src, at);
+        }
+        memset(tile, 0, sizeof tile);
+        for (int64_t x = begin; x < end; x += TURN) {
+            const int64_t n = pel__min(TURN, end - x);
+            for (int64_t r = 0; r < rows; r++)
+                read_voxels(tile + r * TURN, src, row[r] + (x - begin) * size, n);
+            turn(turned, COLUMNS, tile, TURN, COLUMNS, TURN);
+            memcpy(p->data + (g / COLUMNS * p->room + x - p->first) * COLUMNS, turned, (size_t)(n * COLUMNS) * sizeof *turned);
+        }
+    }
+}
+
+static void write_along(const bundle *b, const pel_block *dst, const float *panel, int64_t room, int64_t begin, int64_t end)
+{
+    float tile[TURN * COLUMNS] = {0}, turned[COLUMNS * TURN];
+    for (int64_t g = 0; g < b->count; g += COLUMNS) {
+        float *row[COLUMNS];
+        const int64_t rows = pel__min(COLUMNS, b->count - g);
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t at[PEL_AXES];
+            row_place(b, b->first + g + r, at);
+            at[PEL_X] = begin;
+            row[r] = pel__block_at(dst, at);
+        }
+        for (int64_t x = begin; x < end; x += TURN) {
+            const int64_t n = pel__min(TURN, end - x);
+            memcpy(tile, panel + (g / COLUMNS * room + x - begin) * COLUMNS, (size_t)(n * COLUMNS) * sizeof *tile);
+            turn(turned, TURN, tile, COLUMNS, TURN, COLUMNS);
+            for (int64_t r = 0; r < rows; r++)
+                write_voxels(dst, row[r] + (x - begin) * dst->stride[PEL_X], turned + r * TURN, n);
+        }
+    }
+}
+
+/* Makes p hold coordinates begin .. end-1 of the lines; strips come in order, what is there already stays: its source
+ * may have been overwritten with results meanwhile. */
+static void fill_panels(panels *p, const bundle *b, const pel_block *src, int64_t begin, int64_t end)
+{
+    const int64_t kept = pel__max(0, p->end - begin);
+    for (int64_t g = 0; kept > 0 && begin > p->first && g * COLUMNS < b->count; g++) {
+        float *group = p->data + g * p->room * COLUMNS;
+        memmove(group, group + (begin - p->first) * COLUMNS, (size_t)(kept * COLUMNS) * sizeof *group);
+    }
+    p->first = begin;
+    const int64_t from = begin + kept;
+    p->end = pel__max(end, from);
+    if (b->axis == PEL_X)
+        read_along(p, b, src, from, end);
+    else
+        read_across(p, b, src, from, end);
+}
+
+/* ---- a pass ------------------------------------------------------------------------------------------------ */
+
+/* Memory of one thread. */
+typedef struct bench {
+    panels source[2];
+    float *result[2]; /* STRIP coordinates of each group */
+} bench;
+
+static int64_t panel_room(const pel__gauss *g, const pel_image *image)
+{
+    int64_t room = 0;
+    for (int32_t p = 0; p < g->axis_count; p++)
+        room = pel__max(room, pel__min(image->shape[g->axis[p]], STRIP + 2 * reach(g, g->axis[p])));
+    return room;
+}
+
+/* A pass needs two sources only where it is the last of several. */
+static int32_t source_count(const pel__gauss *g) { return g->axis_count > 1 ? g->kernels : 1; }
+
+static int64_t bench_bytes(const pel__gauss *g, const pel_image *image)
+{
+    const int64_t panel = MOST_GROUPS * COLUMNS * (int64_t)sizeof(float);
+    int64_t widest = 0;
+    for (int32_t p = 0; p < g->axis_count; p++)
+        widest = pel__max(widest, 2 * reach(g, g->axis[p]) + 1);
+    const int64_t bytes = source_count(g) * panel * panel_room(g, image) + g->kernels * panel * STRIP + 128;
+    return pel__arena_cost(pel__max(bytes, widest * (int64_t)sizeof(double)));
+}
+
+static bool take_bench(bench *b, const work *w, int32_t worker)
+{
+    pel__arena arena = pel__arena_over((char *)w->call->thread_scratch + worker * w->thread_bytes, w->thread_bytes);
+    const int64_t panel = MOST_GROUPS * COLUMNS * (int64_t)sizeof(float), room = panel_room(&w->g, w->call->image);
+    bool ok = true;
+    for (int32_t k = 0; k < w->g.kernels; k++) {
+        b->source[k] = (panels){.room = room};
+        if (k < source_count(&w->g))
+            ok = ok && (b->source[k].data = pel__arena_take(&arena, panel * room));
+        ok = ok && (b->result[k] = pel__arena_take(&arena, panel * STRIP));
+    }
+    return ok;
+}
+
+/* Results of kernel k over the lines of `from`, outputs begin .. end-1. */
+static void sum_strip(const work *w, const bench *b, int32_t k, const panels *from, int64_t count, int64_t begin, int64_t end)
+{
+    for (int64_t g = 0; g * COLUMNS < count; g++) {
+        const pel__gauss_panel panel = {.lines = &w->lines[k][w->pass], .in = from->data + g * from->room * COLUMNS,
+                                        .out = b->result[k] + g * STRIP * COLUMNS, .first = from->first,
+                                        .begin = begin, .end = end};
+        w->g.kernel(&panel);
+    }
+}
+
+static void subtract(const work *w, const bench *b, int64_t count, int64_t rows)
+{
+    for (int64_t g = 0; g * COLUMNS < count; g++) {
+        float *narrow = b->result[0] + g * STRIP * COLUMNS;
+        const float *wide = b->result[1] + g * STRIP * COLUMNS;
+        for (int64_t i = 0; i < rows * COLUMNS; i++)
+            narrow[i] = (narrow[i] - wide[i]) * w->g.scale + w->g.offset;
+    }
+}
+
+static void put_strip(const bundle *to, const pel_block *dst, const float *result, int64_t begin, int64_t end)
+{
+    if (to->axis == PEL_X)
+        write_along(to, dst, result, STRIP, begin, end);
+    else
+        write_across(to, dst, result, STRIP, begin, end);
+}
+
+/* One strip of a bundle: fill, sum, put, for whichever kernels this pass takes together. */
+static void work_strip(const work *w, bench *b, const bundle *from, const bundle *to, int32_t only, int64_t begin, int64_t end)
+{
+    const int a = from->axis;
+    const bool first = w->pass == 0, last = w->pass == w->g.axis_count - 1;
+    const int64_t low = w->from.origin[a], high = low + w->from.shape[a];
+    for (int32_t k = only < 0 ? 0 : only; k < (only < 0 ? w->g.kernels : only + 1); k++) {
+        panels *source = &b->source[first || only >= 0 ? 0 : k];
+        const int64_t r = first ? reach(&w->g, a) : w->g.radius[k][a];
+        if (!first || k == 0)
+            fill_panels(source, from, first ? w->call->in : &w->field[k], pel__max(low, begin - r), pel__min(high, end + r));
+        sum_strip(w, b, k, source, from->count, begin, end);
+        if (!last)
+            put_strip(to, &w->field[k], b->result[k], begin, end);
+    }
+    if (last && w->g.kernels == 2)
+        subtract(w, b, from->count, end - begin);
+    if (last)
+        put_strip(to, w->call->out, b->result[0], begin, end);
+}
+
+static bool stopped(const work *w, pel_error *err)
+{
+    if (w->call->stop && atomic_load_explicit(w->call->stop, memory_order_relaxed))
+        return pel__fail(err, PEL_INTERRUPTED, "asked to stop");
+    return true;
+}
+
+/* Passes in between take the kernels one by one, bundles of the second after those of the first. */
+static bool in_between(const work *w) { return w->pass > 0 && w->pass < w->g.axis_count - 1; }
+
+static bool work_bundle(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const int a = w->g.axis[w->pass];
+    const int64_t width = w->groups * COLUMNS, n = bundles(&w->from, a, width);
+    bench b = {0};
+    if (!stopped(w, err))
+        return false;
+    if (!take_bench(&b, w, worker))
+        return pel__fail(err, PEL_INTERNAL, "gaussian: panels do not fit into their scratch");
+    const bundle from = bundle_at(&w->from, a, width, index % n), to = bundle_at(&w->to, a, width, index % n);
+    const int64_t begin = w->to.origin[a], end = begin + w->to.shape[a];
+    for (int64_t i = begin; i < end; i += STRIP)
+        work_strip(w, &b, &from, &to, in_between(w) ? (int32_t)(index / n) : -1, i, pel__min(i + STRIP, end));
+    return true;
+}
+
+/* Wide bundles read memory best; but every thread should have several. */
+static int32_t choose_groups(const work *w)
+{
+    const int64_t want = 4 * (int64_t)pel__pool_threads(w->call->pool);
+    int32_t groups = MOST_GROUPS;
+    while (groups > 1 && bundles(&w->from, w->g.axis[w->pass], groups * COLUMNS) < want)
+        groups /= 2;
+    return groups;
+}
+
+static bool run_pass(work *w, pel_error *err)
+{
+    const int a = w->g.axis[w->pass];
+    w->to = w->from;
+    w->to.origin[a] = w->out.origin[a];
+    w->to.shape[a] = w->out.shape[a];
+    w->groups = choose_groups(w);
+    const int64_t count = bundles(&w->from, a, w->groups * COLUMNS) * (in_between(w) ? w->g.kernels : 1);
+    if (!pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, count, work_bundle, w, err))
+        return false;
+    w->from = w->to;
+    return true;
+}
+
+/* ---- one block --------------------------------------------------------------------------------------------- */
+
+static bool filter_slab(work *w, const pel_region *slab, float *const field[2], pel_error *err)
+{
+    const pel_image *image = w->call->image;
+    const pel_region between = field_region(&w->g, image, slab);
+    w->out = *slab;
+    w->from = slab_input(&w->g, image, slab);
+    for (int32_t k = 0; k < w->g.kernels; k++)
+        w->field[k] = pel__block_dense(&between, PEL_F32, field[k]);
+    if (!pel__region_inside(&w->from, &w->call->in->region))
+        return pel__fail(err, PEL_INTERNAL, "gaussian: the block came with too little halo");
+    for (w->pass = 0; w->pass < w->g.axis_count; w->pass++) {
+        if (!run_pass(w, err))
+            return false;
+    }
+    return true;
+}
+
+/* Bytes of one kernel's field: the largest slab's. */
+static int64_t field_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    int64_t cell[PEL_AXES];
+    if (g->axis_count == 1 || pel__region_empty(out))
+        return 0;
+    slab_shape(g, image, out, cell);
+    pel_region one = *out;
+    memcpy(one.shape, cell, sizeof cell);
+    const pel_region field = field_region(g, image, &one);
+    return pel__arena_cost(pel__region_voxels(&field) * (int64_t)sizeof(float));
+}
+
+static int64_t scratch_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    return weights_bytes(g, image, out) + g->kernels * field_bytes(g, image, out) + 128;
+}
+
+static bool apply(const pel__filter_call *call, pel_error *err)
+{
+    const pel_region *out = &call->out->region;
+    work w = {.call = call};
+    float *field[2] = {NULL, NULL};
+    int64_t cell[PEL_AXES];
+    if (pel__region_empty(out))
+        return true;
+    pel__gauss_settings(&w.g, call->values, call->image);
+    w.thread_bytes = bench_bytes(&w.g, call->image);
+    pel__arena arena = pel__arena_over(call->scratch, scratch_bytes(&w.g, call->image, out));
+    if (!make_weights(&w, out, &arena, err))
+        return false;
+    const int64_t bytes = field_bytes(&w.g, call->image, out);
+    for (int32_t k = 0; k < w.g.kernels && bytes > 0; k++) {
+        field[k] = pel__arena_take(&arena, bytes);
+        if (!field[k])
+            return pel__fail(err, PEL_INTERNAL, "gaussian: the fields do not fit into their scratch");
+    }
+    slab_shape(&w.g, call->image, out, cell);
+    for (int64_t i = 0; i < pel__grid_cells(out, cell); i++) {
+        const pel_region slab = pel__grid_cell(out, cell, i);
+        if (!filter_slab(&w, &slab, field, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what the plan asks ------------------------------------------------------------------------------------ */
+
+static void halo(const pel__values *v, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES])
+{
+    pel__gauss g;
+    pel__gauss_settings(&g, v, image);
+    for (int a = 0; a < PEL_AXES; a++)
+        before[a] = after[a] = reach(&g, a);
+}
+
+static int64_t block_bytes(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+{
+    pel__gauss g;
+    pel__gauss_settings(&g, v, image);
+    return scratch_bytes(&g, image, out);
+}
+
+static int64_t thread_bytes(const pel__values *v, const pel_image *image)
+{
+    pel__gauss g;
+    pel__gauss_settings(&g, v, image);
+    return bench_bytes(&g, image);
+}
+
+/* Inputs that an output along this axis reaches, on average over begin .. end-1. */
+static double mean_taps(const pel__gauss *g, int32_t k, int axis, int64_t size, const pel_region *out)
+{
+    const int64_t r = g->radius[k][axis], begin = out->origin[axis], end = begin + out->shape[axis];
+    double sum = 0;
+    for (int64_t i = begin; i < end; i++)
+        sum += (double)(high_of(i, r, size) - low_of(i, r));
+    return sum / (double)pel__max(1, end - begin);
+}
+
+#define TAPS_AN_OPERATION 32.0  /* a read voxel costs 60 operations (plan.c), a product of many at once little */
+#define TAKING_AND_PUTTING 1.5  /* a voxel into a panel and its result out again */
+
+static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+{
+    pel__gauss g;
+    int64_t cell[PEL_AXES];
+    double sum = 0;
+    pel__gauss_settings(&g, v, image);
+    if (pel__region_empty(out))
+        return 0;
+    slab_shape(&g, image, out, cell);
+    pel_region from = slab_input(&g, image, out);
+    for (int32_t p = 0; p < g.axis_count; p++) {
+        const int a = g.axis[p];
+        const double slabs = p == 0 ? (double)pel__ceil_div(out->shape[a], cell[a]) : 1.0, read = (double)pel__region_voxels(&from);
+        double taps = 0;
+        from.origin[a] = out->origin[a];
+        from.shape[a] = out->shape[a];
+        for (int32_t k = 0; k < g.kernels; k++)
+            taps += mean_taps(&g, k, a, image->shape[a], out);
+        sum += (double)pel__region_voxels(&from) * taps / TAPS_AN_OPERATION + read * slabs * TAKING_AND_PUTTING;
+    }
+    return sum / (double)pel__region_voxels(out);
+}
+
+const pel__filter_type pel__filter_gaussian = {
+    .name = "gaussian",
+    .help = "Gaussian smoothing as in SciPy: the whole kernel, any width, by axis",
+    .params = pel__gaussian_params,
+    .param_count = PEL__GAUSSIAN_PARAMS,
+    .resolve = pel__gauss_resolve,
+    .check = pel__gauss_check,
+    .halo = halo,
+    .block_bytes = block_bytes,
+    .thread_bytes = thread_bytes,
+    .cost = cost,
+    .apply = apply,
+};
+
+const pel__filter_type pel__filter_dog = {
+    .name = "dog",
+    .help = "difference of Gaussians, narrow minus wide: spots stay, background goes",
+    .params = pel__dog_params,
+    .param_count = PEL__DOG_PARAMS,
+    .makes_float = true,
+    .resolve = pel__gauss_resolve,
+    .check = pel__gauss_check,
+    .halo = halo,
+    .block_bytes = block_bytes,
+    .thread_bytes = thread_bytes,
+    .cost = cost,
+    .apply = apply,
+};
