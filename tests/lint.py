@@ -22,9 +22,9 @@ MAY_INCLUDE = {
     "zarr": {"core", "codec"},
     "source": {"core", "codec", "zarr"},
     "sink": {"core", "codec", "zarr"},
-    "plan": {"core", "source/source.h", "filter/filter.h", "filter/params.h", "sink/sink.h"},
+    "plan": {"core", "source/source.h", "filter/filter.h", "filter/params.h", "filter/pipeline.h", "sink/sink.h"},
     # downsample.h: the pyramid is part of every run, whatever its filter.
-    "run": {"core", "plan", "source/source.h", "filter/filter.h", "filter/params.h", "filter/downsample.h", "sink/sink.h",
+    "run": {"core", "plan", "source/source.h", "filter/filter.h", "filter/params.h", "filter/pipeline.h", "filter/downsample.h", "sink/sink.h",
             "noise/noise.h"},
     "engine": {"core", "run/job.h", "run/ledger.h"},
 }

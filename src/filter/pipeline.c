@@ -83,6 +83,15 @@ bool pel__pipeline_needs_noise(const pel__pipeline *pipeline)
     return pipeline->stage[0].type->needs_noise;
 }
 
+bool pel__pipeline_makes_float(const pel__pipeline *pipeline)
+{
+    for (int32_t k = 0; k < pipeline->count; k++) {
+        if (pipeline->stage[k].type->makes_float)
+            return true;
+    }
+    return false;
+}
+
 /* The image as stage k sees it. */
 static pel_image seen_by(const pel_image *image, int32_t k)
 {

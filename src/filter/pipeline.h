@@ -25,6 +25,8 @@ bool pel__pipeline_parse(pel__pipeline *pipeline, const char *text, pel_error *e
 bool pel__pipeline_computes(const pel__pipeline *pipeline);
 bool pel__pipeline_needs_noise(const pel__pipeline *pipeline); /* the first stage only: later ones would not see camera noise */
 
+bool pel__pipeline_makes_float(const pel__pipeline *pipeline); /* any stage: its results are float32 unless the user says otherwise */
+
 bool pel__pipeline_resolve(pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);

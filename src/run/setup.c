@@ -44,7 +44,8 @@ static bool copy_path(char *out, size_t size, const char *path, pel_error *err)
 
 static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err)
 {
-    run->dtype = run->filter->makes_float ? PEL_F32 : run->images[0]->dtype;
+    const bool floats = pel__pipeline_makes_float(run->pipeline);
+    run->dtype = floats ? PEL_F32 : run->images[0]->dtype;
     if (o->dtype && !pel_dtype_parse(&run->dtype, o->dtype))
         return pel__fail(err, PEL_ARGUMENT, "dtype: found %s, expected uint8 … float64", o->dtype);
     const char *version = o->ome_version ? o->ome_version : "0.5";
@@ -55,7 +56,7 @@ static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err
         return false;
     run->codec.crc32c = run->ome_version == 5;
     for (int32_t i = 1; i < run->image_count; i++) {
-        if (run->images[i]->dtype != run->images[0]->dtype && !o->dtype && !run->filter->makes_float)
+        if (run->images[i]->dtype != run->images[0]->dtype && !o->dtype && !floats)
             return pel__fail(err, PEL_UNSUPPORTED, "%s: image %d is %s, image 0 is %s: give --dtype", run->input, (int)i,
                              pel_dtype_name(run->images[i]->dtype), pel_dtype_name(run->images[0]->dtype));
     }
@@ -271,7 +272,7 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
     if (!o->input || !o->output)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input and an output");
     const bool ok = new_run(&run, o->input, o->output, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
-                    settle_output(run, o, err) && settle_values(run, o, err) && look_at_output(run, o->fresh, err) &&
+                    settle_values(run, o, err) && settle_output(run, o, err) && look_at_output(run, o->fresh, err) &&
                     settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && plan_or_resume(run, o, err);
     if (!ok) {
         pel_run_destroy(run);
