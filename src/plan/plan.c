@@ -295,19 +295,20 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
     plan->halo_work = bare > 0 ? work / bare : 1;
 }
 
-/* Tiles that a stretch of the axis touches, at most: they may overlap by an eighth. */
-static int64_t tiles_along(const pel_image *image, int axis, int64_t stretch)
+/* Tiles that a stretch of the axis touches, `cut` of them at its ends; they may overlap by an eighth. */
+static int64_t tiles_along(const pel_image *image, int axis, int64_t stretch, int64_t cut)
 {
     const int64_t shape = image->shape[axis], tile = image->tile[axis];
     const int64_t all = shape <= tile ? 1 : pel__ceil_div(shape + shape / 8, tile);
-    return pel__min(all, pel__ceil_div(stretch, tile) + 1);
+    return pel__min(all, pel__ceil_div(stretch, tile) + cut);
 }
 
 /* Bytes of the decoded tiles that a stretch of x in the depth and height of a block touches. */
-static int64_t tile_bytes(const pel__plan_request *q, const pel_image *image, const pel_region *in, int64_t stretch)
+static int64_t tile_bytes(const pel__plan_request *q, const pel_image *image, const pel_region *in, int64_t stretch, int64_t cut)
 {
     const int64_t factors[] = {q->source_tile_bytes, in->shape[PEL_T], pel__ceil_div(in->shape[PEL_C], image->samples),
-                               in->shape[PEL_Z], tiles_along(image, PEL_Y, in->shape[PEL_Y]), tiles_along(image, PEL_X, stretch)};
+                               in->shape[PEL_Z], tiles_along(image, PEL_Y, in->shape[PEL_Y], cut),
+                               tiles_along(image, PEL_X, stretch, cut)};
     int64_t bytes = 0;
     return pel__product(factors, 6, &bytes) ? bytes : INT64_MAX;
 }
@@ -323,8 +324,8 @@ static void spend_the_rest(pel__plan *plan, const pel__plan_request *q)
         pel_region in, out;
         pel__pipeline_halo(q->pipeline, image, plan->halo_before, plan->halo_after);
         largest_block(plan, image, plan->images[i].block, &in, &out);
-        row = pel__max(row, tile_bytes(q, image, &in, image->shape[PEL_X]));
-        one = pel__max(one, tile_bytes(q, image, &in, in.shape[PEL_X]));
+        row = pel__max(row, tile_bytes(q, image, &in, image->shape[PEL_X], 1));
+        one = pel__max(one, tile_bytes(q, image, &in, in.shape[PEL_X], 0));
     }
     plan->memory.kept_tiles = one <= rest ? pel__min(row, rest) : 0;
     plan->memory.source += plan->memory.kept_tiles;
