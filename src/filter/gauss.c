@@ -18,8 +18,8 @@
 #define COLUMNS PEL__GAUSS_COLUMNS
 #define MOST_GROUPS 4                  /* panels side by side that a task works on */
 #define STRIP (42 * PEL__GAUSS_ROWS)   /* outputs a line that a task makes at once */
-#define LEAST_SLAB (10 * PEL__GAUSS_ROWS)
-#define FIELD_BYTES ((int64_t)32 << 20) /* slabs thicker than LEAST_SLAB stay below it */
+#define LEAST_SLAB 64                  /* a thinner slab would read its input too often */
+#define FIELD_BYTES ((int64_t)32 << 20) /* fields of thicker slabs stay below it */
 
 /* Lines of one source in panels: coordinates first .. end-1 of every group. */
 typedef struct panels {
@@ -89,9 +89,9 @@ static void slab_shape(const pel__gauss *g, const pel_image *image, const pel_re
     one.shape[first] = 1;
     const pel_region field = field_region(g, image, &one);
     const int64_t bytes = g->kernels * (int64_t)sizeof(float) * pel__region_voxels(&field);
-    const int64_t thick = pel__max(LEAST_SLAB, FIELD_BYTES / pel__max(1, bytes) / PEL__GAUSS_ROWS * PEL__GAUSS_ROWS);
+    const int64_t thick = pel__max(LEAST_SLAB, FIELD_BYTES / pel__max(1, bytes));
     if (g->axis_count > 1)
-        cell[first] = pel__min(cell[first], thick);
+        cell[first] = pel__ceil_div(cell[first], pel__ceil_div(cell[first], thick)); /* as many, of like size */
 }
 
 /* ---- weights ----------------------------------------------------------------------------------------------- */
@@ -240,10 +240,17 @@ static bundle bundle_at(const pel_region *r, int axis, int64_t width, int64_t in
     return b;
 }
 
+/* Voxels that are floats side by side need no conversion. */
+static bool is_plain(const pel_block *b) { return b->dtype == PEL_F32 && b->stride[PEL_X] == 1; }
+
 /* n voxels of a row as floats. */
 static void read_voxels(float *dst, const pel_block *b, const char *src, int64_t n)
 {
     const int64_t step = b->stride[PEL_X] * (int64_t)pel_dtype_size(b->dtype);
+    if (is_plain(b)) {
+        memcpy(dst, src, (size_t)n * sizeof *dst);
+        return;
+    }
     if (b->stride[PEL_X] == 1) {
         pel__to_float(dst, src, b->dtype, n);
         return;
@@ -262,13 +269,19 @@ static void write_voxels(const pel_block *b, float *dst, const float *src, int64
         dst[x * b->stride[PEL_X]] = src[x];
 }
 
+#define LINE 64 /* bytes of a cache line */
+#define AHEAD 4 /* rows that are fetched before they are needed */
+
 static void read_across(const panels *p, const bundle *b, const pel_block *src, int64_t begin, int64_t end)
 {
+    const int64_t size = src->stride[PEL_X] * (int64_t)pel_dtype_size(src->dtype), ahead = size * b->count;
+    const int64_t far = AHEAD * src->stride[b->axis] * (int64_t)pel_dtype_size(src->dtype);
     int64_t at[PEL_AXES];
     memcpy(at, b->at, sizeof at);
     for (at[b->axis] = begin; at[b->axis] < end; at[b->axis]++) {
         const char *from = pel__block_at(src, at);
-        const int64_t size = src->stride[PEL_X] * (int64_t)pel_dtype_size(src->dtype);
+        for (int64_t i = 0; i < ahead && at[b->axis] + AHEAD < end; i += LINE) /* pages apart: no machine guesses them */
+            __builtin_prefetch(from + far + i);
         for (int64_t x = 0; x < b->count; x += COLUMNS) {
             float *to = p->data + (x / COLUMNS * p->room + at[b->axis] - p->first) * COLUMNS;
             const int64_t n = pel__min(COLUMNS, b->count - x);
@@ -294,69 +307,95 @@ static void write_across(const bundle *b, const pel_block *dst, const float *pan
 
 typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* Four rows of four, turned. */
-static inline void turn_quad(float *dst, int64_t dst_stride, const float *src, int64_t src_stride)
+/* Four rows of four become four columns. */
+static inline void turn_four(float *const dst[4], const float *const src[4])
 {
-    const quad a = *(const quad *)src, b = *(const quad *)(src + src_stride);
-    const quad c = *(const quad *)(src + 2 * src_stride), d = *(const quad *)(src + 3 * src_stride);
+    const quad a = *(const quad *)src[0], b = *(const quad *)src[1], c = *(const quad *)src[2], d = *(const quad *)src[3];
     const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(quad *)dst = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(quad *)(dst + dst_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(quad *)(dst + 2 * dst_stride) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(quad *)(dst + 3 * dst_stride) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+    *(quad *)dst[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad *)dst[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad *)dst[2] = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(quad *)dst[3] = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
-static void turn(float *dst, int64_t dst_stride, const float *src, int64_t src_stride, int64_t rows, int64_t columns)
+/* TURN voxels of COLUMNS rows into a panel, or back. */
+static void turn_in(float *panel, const float *const row[COLUMNS])
 {
-    for (int64_t r = 0; r < rows; r += 4) {
-        for (int64_t c = 0; c < columns; c += 4)
-            turn_quad(dst + c * dst_stride + r, dst_stride, src + r * src_stride + c, src_stride);
+    for (int64_t r = 0; r < COLUMNS; r += 4) {
+        for (int64_t x = 0; x < TURN; x += 4) {
+            float *const to = panel + x * COLUMNS + r;
+            turn_four((float *const[]){to, to + COLUMNS, to + 2 * COLUMNS, to + 3 * COLUMNS},
+                      (const float *const[]){row[r] + x, row[r + 1] + x, row[r + 2] + x, row[r + 3] + x});
+        }
+    }
+}
+
+static void turn_out(float *const row[COLUMNS], const float *panel)
+{
+    for (int64_t r = 0; r < COLUMNS; r += 4) {
+        for (int64_t x = 0; x < TURN; x += 4) {
+            const float *const from = panel + x * COLUMNS + r;
+            turn_four((float *const[]){row[r] + x, row[r + 1] + x, row[r + 2] + x, row[r + 3] + x},
+                      (const float *const[]){from, from + COLUMNS, from + 2 * COLUMNS, from + 3 * COLUMNS});
+        }
+    }
+}
+
+/* Addresses of voxel x of up to COLUMNS rows from number `first` on; the rest are those of the last one. */
+static void find_rows(char *row[COLUMNS], const bundle *b, const pel_block *block, int64_t first, int64_t x)
+{
+    for (int64_t r = 0; r < COLUMNS; r++) {
+        int64_t at[PEL_AXES];
+        row_place(b, b->first + pel__min(first + r, b->count - 1), at);
+        at[PEL_X] = x;
+        row[r] = pel__block_at(block, at);
     }
 }
 
 static void read_along(const panels *p, const bundle *b, const pel_block *src, int64_t begin, int64_t end)
 {
-    float tile[COLUMNS * TURN], turned[TURN * COLUMNS];
+    float tile[COLUMNS * TURN] = {0}, turned[TURN * COLUMNS];
     const int64_t size = src->stride[PEL_X] * (int64_t)pel_dtype_size(src->dtype);
-    for (int64_t g = 0; g < b->count; g += COLUMNS) {
-        const char *row[COLUMNS];
-        const int64_t rows = pel__min(COLUMNS, b->count - g);
-        for (int64_t r = 0; r < rows; r++) {
-            int64_t at[PEL_AXES];
-            row_place(b, b->first + g + r, at);
-            at[PEL_X] = begin;
-            row[r] = pel__block_at(src, at);
-        }
-        memset(tile, 0, sizeof tile);
+    for (int64_t g = 0; g < b->count && begin < end; g += COLUMNS) {
+        char *row[COLUMNS];
+        const float *floats[COLUMNS];
+        find_rows(row, b, src, g, begin);
         for (int64_t x = begin; x < end; x += TURN) {
             const int64_t n = pel__min(TURN, end - x);
-            for (int64_t r = 0; r < rows; r++)
-                read_voxels(tile + r * TURN, src, row[r] + (x - begin) * size, n);
-            turn(turned, COLUMNS, tile, TURN, COLUMNS, TURN);
-            memcpy(p->data + (g / COLUMNS * p->room + x - p->first) * COLUMNS, turned, (size_t)(n * COLUMNS) * sizeof *turned);
+            const bool direct = n == TURN && is_plain(src);
+            float *to = p->data + (g / COLUMNS * p->room + x - p->first) * COLUMNS;
+            for (int64_t r = 0; r < COLUMNS; r++) {
+                floats[r] = direct ? (const float *)(void *)row[r] + (x - begin) : tile + r * TURN;
+                if (!direct)
+                    read_voxels(tile + r * TURN, src, row[r] + (x - begin) * size, n);
+            }
+            turn_in(n == TURN ? to : turned, floats);
+            if (n < TURN)
+                memcpy(to, turned, (size_t)(n * COLUMNS) * sizeof *turned);
         }
     }
 }
 
 static void write_along(const bundle *b, const pel_block *dst, const float *panel, int64_t room, int64_t begin, int64_t end)
 {
-    float tile[TURN * COLUMNS] = {0}, turned[COLUMNS * TURN];
+    float tile[COLUMNS * TURN], whole[TURN * COLUMNS] = {0};
     for (int64_t g = 0; g < b->count; g += COLUMNS) {
-        float *row[COLUMNS];
+        char *row[COLUMNS];
+        float *floats[COLUMNS];
         const int64_t rows = pel__min(COLUMNS, b->count - g);
-        for (int64_t r = 0; r < rows; r++) {
-            int64_t at[PEL_AXES];
-            row_place(b, b->first + g + r, at);
-            at[PEL_X] = begin;
-            row[r] = pel__block_at(dst, at);
-        }
+        find_rows(row, b, dst, g, begin);
         for (int64_t x = begin; x < end; x += TURN) {
             const int64_t n = pel__min(TURN, end - x);
-            memcpy(tile, panel + (g / COLUMNS * room + x - begin) * COLUMNS, (size_t)(n * COLUMNS) * sizeof *tile);
-            turn(turned, TURN, tile, COLUMNS, TURN, COLUMNS);
-            for (int64_t r = 0; r < rows; r++)
-                write_voxels(dst, row[r] + (x - begin) * dst->stride[PEL_X], turned + r * TURN, n);
+            const bool direct = n == TURN && rows == COLUMNS && is_plain(dst);
+            const float *from = panel + (g / COLUMNS * room + x - begin) * COLUMNS;
+            for (int64_t r = 0; r < COLUMNS; r++)
+                floats[r] = direct ? (float *)(void *)row[r] + (x - begin) : tile + r * TURN;
+            if (n < TURN)
+                memcpy(whole, from, (size_t)(n * COLUMNS) * sizeof *whole);
+            turn_out(floats, n < TURN ? whole : from);
+            for (int64_t r = 0; r < rows && !direct; r++)
+                write_voxels(dst, (float *)(void *)row[r] + (x - begin) * dst->stride[PEL_X], floats[r], n);
         }
     }
 }
