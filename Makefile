@@ -77,7 +77,8 @@ bench bench-quality: deps
 	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/$@.sh
 
 install: all
-	ninja -C $(BUILD) install
+	meson configure --prefix $(PREFIX) $(BUILD)
+	meson install -C $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,9 +45,30 @@ static const char *unit_of(const char *phase)
     return NULL;
 }
 
+/* Columns of the terminal: a line that wraps cannot be rewritten. */
+static int terminal_columns(void)
+{
+    struct winsize size = {0};
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
+}
+
+/* ", 12.3 MiB/s, 4 min 05 s left", without what is not known. */
+static void rate_text(char *out, size_t size, const progress *p, const pel_progress *now, double seconds)
+{
+    char rate[32], left[32];
+    const int64_t fresh = now->done - p->first_done, bytes = now->bytes - p->first_bytes;
+    size_t n = 0;
+    out[0] = '\0';
+    if (bytes > 0 && seconds > 0)
+        n = (size_t)snprintf(out, size, ", %s/s", text_bytes(rate, sizeof rate, (double)bytes / seconds));
+    if (fresh > 0 && n < size)
+        (void)snprintf(out + n, size - n, ", %s left",
+                       text_duration(left, sizeof left, (double)(now->total - now->done) / (double)fresh * seconds));
+}
+
 static void print_line(const progress *p, const pel_progress *now, double seconds)
 {
-    char done[32], total[32], rate[32], left[32] = "?", memory[32];
+    char line[256], done[32], total[32], rate[80], memory[32];
     const char *const unit = unit_of(p->phase);
     if (unit) {
         (void)text_count(done, sizeof done, now->done);
@@ -55,16 +77,16 @@ static void print_line(const progress *p, const pel_progress *now, double second
         (void)text_bytes(done, sizeof done, (double)now->done);
         (void)text_bytes(total, sizeof total, (double)now->total);
     }
-    const double percent = now->total > 0 ? 100.0 * (double)now->done / (double)now->total : 100.0;
-    const int64_t fresh = now->done - p->first_done;
-    (void)text_bytes(rate, sizeof rate, seconds > 0 ? (double)(now->bytes - p->first_bytes) / seconds : 0);
-    if (fresh > 0)
-        (void)text_duration(left, sizeof left, (double)(now->total - now->done) / (double)fresh * seconds);
+    rate_text(rate, sizeof rate, p, now, seconds);
     (void)text_bytes(memory, sizeof memory, (double)(now->memory_bytes > 0 ? now->memory_bytes : resident_bytes()));
+    const double percent = now->total > 0 ? 100.0 * (double)now->done / (double)now->total : 100.0;
     const bool named = strcmp(p->label, p->phase) != 0 && strcmp(p->phase, "blocks") != 0;
-    (void)fprintf(stderr, "%s%s%s%s: %s of %s%s%s (%.0f %%), %s/s, %s left, memory %s%s", p->terminal ? "\r" : "", p->label,
-                  named ? ", " : "", named ? p->phase : "", done, total, unit ? " " : "", unit ? unit : "", percent, rate,
-                  left, memory, p->terminal ? "\033[K" : "\n");
+    (void)snprintf(line, sizeof line, "%s%s%s: %s of %s%s%s (%.0f %%)%s, memory %s", p->label, named ? ", " : "",
+                   named ? p->phase : "", done, total, unit ? " " : "", unit ? unit : "", percent, rate, memory);
+    if (p->terminal)
+        (void)fprintf(stderr, "\r%.*s\033[K", terminal_columns(), line);
+    else
+        (void)fprintf(stderr, "%s\n", line);
     (void)fflush(stderr);
 }
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The command line as a user types it: help, mistakes, exit codes, JSON."""
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 import zlib
 
@@ -216,6 +219,37 @@ def test_interrupt_ends_with_code_4(cli):
     finally:
         process.kill()
     assert process.returncode == 4 and "stopped" in stderr and stdout == ""
+
+
+def on_terminal(words, columns=60):
+    """Runs with a terminal as standard error; returns what it showed."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return shown.decode()
+
+
+def test_progress_on_a_terminal(cli):
+    """One line that is rewritten, never wider than the terminal, wiped at the end; --quiet shows none."""
+    words = [cli.path, "checksum", "phantom:z=4,y=4096,x=4096;seed=1", "--threads", "2"]
+    shown = on_terminal(words)
+    assert "\n" not in shown and shown.endswith("\r\033[K")
+    lines = [part.replace("\033[K", "") for part in shown.split("\r") if "checksum: " in part]
+    assert lines and all(len(line) < 60 for line in lines)
+    assert re.match(r"checksum: [0-9.]+ [KM]iB of 128 MiB \(\d+ %\), [0-9.]+ [KMG]iB/s", lines[-1])
+    assert on_terminal([*words, "--quiet"]) == ""
 
 
 def caught(pid, number):
