@@ -21,7 +21,7 @@ bool input_open(const verb *self, pel_source **out, const char *path, const inpu
 {
     pel_error err = {0};
     selection select = in->select;
-    const pel_open_options how = {.select = selection_text(&select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .axes = in->axes,
+    const pel_open_options how = {.select = selection_text(&select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .axes = in->axes, .pixel_size = in->pixel_size,
                                   .threads = (int32_t)threads};
     if (!pel_source_open(out, path, &how, &err)) {
         *code = say_error(self, &err, true);

@@ -23,17 +23,20 @@ typedef struct selection {
 const char *selection_text(selection *s);
 
 typedef struct input_options {
-    const char *axes;
+    const char *axes, *pixel_size;
     selection select;
     int64_t image, level; /* image -1: all */
     bool recover, mask;
 } input_options;
+
+#define PIXEL_SIZE_HELP "z=1,y=0.5,x=0.5 in micrometres (t in seconds), before what the file says"
 
 /* For a verb's table of options. */
 #define INPUT_OPTIONS(in)                                                                                          \
     {OPTION_INTEGER, "image", "N", "only this image (scene, position, series), from 0", &(in).image, 0, INT32_MAX}, \
     {OPTION_INTEGER, "level", "N", "Zarr: this resolution level (0 = full)", &(in).level, 0, 64},                   \
     {OPTION_TEXT, "axes", "LETTERS", "bare arrays: what the axes are, one letter each of p t c z y x", &(in).axes, 0, 0}, \
+    {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                                   \
     {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}
 

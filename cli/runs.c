@@ -19,7 +19,7 @@
 
 typedef struct {
     const char *input, *output;
-    const char *then, *noise, *dtype, *format, *codec, *chunk, *block, *axes;
+    const char *then, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
     const char *values[MOST_PARAMETERS];
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
@@ -90,7 +90,8 @@ static int add_common(option *list, words *w)
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
         SELECT_OPTIONS(w->select),
         {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
-        {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of tczyx an axis", &w->axes, 0, 0},
+        {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of ptczyx an axis", &w->axes, 0, 0},
+        {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &w->pixel_size, 0, 0},
         {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &w->recover, 0, 0},
         {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &w->mask, 0, 0},
         {OPTION_HEADING, NULL, NULL, "messages", NULL, 0, 0},
@@ -261,7 +262,7 @@ static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS
                          .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
-    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes,
+    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes, .pixel_size = w->pixel_size,
                                 .select = selection_text(&w->select)};
     for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
         pel_parameter p;

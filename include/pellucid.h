@@ -129,9 +129,11 @@ typedef struct pel_open_options {
     int32_t level;         /* Zarr: resolution level, 0 = full */
     bool recover;          /* CZI: walk the segments of a file whose directory is missing or damaged */
     bool use_mask;         /* CZI: do not paint pixels that a valid-pixel mask rules out */
-    const char *axes;      /* bare arrays: letters of p t c z y x, one an axis, e.g. "pczyx"; NULL = by the file */
+    const char *axes;      /* bare arrays: letters of p t c z y x, one an axis, e.g. "pczyx"; NULL = by the file.
+                              Along p (positions) each index is an image */
     const char *select;    /* a part: "image=0:3;c=2;z=10:200" (numbers or half-open ranges; keys image t c z y x); the
                               source then looks as if it held nothing else. NULL = all */
+    const char *pixel_size; /* "z=1,y=0.5,x=0.5" (micrometres; t seconds): goes before what the file says; NULL = the file's */
     const char *helper_dir; /* where the helper programs (pellucid-jxr) are; NULL = beside the library's install */
     int32_t threads;       /* how many threads will read at once: bounds helper processes and scratch; 0 = 1 */
 } pel_open_options;

@@ -388,7 +388,7 @@ def test_axes_of_bare_arrays(tmp_path):
     assert np.array_equal(dump(path, (0,) * 5, (4, 1, 1, 20, 30), "u2", axes="tyx"), want[:, None, None])
     assert tool("info", path, 0, "zyx").startswith(b"1,1,4,20,30 uint16")
     assert "axes" in tool("info", path, 0, "yx", code=1)
-    assert "\"p\"" in tool("info", path, 0, "pyx", code=1)
+    assert tool("info", path, 0, "pyx").count(b"1,1,1,20,30 uint16") == 4
     assert "level 1" in tool("info", path, 1, code=1)
 
 

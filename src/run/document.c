@@ -43,6 +43,7 @@ static json_object *input_json(const pel_run *run, const pel_open_options *open)
     add_integer(o, "level", open->level);
     add_text(o, "axes", open->axes);
     add_text(o, "select", open->select);
+    add_text(o, "pixel_size", open->pixel_size);
     json_object_object_add(o, "recover", json_object_new_boolean(open->recover));
     json_object_object_add(o, "use_mask", json_object_new_boolean(open->use_mask));
     return o;
@@ -105,14 +106,14 @@ static void add_values(json_object *o, const pel__stage *stage, int32_t k)
 static json_object *settings_json(const pel_run *run, const pel_run_options *options)
 {
     json_object *o = json_object_new_object();
-    char text[256];
+    char text[512];
     (void)snprintf(text, sizeof text, "%" PRId64 " bytes, changed %" PRId64 ", header %08x", run->source->identity_size,
                    run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
     add_text(o, "input", text);
-    const char *axes = options->open.axes, *select = options->open.select;
-    (void)snprintf(text, sizeof text, "level %d%s%s%s%s%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
+    const char *axes = options->open.axes, *select = options->open.select, *size = options->open.pixel_size;
+    (void)snprintf(text, sizeof text, "level %d%s%s%s%s%s%s%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
                    options->open.use_mask ? ", mask" : "", axes ? ", axes " : "", axes ? axes : "", select ? ", only " : "",
-                   select ? select : "");
+                   select ? select : "", size ? ", pixel size " : "", size ? size : "");
     add_text(o, "reading", text);
     pel__pipeline_names(run->pipeline, text, sizeof text);
     add_text(o, "filter", text);

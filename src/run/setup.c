@@ -300,6 +300,8 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     o.open.axes = axes[0] ? axes : NULL;
     const char *select = pel__document_text(d, "input", "select");
     o.open.select = select[0] ? select : NULL;
+    const char *size = pel__document_text(d, "input", "pixel_size");
+    o.open.pixel_size = size[0] ? size : NULL;
     o.noise = pel__document_text(d, "request", "noise");
     o.then = pel__document_text(d, "request", "then");
     o.dtype = pel__document_text(d, "settings", "dtype");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The front door: finds the member that reads a path, and checks what members promise so that nobody behind has to. */
+#include "source/given.h"
 #include "source/source.h"
 #include "source/view.h"
 
@@ -178,7 +179,7 @@ bool pel_source_open(pel_source **out, const char *path, const pel_open_options 
         pel_source *s = NULL;
         if (!formats[i]->open(&s, path, &own, err))
             return false;
-        if (!check_promises(s, formats[i], err)) {
+        if (!check_promises(s, formats[i], err) || (own.pixel_size && !pel__source_pixel_size(s, own.pixel_size, err))) {
             formats[i]->destroy(s);
             return false;
         }

@@ -26,6 +26,8 @@ void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...)
     pel_image *const image = &s->base.images[number];
     pel__zarr_image *const own = &s->list[number];
     char *text = NULL;
+    if (own->shares)
+        return;
     if (!own->notes)
         own->notes = calloc(MAX_NOTES, sizeof *own->notes);
     if (!own->notes || image->note_count == MAX_NOTES)
@@ -46,6 +48,8 @@ static void destroy(pel_source *source)
     if (!s)
         return;
     for (int32_t i = 0; s->list && i < s->base.image_count; i++) {
+        if (s->list[i].shares)
+            continue;
         pel__zarr_array_close(s->list[i].array);
         free(s->list[i].channels);
         for (int32_t k = 0; s->list[i].notes && k < s->base.images[i].note_count; k++)
@@ -62,15 +66,15 @@ static void destroy(pel_source *source)
 
 /* ---- what is in the store ---------------------------------------------------------------------------------- */
 
-static bool make_room(pel__zarr_source *s, int32_t count, pel_error *err)
+bool pel__zarr_make_room(pel__zarr_source *s, int64_t count, pel_error *err)
 {
-    if (count < 1)
-        return pel__fail(err, PEL_FORMAT, "no images");
+    if (count < 1 || count > MAX_IMAGES)
+        return pel__fail(err, PEL_UNSUPPORTED, "%lld images, expected 1 to %d", (long long)count, MAX_IMAGES);
     s->list = calloc((size_t)count, sizeof *s->list);
     s->base.images = calloc((size_t)count, sizeof *s->base.images);
     if (!s->list || !s->base.images)
-        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %d images", (int)count);
-    s->base.image_count = count;
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %lld images", (long long)count);
+    s->base.image_count = (int32_t)count;
     return true;
 }
 
@@ -149,7 +153,7 @@ static bool open_collection(pel__zarr_source *s, int32_t level, pel_error *err)
     keep_identity(s, &ome);
     json_object *const attributes = ome.kind == PEL__NODE_NONE ? NULL : pel__zarr_ome(&ome, NULL);
     json_object *const series = pel__json_get(attributes, "series", json_type_array);
-    bool ok = count_series(s, series, &count, err) && make_room(s, count, err);
+    bool ok = count_series(s, series, &count, err) && pel__zarr_make_room(s, count, err);
     for (int32_t i = 0; ok && i < count; i++)
         ok = open_series(s, series, i, level, err);
     pel__zarr_node_free(&ome);
@@ -175,7 +179,7 @@ static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t 
     if (pel__json_get(ome, "plate", json_type_object))
         return pel__fail(err, PEL_UNSUPPORTED, "a plate: give the path of one image of a well, for example A/1/0");
     if (pel__json_get(ome, "multiscales", json_type_array))
-        return make_room(s, 1, err) && pel__zarr_ome_image(s, 0, "", root, level, err);
+        return pel__zarr_make_room(s, 1, err) && pel__zarr_ome_image(s, 0, "", root, level, err);
     if (pel__json_get(ome, "bioformats2raw.layout", json_type_int))
         return open_collection(s, level, err);
     return pel__fail(err, PEL_UNSUPPORTED, "a Zarr group without OME-Zarr metadata (no \"multiscales\"): give the path of an array in it");
@@ -195,7 +199,7 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
     else if (options->level != 0)
         ok = pel__fail(err, PEL_NOT_FOUND, "level %d: a bare array has level 0 only", (int)options->level);
     else
-        ok = make_room(s, 1, err) && pel__zarr_bare_image(s, 0, "", &root, options->axes, err);
+        ok = pel__zarr_bare_images(s, "", &root, options->axes, err);
     if (ok)
         note_incomplete(s, &root);
     pel__zarr_node_free(&root);
@@ -209,6 +213,10 @@ static void keep_sizes(pel__zarr_source *s)
     keep_mtime(s, ".zattrs");
     for (int32_t i = 0; i < s->base.image_count; i++) {
         const pel__zarr_array *const a = s->list[i].array;
+        if (s->list[i].shares) {
+            s->base.resident_bytes += (int64_t)(sizeof(pel_image) + sizeof(pel__zarr_image));
+            continue;
+        }
         s->base.resident_bytes += (int64_t)(sizeof *a + sizeof(pel_image) + sizeof(pel__zarr_image) + 1024)
             + s->base.images[i].shape[PEL_C] * (int64_t)sizeof(pel_channel);
         s->base.thread_bytes = pel__max(s->base.thread_bytes, pel__zarr_array_thread_bytes(a));
@@ -249,7 +257,7 @@ static bool read_zarr(pel_source *source, int32_t image, const pel_block *dst, p
     int64_t stride[PEL_MAX_NDIM] = {0};
     for (int32_t i = 0; i < box.ndim; i++) {
         const int32_t k = own->axis[i];
-        box.origin[i] = k < 0 ? 0 : dst->region.origin[k];
+        box.origin[i] = k >= 0 ? dst->region.origin[k] : k == PEL__AXIS_POSITION ? own->position : 0;
         box.shape[i] = k < 0 ? 1 : dst->region.shape[k];
         stride[i] = k < 0 ? 0 : dst->stride[k];
     }

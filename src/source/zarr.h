@@ -6,10 +6,16 @@
 #include "source/source.h"
 #include "zarr/array.h"
 
-/* One image: the array of the chosen level, and which image axis each of its axes is. */
+#define PEL__AXIS_NONE (-1)     /* length 1, left out */
+#define PEL__AXIS_POSITION (-2) /* each index is an image */
+
+/* One image: the array of the chosen level, and which image axis each of its axes is. The images along an axis of
+ * positions share array, channels and notes, which belong to the first of them. */
 typedef struct pel__zarr_image {
     pel__zarr_array *array;
-    int32_t axis[PEL_MAX_NDIM]; /* PEL_T … PEL_X, or -1: length 1, left out */
+    int32_t axis[PEL_MAX_NDIM]; /* PEL_T … PEL_X, or one of the above */
+    int64_t position;           /* along the axis of positions */
+    bool shares;
     pel_channel *channels;
     char **notes;
 } pel__zarr_image;
@@ -28,9 +34,13 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err);
 bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *group, int32_t level,
                          pel_error *err);
 
-/* Image `number` from a bare array; axes as in pel_open_options. */
-bool pel__zarr_bare_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *node,
-                          const char *axes, pel_error *err);
+/* The image of a bare array, or its images along an axis of positions: all that the source holds. axes as in
+ * pel_open_options. */
+bool pel__zarr_bare_images(pel__zarr_source *s, const char *path, const pel__zarr_node *node, const char *axes,
+                           pel_error *err);
+
+/* Makes the lists for so many images. Once. */
+bool pel__zarr_make_room(pel__zarr_source *s, int64_t count, pel_error *err);
 
 /* Adds a sentence to the image's notes; without memory it is lost, which harms nobody. */
 void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...) PEL_PRINTF(3, 4);

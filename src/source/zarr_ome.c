@@ -55,7 +55,7 @@ static bool parse_axes(json_object *multiscale, int32_t ndim, axis *out, pel_err
 
 static int32_t axis_of(const char *name, const char *type)
 {
-    static const char letters[] = "tczyx";
+    static const char letters[] = "tczyx"; /* in the order of enum pel_axis */
     const char low = (char)(name[0] | 0x20);
     const char *const p = name[0] && !name[1] ? strchr(letters, low) : NULL;
     if (p && *p)
@@ -64,7 +64,7 @@ static int32_t axis_of(const char *name, const char *type)
         return PEL_T;
     if (strcmp(type, "channel") == 0 || strcmp(name, "channel") == 0)
         return PEL_C;
-    return -1;
+    return PEL__AXIS_NONE;
 }
 
 /* Which image axis each array axis is; one that is none must have length 1. */
@@ -74,6 +74,8 @@ static bool map_axes(pel__zarr_image *own, const axis *axes, pel_error *err)
     const pel__zarr_array *const a = own->array;
     for (int32_t i = 0; i < a->ndim; i++) {
         const int32_t k = axis_of(axes[i].name, axes[i].type);
+        if (own->axis[i] == PEL__AXIS_POSITION)
+            continue;
         own->axis[i] = k;
         if (k >= 0 && seen[k])
             return pel__fail(err, PEL_FORMAT, "two axes \"%s\"", axes[i].name);
@@ -287,34 +289,83 @@ bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, 
 
 /* ---- bare arrays ------------------------------------------------------------------------------------------- */
 
+/* "p" or "position" of the names an array may bear. */
+static bool is_position(const char *name)
+{
+    return (name[0] | 0x20) == 'p' && (name[1] == '\0' || strcmp(name + 1, "osition") == 0);
+}
+
+/* Which axis is that of positions, if any: told by the names; two are one too many. */
+static bool find_positions(pel__zarr_image *own, const axis *axes, int32_t *found, pel_error *err)
+{
+    *found = -1;
+    for (int32_t i = 0; i < own->array->ndim; i++) {
+        if (!is_position(axes[i].name))
+            continue;
+        if (*found >= 0)
+            return pel__fail(err, PEL_ARGUMENT, "two axes of positions");
+        *found = i;
+        own->axis[i] = PEL__AXIS_POSITION;
+    }
+    return true;
+}
+
 /* Letters from the caller, else the array's own names if all are known, else the last ones of t c z y x. */
 static bool bare_axes(const pel__zarr_array *a, const char *letters, axis *out, char text[][2], pel_error *err)
 {
     const char *const all = "tczyx";
-    if (!letters && a->ndim > PEL_AXES)
-        return pel__fail(err, PEL_UNSUPPORTED, "an array of %d axes: pellucid reads up to 5; name them with axes",
+    bool named = !letters;
+    for (int32_t i = 0; named && i < a->ndim; i++)
+        named = a->name[i][0] && (axis_of(a->name[i], "") >= 0 || is_position(a->name[i]));
+    if (!letters && !named && a->ndim > PEL_AXES)
+        return pel__fail(err, PEL_UNSUPPORTED, "an array of %d axes without names: say what they are, for example axes ptczyx",
                          (int)a->ndim);
     if (letters && strlen(letters) != (size_t)a->ndim)
         return pel__fail(err, PEL_ARGUMENT, "axes \"%s\": the array has %d axes", letters, (int)a->ndim);
     if (letters && strspn(letters, "ptczyx") != strlen(letters))
         return pel__fail(err, PEL_ARGUMENT, "axes \"%s\": expected letters of p t c z y x", letters);
-    bool named = !letters;
-    for (int32_t i = 0; named && i < a->ndim; i++)
-        named = a->name[i][0] && axis_of(a->name[i], "") >= 0;
     for (int32_t i = 0; i < a->ndim; i++) {
-        text[i][0] = letters ? letters[i] : all[PEL_AXES - a->ndim + i];
+        text[i][0] = letters ? letters[i] : named ? '?' : all[PEL_AXES - a->ndim + i];
         text[i][1] = '\0';
         out[i] = (axis){.name = named ? a->name[i] : text[i], .type = "", .unit = ""};
     }
     return true;
 }
 
-bool pel__zarr_bare_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *node,
-                          const char *axes, pel_error *err)
+/* Images 1, 2, … along the axis of positions look like the first. */
+static void repeat_image(pel__zarr_source *s)
+{
+    char name[sizeof s->base.images[0].name];
+    (void)snprintf(name, sizeof name, "%s", s->base.images[0].name);
+    for (int32_t i = 0; i < s->base.image_count; i++) {
+        pel_image *const image = &s->base.images[i];
+        *image = s->base.images[0];
+        s->list[i] = s->list[0];
+        s->list[i].shares = i > 0;
+        s->list[i].position = i;
+        (void)snprintf(image->name, sizeof image->name, "%.100s %d", name, (int)i);
+    }
+}
+
+bool pel__zarr_bare_images(pel__zarr_source *s, const char *path, const pel__zarr_node *node, const char *axes, pel_error *err)
 {
     axis named[PEL_MAX_NDIM] = NO_AXES;
     char text[PEL_MAX_NDIM][2];
-    return pel__zarr_array_open(&s->list[number].array, s->store, path, node, err)
-        && bare_axes(s->list[number].array, axes, named, text, err) && map_axes(&s->list[number], named, err)
-        && keep_array(s, number, err);
+    int32_t positions = -1;
+    pel__zarr_image own = {0};
+    bool ok = pel__zarr_array_open(&own.array, s->store, path, node, err) && bare_axes(own.array, axes, named, text, err)
+        && find_positions(&own, named, &positions, err) && map_axes(&own, named, err)
+        && pel__zarr_make_room(s, positions < 0 ? 1 : own.array->shape[positions], err);
+    if (!ok) {
+        pel__zarr_array_close(own.array);
+        return false;
+    }
+    s->list[0] = own;
+    for (int32_t i = 1; i < s->base.image_count; i++)
+        s->list[i].shares = true;
+    if (!keep_array(s, 0, err))
+        return false;
+    if (positions >= 0)
+        repeat_image(s);
+    return true;
 }
