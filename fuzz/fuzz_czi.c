@@ -4,7 +4,7 @@
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
-#include "pellucid.h"
+#include "source/source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +39,8 @@ static void open_and_read(const char *path, bool recover)
             abort();
         return;
     }
+    if (recover)
+        pel__source_cache(s, 1 << 20);
     for (int32_t i = 0; i < pel_source_image_count(s) && i < 3; i++) {
         read_corner(s, i, false);
         read_corner(s, i, true);

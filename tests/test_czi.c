@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The CZI reader against values that another reader computed: every plane and tile of the sample files (oracle.tsv in
- * $PELLUCID_SHARED/czi). Rows PYR and ZOOM are about pyramids, which we leave out. */
+ * $PELLUCID_SHARED/czi). Rows PYR, and ZOOM other than 1, are about pyramids, which we leave out. */
 #include "check.h"
 #include "czi_make.h"
 
@@ -19,7 +19,8 @@ typedef struct row {
     int64_t box[4], all[4], stored[2], index, count, m[2];
     int scene;                   /* -1 = all */
     int compression;
-    bool pyramid;
+    bool pyramid, mask;
+    double zoom;
     char pixel[16];
     uint32_t crc;
 } row;
@@ -84,6 +85,10 @@ static void parse_field(row *r, const char *f)
         r->crc = (uint32_t)strtoul(f + 6, NULL, 16);
     else if (strncmp(f, "subblocks=", 10) == 0)
         r->count = parse_number(f + 10);
+    else if (strncmp(f, "zoom=", 5) == 0)
+        r->zoom = strtod(f + 5, NULL);
+    else if (strcmp(f, "mask=1") == 0)
+        r->mask = true;
     else if (strcmp(f, "pyramid") == 0)
         r->pyramid = true;
     else if (strncmp(f, "gray", 4) == 0 || strncmp(f, "bgr", 3) == 0)
@@ -295,6 +300,31 @@ static void check_tile(const row *r, pel__czi *czi)
     free(data);
 }
 
+/* The whole stage at full resolution, with or without masks of valid pixels. */
+static void check_zoom(const row *r)
+{
+    char path[4096];
+    pel_error err = {0};
+    pel_source *s = NULL;
+    (void)snprintf(path, sizeof path, "%s/czi/%s", shared, r->file);
+    CHECK_OK(pel_source_open(&s, path, &(pel_open_options){.use_mask = r->mask}, &err), err);
+    if (!s)
+        return;
+    row stage = *r;
+    parse_coordinates(&stage, "");
+    pel_region all = {.ndim = PEL_AXES};
+    for (int32_t i = 0; i < s->image_count; i++) {
+        const pel_region one = pel__region(PEL_AXES, s->images[i].origin, s->images[i].shape);
+        all = i == 0 ? one : pel__region_union(&all, &one);
+    }
+    const int64_t box[4] = {all.origin[PEL_X], all.origin[PEL_Y], all.shape[PEL_X], all.shape[PEL_Y]};
+    memcpy(stage.box, box, sizeof stage.box);
+    stage.scene = -1;
+    (void)snprintf(stage.pixel, sizeof stage.pixel, "%s", pixel_name(&s->images[0]));
+    check_plane(&stage, (pel__czi *)s);
+    pel_source_destroy(s);
+}
+
 /* ---- the table ---------------------------------------------------------------------------------------------- */
 
 static pel__czi *open_sample(const char *name)
@@ -310,6 +340,8 @@ static pel__czi *open_sample(const char *name)
 
 static void check_row(const row *r, pel__czi *czi)
 {
+    if (strcmp(r->kind, "ZOOM") == 0 && r->zoom == 1)
+        check_zoom(r);
     if (strcmp(r->kind, "FILE") == 0)
         check_file(r, czi);
     else if (strcmp(r->kind, "SCENE") == 0)
@@ -353,6 +385,45 @@ CASE(oracle)
     CHECK_INT(rows, 30 + 13 + 239 + 237 + 4 + 12 + 2);
 }
 
+/* The one real mask that there is lies on a pyramid tile that is a whole layer: oracle row PYR, mask=1. */
+CASE(mask_of_another_program)
+{
+    char path[4096];
+    pel_error err = {0};
+    pel_source *s = NULL;
+    (void)snprintf(path, sizeof path, "%s/czi/czitools_1_tileregion.czi", shared);
+    CHECK_OK(pel_source_open(&s, path, &(pel_open_options){.use_mask = true}, &err), err);
+    pel__czi *czi = (pel__czi *)s;
+    int64_t tile = 0;
+    while (czi && tile < czi->tile_count && !(czi->tiles[tile].flags & PEL__CZI_LEFT_OUT))
+        tile++;
+    CHECK(czi && tile < czi->tile_count);
+    if (!czi || tile == czi->tile_count)
+        return;
+    const pel__czi_tile *t = &czi->tiles[tile];
+    const int64_t size = pel__czi_decoded_bytes(t);
+    pel__czi_scratch *scratch = pel__czi_scratch_take(czi);
+    pel__czi_subblock sub;
+    pel__czi_mask mask = {0};
+    bool raw = false;
+    uint8_t *pixels = malloc((size_t)size);
+    CHECK_OK(pel__czi_tile_pixels(czi, tile, pixels, size, &err), err);
+    CHECK(pel__crc32(0, pixels, (size_t)size) == 0xb3c97727);
+    CHECK_OK(pel__czi_tile_open(&sub, &raw, czi, tile, &err) && pel__czi_load_mask(&mask, czi, scratch, tile, &sub, &err), err);
+    CHECK(mask.bits != NULL);
+    for (int64_t y = 0; mask.bits && y < t->stored_h; y++) {
+        for (int64_t x = 0; x < t->stored_w; x++) {
+            const bool valid = y < mask.h && x < mask.w && (mask.bits[y * mask.stride + x / 8] & (0x80 >> x % 8));
+            if (!valid)
+                memset(pixels + 2 * (y * t->stored_w + x), 0, 2);
+        }
+    }
+    CHECK(pel__crc32(0, pixels, (size_t)size) == 0xfaf52fcb);
+    free(pixels);
+    pel__czi_scratch_give(czi, scratch);
+    pel_source_destroy(s);
+}
+
 int main(void)
 {
     shared = make_environment("PELLUCID_SHARED", SHARED_FOLDER);
@@ -365,5 +436,6 @@ int main(void)
     }
     (void)fclose(f);
     RUN(oracle);
+    RUN(mask_of_another_program);
     return CHECK_DONE();
 }
