@@ -421,6 +421,16 @@ static bool check_noise(const pel__noise *noise, int64_t channel, pel_error *err
     return true;
 }
 
+/* Chooses this iteration's tiles: lower ones where there would be too few to keep all threads busy. Returns how many. */
+static int64_t share_out(work *w, int32_t threads)
+{
+    const pel_region *r = &w->region[w->step + 1];
+    tile_shape(&w->s, w->call->image, w->tile);
+    while (w->tile[PEL_Y] > 16 && pel__grid_cells(r, w->tile) < 4 * (int64_t)threads)
+        w->tile[PEL_Y] = pel__ceil_div(w->tile[PEL_Y], 2);
+    return pel__grid_cells(r, w->tile);
+}
+
 static bool filter_channel(work *w, int64_t channel, pel_error *err)
 {
     pel_region out = w->call->out->region;
@@ -439,7 +449,8 @@ static bool filter_channel(work *w, int64_t channel, pel_error *err)
     if (!pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&w->region[0]), read_strip, w, err))
         return false;
     for (w->step = 0; w->step < w->s.steps; w->step++) {
-        if (!pel__pool_run(pool, PEL__COMPUTE_LAST, pel__grid_cells(&w->region[w->step + 1], w->tile), run_tile, w, err))
+        const int64_t tiles = share_out(w, pel__pool_threads(pool));
+        if (!pel__pool_run(pool, PEL__COMPUTE_LAST, tiles, run_tile, w, err))
             return false;
     }
     return pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&out), write_strip, w, err);
@@ -451,7 +462,6 @@ static bool apply(const pel__filter_call *call, pel_error *err)
     work w = {.call = call};
     pel__ndsafir_settings(&w.s, call->values, call->image);
     w.image = pel__region(PEL_AXES, NULL, call->image->shape);
-    tile_shape(&w.s, call->image, w.tile);
     w.thread_bytes = tile_bytes(&w.s, call->image);
     if (pel__region_empty(out))
         return true;

@@ -145,7 +145,7 @@ typedef struct history {
 /* Takes row e, returns the sum of the last 2 p + 1 rows: the tree of tree_sum(). */
 INLINE vf push(history *h, vf e, const int p)
 {
-    const vf two = h->e1 + e, four = h->two2 + two, eight = h->four4 + four;
+    const vf two = added(h->e1, e), four = h->two2 + two, eight = h->four4 + four;
     const vf sum = p == 0 ? e : p == 1 ? h->two1 + e : p == 2 ? h->four1 + e : p == 3 ? h->four3 + (h->two1 + e) : h->eight1 + e;
     h->eight1 = eight;
     h->four4 = h->four3;
@@ -169,28 +169,41 @@ typedef struct column {
 /* What is summed: squared differences over u and q, or u itself. */
 INLINE vf summand(vf u, vf q, const float *p, int64_t q_minus_u, bool odd)
 {
-    const vf difference = u - load(p), e = (difference * difference) * (q + load(p + q_minus_u));
+    const vf difference = u - load(p), e = (difference * difference) * added(q, load(p + q_minus_u));
     return odd ? where_number(e, e) : e;
 }
 
-/* Sums of `count` neighbouring displacements, one vector wide. */
-INLINE void sum_column(const column *c, const int p, const int count, const bool odd)
+/* One row of `count` neighbouring displacements, one vector wide. */
+INLINE void sum_row(const column *c, history *h, const float *u, float *sum, const int p, const int count, const bool odd)
 {
-    history h[4] = {0};
-    const float *u = c->u;
     const int64_t q_minus_u = c->q - c->u;
-    float *sum = c->sum;
-    for (int64_t y = -2 * (int64_t)p; y < c->rows; y++) {
-        const vf u0 = load(u), q0 = load(u + q_minus_u);
+    const vf u0 = load(u), q0 = load(u + q_minus_u);
 #pragma GCC unroll 4
-        for (int g = 0; g < count; g++) {
-            const vf s = push(&h[g], summand(u0, q0, u + c->offset + g, q_minus_u, odd), p);
-            if (y >= 0)
-                store(sum + g * c->sum_plane, s);
-        }
-        u += c->stride;
-        sum += y >= 0 ? c->sum_stride : 0;
+    for (int g = 0; g < count; g++) {
+        const vf s = push(&h[g], summand(u0, q0, u + c->offset + g, q_minus_u, odd), p);
+        if (sum)
+            store(sum + g * c->sum_plane, s);
     }
+}
+
+/* Six rows a turn: then the sums of up to three rows ago are back in their registers without a move. */
+INLINE void sum_column(const column *given, const int p, const int count, const bool odd)
+{
+    const column c = *given;
+    history h[4] = {0};
+    const float *u = c.u;
+    float *sum = c.sum;
+    int64_t rows = c.rows;
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * p; i++, u += c.stride)
+        sum_row(&c, h, u, NULL, p, count, odd);
+    for (; rows >= 6; rows -= 6) {
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++, u += c.stride, sum += c.sum_stride)
+            sum_row(&c, h, u, sum, p, count, odd);
+    }
+    for (; rows > 0; rows--, u += c.stride, sum += c.sum_stride)
+        sum_row(&c, h, u, sum, p, count, odd);
 }
 
 INLINE void sum_column_plain(const column *c, const int p)

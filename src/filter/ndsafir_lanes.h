@@ -5,6 +5,16 @@
 
 #include "filter/lanes.h"
 
+/* a + b, by the multiplier where adders are the scarcer: a * 1 + b has the same bits. */
+static inline vf added(vf a, vf b)
+{
+#if PEL_LANES > 4
+    return fused(a, splat(1.0f), b);
+#else
+    return a + b;
+#endif
+}
+
 /* v in the lanes where a < b, zero elsewhere (and where either is NaN). */
 static inline vf where_less(vf a, vf b, vf v)
 {
