@@ -333,6 +333,7 @@ typedef struct pel_status {
     int64_t bytes_written;            /* files of the finished blocks */
     double seconds;                   /* of work, summed over all starts */
     int64_t memory_promised, memory_peak; /* peak measured by the workers */
+    int64_t memory_limit;             /* as given to who had the run whole; 0: not known */
     int32_t workers;                  /* processes that work on it now */
     char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];
@@ -344,6 +345,41 @@ PEL_API bool pel_run_status(pel_status *out, const char *output, pel_error *err)
 /* Calls failure(arg, block, attempt, host, text) for each block that is failed now. */
 typedef void pel_on_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text);
 PEL_API bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pel_error *err);
+
+enum pel_block_state { PEL_BLOCK_OPEN = 0, PEL_BLOCK_DONE = 1, PEL_BLOCK_FAILED = 2 };
+
+/* What is known of one job of a run. Zeros and "" where nothing is; strings are valid while the callback runs. */
+typedef struct pel_run_block {
+    int64_t number;
+    int32_t image, level;  /* level 0: a block; above: a shard of the pyramid that is made at the end */
+    pel_region region;     /* in voxels of that level */
+    enum pel_block_state state;
+    int32_t attempt;       /* of the record that counts */
+    double seconds;        /* of work, when done */
+    int64_t memory_bytes;  /* peak of the process that did it, until then */
+    int64_t at_us;         /* when it was finished or failed, microseconds since 1970 */
+    const char *host, *error;
+} pel_run_block;
+
+/* Calls on_block once for every block and pyramid job of the run beside an output: those with a record in no
+ * particular order, then the open ones. Reads the plan and the ledger only, from any machine that sees the folder. */
+typedef void pel_on_block(void *arg, const pel_run_block *block);
+PEL_API bool pel_run_each_block(const char *output, pel_on_block *on_block, void *arg, pel_error *err);
+
+/* A process that works on a run, or was killed while it did (alive is false then). Its own figures. */
+typedef struct pel_run_worker {
+    const char *host;
+    int64_t pid;
+    bool alive;
+    int64_t sign_us;   /* last sign of life, microseconds since 1970 */
+    double seconds;    /* since it began */
+    int32_t threads;
+    int64_t memory_now, memory_peak, memory_promised, memory_limit; /* 0: not known */
+} pel_run_worker;
+
+/* Calls on_worker for each, in no particular order. */
+typedef void pel_on_worker(void *arg, const pel_run_worker *worker);
+PEL_API bool pel_run_each_worker(const char *output, pel_on_worker *on_worker, void *arg, pel_error *err);
 
 typedef struct pel_verify_result {
     int64_t files, missing, damaged;     /* the audit: expected, absent, of other length or checksum */

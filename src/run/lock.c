@@ -139,8 +139,8 @@ void pel__worker_remove(const char *folder)
         (void)unlink(path);
 }
 
-/* "host,1234.json": alive? On this host the process is asked, elsewhere the age of the file. */
-static bool worker_alive(const char *path, const char *name)
+/* On this host the process is asked, elsewhere the age of the file. */
+bool pel__worker_alive(const char *path, const char *name)
 {
     struct stat st;
     const char *comma = strrchr(name, ',');
@@ -158,7 +158,7 @@ int32_t pel__workers_alive(char *out, size_t size, const char *folder)
     out[0] = '\0';
     DIR *d = pel__path_join(workers, sizeof workers, folder, "workers", NULL) ? opendir(workers) : NULL;
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-        if (!pel__path_join(path, sizeof path, workers, e->d_name, NULL) || !worker_alive(path, e->d_name))
+        if (!pel__path_join(path, sizeof path, workers, e->d_name, NULL) || !pel__worker_alive(path, e->d_name))
             continue;
         const char *comma = strrchr(e->d_name, ',');
         if (count++ == 0)

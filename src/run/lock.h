@@ -24,6 +24,7 @@ bool pel__worker_write(const char *folder, const char *json, pel_error *err);
 void pel__worker_remove(const char *folder);
 
 /* How many live, and one of them as "host, process 1234" ("" where there is none). */
+bool pel__worker_alive(const char *path, const char *name); /* of the file "host,1234.json" */
 int32_t pel__workers_alive(char *out, size_t size, const char *folder);
 
 #endif

@@ -144,7 +144,16 @@ typedef struct pel__audit {
  * With `mark`, jobs that do not hold are recorded as failed so that the next start repairs them. */
 bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_error *err);
 
-/* status.c */
+/* status.c: plan and ledger of a run, opened by anybody who sees its folder, without the input. */
+typedef struct pel__books {
+    pel__ledger *ledger;
+    json_object *document;
+    pel__plan plan; /* its images only: bounds, block, layout */
+    char folder[PEL__PATH_MAX];
+    int64_t blocks, jobs;
+} pel__books;
+bool pel__books_open(pel__books *b, const char *output, pel_error *err); /* on false there is nothing to close */
+void pel__books_close(pel__books *b);
 bool pel__status_write(pel_run *run, const char *state, pel_error *err);
 
 #endif

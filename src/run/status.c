@@ -10,21 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    pel__ledger *ledger;
-    json_object *document;
-    char folder[PEL__PATH_MAX];
-    int64_t blocks, jobs;
-} books;
-
-static void close_books(books *b)
+void pel__books_close(pel__books *b)
 {
     pel__ledger_close(b->ledger);
     json_object_put(b->document);
+    pel__plan_destroy(&b->plan);
 }
 
 /* Counts jobs from the plan's images without opening the input. */
-static bool count_jobs(books *b, pel_error *err)
+static bool count_jobs(pel__books *b, pel_error *err)
 {
     pel_run *run = calloc(1, sizeof *run);
     json_object *images = NULL;
@@ -44,19 +38,19 @@ static bool count_jobs(books *b, pel_error *err)
         }
     }
     b->jobs += b->blocks;
-    pel__plan_destroy(&run->plan);
+    b->plan = run->plan;
     free(run);
     return ok;
 }
 
-static bool open_books(books *b, const char *output, pel_error *err)
+bool pel__books_open(pel__books *b, const char *output, pel_error *err)
 {
     memset(b, 0, sizeof *b);
     const bool ok = pel__run_folder(b->folder, sizeof b->folder, output, err) &&
                     (pel__document_load(&b->document, b->folder, err) || pel__where(err, "%s: no run belongs to it: ", output)) &&
                     count_jobs(b, err) && pel__ledger_open(&b->ledger, b->folder, b->jobs, err);
     if (!ok)
-        close_books(b);
+        pel__books_close(b);
     return ok;
 }
 
@@ -99,8 +93,8 @@ static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
 
 bool pel_run_status(pel_status *out, const char *output, pel_error *err)
 {
-    books b;
-    if (!open_books(&b, output, err))
+    pel__books b;
+    if (!pel__books_open(&b, output, err))
         return false;
     *out = (pel_status){0};
     json_object *file = load_status(b.folder);
@@ -117,12 +111,13 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->bytes_written = t.bytes_written;
     out->seconds = t.seconds;
     out->memory_promised = member_integer(file, "memory_promised");
+    out->memory_limit = member_integer(file, "memory_limit");
     out->memory_peak = pel__max(t.rss_peak_bytes, member_integer(file, "memory_peak"));
     copy_member(out->last_error, sizeof out->last_error, file, "last_error");
     out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
     settle_state(out, file, b.jobs);
     json_object_put(file);
-    close_books(&b);
+    pel__books_close(&b);
     return true;
 }
 
@@ -142,12 +137,12 @@ static bool visit_failure(void *arg, const pel__ledger_record *r, pel_error *err
 
 bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pel_error *err)
 {
-    books b;
-    if (!open_books(&b, output, err))
+    pel__books b;
+    if (!pel__books_open(&b, output, err))
         return false;
     failure_arg f = {.ledger = b.ledger, .failure = failure, .arg = arg};
     const bool ok = pel__ledger_each(b.ledger, visit_failure, &f, err);
-    close_books(&b);
+    pel__books_close(&b);
     return ok;
 }
 
@@ -180,7 +175,9 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     add_integer(o, "bytes_written", t.bytes_written);
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);
-    add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, pel__resident_bytes()));
+    const int64_t resident = pel__resident_bytes();
+    add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
+    add_integer(o, "memory_now", resident);
     json_object_object_add(o, "last_error", json_object_new_string(last));
     add_integer(o, "threads", run->request.threads);
     json_object_object_add(o, "seconds", json_object_new_double(pel__now() - run->started));
