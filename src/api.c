@@ -15,6 +15,7 @@ static const pel__filter_type *const filters[] = {
     &pel__filter_identity,
     &pel__filter_gaussian,
     &pel__filter_dog,
+    &pel__filter_median,
 };
 
 #define FILTER_COUNT ((int32_t)(sizeof filters / sizeof filters[0]))

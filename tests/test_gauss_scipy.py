@@ -143,16 +143,16 @@ def test_integers_saturate_and_are_counted(cli, tmp_path):
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """A small copy: (positions, channels, z, y, x), channel 2 is the one to be filtered."""
-    a = np.stack([np.stack([volume((13, 71, 93), seed=10 * p + c) for c in range(3)]) for p in range(4)])
+    a = np.stack([np.stack([volume((13, 71, 93), seed=10 * p + c) for c in range(3)]) for p in range(3)])
     return store(tmp_path_factory.mktemp("course") / "course.zarr", a, (1, 1, 8, 32, 32)), a
 
 
-COURSE = ("--axes", "tczyx", "--channel", "2", "--fwhm", "50,200", "--chunk", "z=8,y=32,x=32", "--block", "z=8,y=64,x=32", "--threads", "2")
+COURSE = ("--axes", "pczyx", "--channel", "2", "--fwhm", "50,200", "--chunk", "z=8,y=32,x=32", "--block", "z=8,y=64,x=32", "--threads", "2")
 
 
 def check_course(out, a):
     for p in range(a.shape[0]):
-        check(result(out)[p, 0], dog(a[p, 2], 50 / FWHM, 200 / FWHM), a[p, 2])
+        check(result(out, p)[0, 0], dog(a[p, 2], 50 / FWHM, 200 / FWHM), a[p, 2])
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +191,45 @@ def test_course_killed_and_resumed(cli, course, undisturbed, tmp_path):
     assert len(done) == len(set(done)), "a finished block was computed twice"
     check_course(out, course[1])
     assert "fwhm was 50,200" in cli.fails(2, "dog", course[0], out, *COURSE[:5], "50,201", *COURSE[6:], "--quiet")
+
+
+# ---- median ------------------------------------------------------------------------------------------------------------
+
+
+def percentile(a, radius, percent, mode):
+    size = [2 * min(r, n * r) + 1 if n > 1 else 1 for r, n in zip(radius, a.shape)]
+    return ndimage.percentile_filter(a, percent, size=size, mode=mode)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "float32"])
+def test_median(cli, tmp_path, dtype):
+    a = volume((9, 35, 301), dtype)
+    if dtype == "float32":
+        a -= 700
+    store(tmp_path / "a.zarr", a)
+    for i, (words, radius, percent) in enumerate([((), (1, 1, 1), 50), (("--radius", "z=2,x=3"), (2, 0, 3), 50),
+                                                  (("--radius", "y=4", "--percentile", "90"), (0, 4, 0), 90),
+                                                  (("--percentile", "0"), (1, 1, 1), 0), (("--percentile", "100"), (1, 1, 1), 100)]):
+        mode, out = MODES[i % 4], tmp_path / f"{i}.ome.zarr"
+        cli.ok("median", tmp_path / "a.zarr", out, "--axes", "zyx", *words, "--mode", mode, "--chunk", "z=4,y=16,x=16",
+               "--block", "z=4,y=16,x=64", "--quiet")
+        found = result(out)[0, 0]
+        assert found.dtype == dtype
+        assert (found == percentile(a, radius, percent, mode)).all(), (words, mode)
+
+
+def test_median_words_that_cannot_be(cli, tmp_path):
+    store(tmp_path / "a.zarr", volume((5, 20, 20)))
+    for words, part in (("1.5", "whole numbers"), ("c=1", "channels"), ("30", "box"), ("-1", "expected")):
+        assert part in cli.fails(2, "median", tmp_path / "a.zarr", tmp_path / "m.ome.zarr", "--axes", "zyx", "--radius", words)
+
+
+def test_filters_in_a_row(cli, tmp_path):
+    a = volume((9, 60, 90))
+    store(tmp_path / "a.zarr", a)
+    out = tmp_path / "spots.ome.zarr"
+    cli.ok("median", tmp_path / "a.zarr", out, "--axes", "zyx", "--then", "dog sigma=1,4", "--chunk", "z=4,y=32,x=32", "--quiet")
+    found = result(out)[0, 0]
+    assert found.dtype == np.float32
+    check(found, dog(ndimage.median_filter(a, 3), 1, 4), a)
+    assert cli.json("verify", out, "--windows", "10", "--seed", "1")["different"] == 0

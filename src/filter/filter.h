@@ -58,6 +58,7 @@ const pel__filter_type *pel__filter_find(const char *name);
 extern const pel__filter_type pel__filter_identity;
 extern const pel__filter_type pel__filter_gaussian;
 extern const pel__filter_type pel__filter_dog;
+extern const pel__filter_type pel__filter_median;
 extern const pel__filter_type pel__filter_ndsafir;
 
 #endif

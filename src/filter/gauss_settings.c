@@ -26,21 +26,21 @@
      .help = "instruction set; all give the same bits"}
 
 const pel__param pel__gaussian_params[PEL__GAUSSIAN_PARAMS] = {
-    {.name = "sigma", .unit = "voxels", .fallback = "auto", .min = 0, .max = MOST_SIGMA, .kind = PEL__LENGTHS, .exact = true,
+    {.name = "sigma", .unit = "voxels", .fallback = "none", .min = 0, .max = MOST_SIGMA, .kind = PEL__LENGTHS, .exact = true,
      .help = "standard deviation, one for z, y and x or by axis; 0 leaves an axis alone. Give this, fwhm or sigma-um"},
-    {.name = "fwhm", .unit = "voxels", .fallback = "auto", .min = 0, .max = 2.5 * MOST_SIGMA, .kind = PEL__LENGTHS, .exact = true,
+    {.name = "fwhm", .unit = "voxels", .fallback = "none", .min = 0, .max = 2.5 * MOST_SIGMA, .kind = PEL__LENGTHS, .exact = true,
      .help = "instead of sigma: full width at half maximum, 2.355 standard deviations"},
-    {.name = "sigma-um", .unit = "um", .fallback = "auto", .min = 0, .max = 1e9, .kind = PEL__LENGTHS, .exact = true,
+    {.name = "sigma-um", .unit = "um", .fallback = "none", .min = 0, .max = 1e9, .kind = PEL__LENGTHS, .exact = true,
      .help = "instead of sigma: standard deviation in micrometres, by the image's voxel size"},
     TRUNCATE, MODE, ISA,
 };
 
 const pel__param pel__dog_params[PEL__DOG_PARAMS] = {
-    {.name = "sigma", .unit = "voxels", .fallback = "auto", .min = 0, .max = MOST_SIGMA, .kind = PEL__TWO_LENGTHS, .exact = true,
+    {.name = "sigma", .unit = "voxels", .fallback = "none", .min = 0, .max = MOST_SIGMA, .kind = PEL__TWO_LENGTHS, .exact = true,
      .help = "standard deviations of the narrow and the wide Gaussian: narrow minus wide. Give this, fwhm or sigma-um"},
-    {.name = "fwhm", .unit = "voxels", .fallback = "auto", .min = 0, .max = 2.5 * MOST_SIGMA, .kind = PEL__TWO_LENGTHS, .exact = true,
+    {.name = "fwhm", .unit = "voxels", .fallback = "none", .min = 0, .max = 2.5 * MOST_SIGMA, .kind = PEL__TWO_LENGTHS, .exact = true,
      .help = "instead of sigma: full widths at half maximum, 2.355 standard deviations"},
-    {.name = "sigma-um", .unit = "um", .fallback = "auto", .min = 0, .max = 1e9, .kind = PEL__TWO_LENGTHS, .exact = true,
+    {.name = "sigma-um", .unit = "um", .fallback = "none", .min = 0, .max = 1e9, .kind = PEL__TWO_LENGTHS, .exact = true,
      .help = "instead of sigma: standard deviations in micrometres, by the image's voxel size"},
     TRUNCATE, MODE,
     {.name = "scale", .unit = "", .fallback = "1", .min = -1e9, .max = 1e9, .kind = PEL__NUMBER, .exact = true,
@@ -76,7 +76,7 @@ static int way_of(const pel__values *v)
 {
     int found = WIDTHS, count = 0;
     for (int i = 0; i < WIDTHS; i++) {
-        if (!pel__value_is_auto(v, widths[i])) {
+        if (strcmp(pel__value_text(v, widths[i]), "none") != 0) {
             found = i;
             count++;
         }

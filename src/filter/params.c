@@ -210,8 +210,8 @@ bool pel__values_set(pel__values *v, const char *name, const char *text, pel_err
     if (i < 0)
         return pel__fail(err, PEL_NOT_FOUND, "no setting is called %s", name);
     const pel__param *p = &v->params[i];
-    const bool is_auto = strcmp(text, "auto") == 0 && strcmp(p->fallback, "auto") == 0;
-    if (strlen(text) >= PEL__VALUE_SIZE || (!is_auto && !text_fits(p, text))) {
+    const bool is_fallback = strcmp(text, p->fallback) == 0;
+    if (strlen(text) >= PEL__VALUE_SIZE || (!is_fallback && !text_fits(p, text))) {
         char want[160];
         expectation(p, want, sizeof want);
         return pel__fail(err, PEL_ARGUMENT, "%s: found \"%.80s\", expected %s%s", name, text, want,

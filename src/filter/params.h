@@ -19,7 +19,7 @@ enum pel__param_kind {
 };
 
 typedef struct pel__param {
-    const char *name, *unit, *fallback, *help; /* unit "" for none; fallback "auto" is resolved by the filter */
+    const char *name, *unit, *fallback, *help; /* unit "" for none; fallback "auto" is resolved by the filter, any other stands as it is */
     const char *choices;                       /* PEL__CHOICE only */
     double min, max;
     enum pel__param_kind kind;
@@ -38,7 +38,7 @@ typedef struct pel__values {
 
 void pel__values_init(pel__values *v, const pel__param *params, int32_t count); /* all at their fallback */
 
-/* Checks the text against the parameter's kind and range ("auto" passes where it is the fallback) and keeps it.
+/* Checks the text against the parameter's kind and range (the fallback passes, whatever it is) and keeps it.
  * PEL_NOT_FOUND: no such parameter; PEL_ARGUMENT: what was found, what is expected. */
 bool pel__values_set(pel__values *v, const char *name, const char *text, pel_error *err);
 
