@@ -719,7 +719,7 @@ CASE(hostile_metadata_v3)
         {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"multiscales\":[{\"datasets\":[{\"path\":\"../x\"}]}]}}}", PEL_FORMAT, "../x"},
         {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"multiscales\":[{\"datasets\":[{\"path\":\"0\"}]}]}}}", PEL_FORMAT, "no array"},
         {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"multiscales\":[]}}}", PEL_FORMAT, "multiscales"},
-        {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"plate\":{}}}}", PEL_UNSUPPORTED, "plate"},
+        {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"plate\":{}}}}", PEL_FORMAT, "plate"},
         {"", PEL_FORMAT, "JSON"},
         {"[]", PEL_FORMAT, "object"},
         {"{\"a\":", PEL_FORMAT, "ends too early"},

@@ -141,3 +141,247 @@ def test_pixel_sizes_for_any_source(cli):
 @pytest.mark.parametrize("text", ["", "x", "x=", "x=0", "x=-1", "c=1", "x=1,x=2", "x=1;y=2", "x=nan", "x=1,", "xy=1"])
 def test_pixel_sizes_that_cannot_be(cli, text):
     assert "pixel size" in cli.fails(2, "info", "phantom:y=40,x=50", "--pixel-size", text)
+
+
+# ---- data types, codecs, orders, fill values -------------------------------------------------------------------------
+
+DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
+SHAPE, CHUNKS = (3, 19, 37), (2, 8, 16)
+
+
+def as_read(data):
+    """What pellucid makes of it: bool as uint8, float16 as float32."""
+    return data.astype({"bool": "uint8", "float16": "float32"}.get(data.dtype.name, data.dtype))
+
+
+def expect(cli, path, data):
+    info = cli.json("info", path)["images"][0]
+    assert info["dtype"] == as_read(data).dtype.name
+    assert checksums(cli, path) == [crc(as_read(data))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("big", [False, True])
+def test_v2_types(cli, tmp_path, dtype, order, big):
+    data = pixels(SHAPE, dtype)
+    path = str(tmp_path / "a.zarr")
+    kind = np.dtype(dtype).newbyteorder(">" if big else "<")
+    zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype=kind, zarr_format=2, order=order,
+                      compressors=numcodecs.Zstd(1), chunk_key_encoding={"name": "v2", "separator": "/" if big else "."})[...] = data
+    assert load(f"{path}/.zarray")["order"] == order
+    expect(cli, path, data)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["little", "big", "sharded"])
+def test_v3_types(cli, tmp_path, dtype, kind):
+    data = pixels(SHAPE, dtype)
+    path = str(tmp_path / "a.zarr")
+    inner = [TransposeCodec(order=(2, 0, 1)), BytesCodec(endian="big" if kind == "big" else "little"), ZstdCodec(level=1)]
+    codecs = [ShardingCodec(chunk_shape=CHUNKS, codecs=inner, index_location="start")] if kind == "sharded" else inner
+    chunks = (4, 16, 32) if kind == "sharded" else CHUNKS
+    a = zarr.create(store=path, shape=SHAPE, chunks=chunks, dtype=dtype, zarr_format=3, codecs=codecs)
+    a[...] = data
+    expect(cli, path, data)
+
+
+V2_CODECS = {
+    "none": dict(compressor=None),
+    **{f"blosc-{c}-{s}": dict(compressor=numcodecs.Blosc(cname=c, shuffle=s)) for c in ("lz4", "zstd", "blosclz", "zlib", "lz4hc")
+       for s in (0, 1, 2, -1)},
+    "zstd": dict(compressor=numcodecs.Zstd(3)), "gzip": dict(compressor=numcodecs.GZip(3)), "zlib": dict(compressor=numcodecs.Zlib(3)),
+    "lz4": dict(compressor=numcodecs.LZ4()),
+    "delta": dict(compressor=numcodecs.Zstd(3), filters=[numcodecs.Delta(dtype="<u2")]),
+    "shuffle": dict(compressor=numcodecs.Zstd(3), filters=[numcodecs.Shuffle(elementsize=2)]),
+    "delta-shuffle": dict(compressor=None, filters=[numcodecs.Delta(dtype="<u2"), numcodecs.Shuffle(elementsize=2)]),
+}
+
+
+@pytest.mark.parametrize("name", V2_CODECS)
+def test_v2_codecs(cli, tmp_path, name):
+    data = pixels(SHAPE)
+    path = str(tmp_path / "a.zarr")
+    zarr.create(store=path, shape=SHAPE, chunks=CHUNKS, dtype="<u2", zarr_format=2, **V2_CODECS[name])[...] = data
+    expect(cli, path, data)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", ">f4", ">i4", ">u2", "|i1"])
+def test_v2_delta_of_other_types(cli, tmp_path, dtype):
+    data = (pixels(SHAPE, "int8").astype(dtype) / 4).astype(dtype)
+    path = str(tmp_path / "a.zarr")
+    a = zarr.create(store=path, shape=SHAPE, chunks=CHUNKS, dtype=dtype, zarr_format=2, compressor=None,
+                    filters=[numcodecs.Delta(dtype=dtype)])
+    a[...] = data
+    expect(cli, path, np.asarray(a[...]))
+
+
+V3_CODECS = {
+    "none": [], "zstd": [ZstdCodec(level=3)], "zstd-checksum": [ZstdCodec(level=3, checksum=True)], "gzip": [GzipCodec(level=3)],
+    "crc": [Crc32cCodec()], "gzip-crc": [GzipCodec(level=1), Crc32cCodec()],
+    **{f"blosc-{c}-{s}": [BloscCodec(cname=c, shuffle=s, typesize=2)] for c in ("lz4", "zstd", "blosclz", "zlib", "lz4hc")
+       for s in ("noshuffle", "shuffle", "bitshuffle")},
+}
+
+
+@pytest.mark.parametrize("name", V3_CODECS)
+@pytest.mark.parametrize("layout", ["plain", "end", "start", "nested"])
+def test_v3_codecs(cli, tmp_path, name, layout):
+    data = pixels(SHAPE)
+    path = str(tmp_path / "a.zarr")
+    codecs = [BytesCodec(endian="little"), *V3_CODECS[name]]
+    chunks = CHUNKS
+    if layout != "plain":
+        codecs, chunks = [ShardingCodec(chunk_shape=CHUNKS, codecs=codecs, index_location="end" if layout == "nested" else layout)], (2, 16, 32)
+    if layout == "nested":
+        codecs, chunks = [ShardingCodec(chunk_shape=chunks, codecs=codecs, index_location="start")], (2, 32, 64)
+    zarr.create(store=path, shape=SHAPE, chunks=chunks, dtype="uint16", zarr_format=3, codecs=codecs)[...] = data
+    expect(cli, path, data)
+
+
+FILLS = [("uint16", 7), ("int8", -128), ("uint64", 2 ** 64 - 1), ("int64", -2 ** 63), ("float32", 0.1), ("float32", float("nan")),
+         ("float64", float("-inf")), ("float16", 0.1), ("float16", float("inf")), ("float16", 1e-7), ("float16", 65520.0 - 17),
+         ("bool", True), ("float32", -0.0)]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("dtype,fill", FILLS)
+def test_fill_values(cli, tmp_path, version, dtype, fill):
+    path = str(tmp_path / "a.zarr")
+    a = zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype=dtype, fill_value=fill, zarr_format=version)
+    a[0, :8, :16] = 1
+    expect(cli, path, np.asarray(a[...]))
+
+
+@pytest.mark.parametrize("dtype,fill,value", [("float16", "0x7e00", np.nan), ("float16", "0x3c00", 1), ("float16", "0x8001", -2.0 ** -24),
+                                              ("float32", "0x7fc00000", np.nan), ("float64", "0x3ff8000000000000", 1.5)])
+def test_fill_values_as_bits(cli, tmp_path, dtype, fill, value):
+    path = str(tmp_path / "a.zarr")
+    zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype=dtype, fill_value=0)
+    document = load(f"{path}/zarr.json")
+    save(f"{path}/zarr.json", {**document, "fill_value": fill})
+    expect(cli, path, np.full(SHAPE, value, dtype))
+
+
+@pytest.mark.parametrize("name,made", [
+    ("complex64", dict(dtype="complex64")), ("<c8", dict(dtype="complex64", zarr_format=2)), ("<M8", dict(dtype="datetime64[s]", zarr_format=2)),
+    ("fixedscaleoffset", dict(dtype="f4", zarr_format=2, filters=[numcodecs.FixedScaleOffset(0, 10, "f4", "i2")])),
+    ("bitround", dict(dtype="f4", zarr_format=2, filters=[numcodecs.BitRound(5)])),
+    ("bz2", dict(dtype="u2", zarr_format=2, compressor=numcodecs.BZ2())),
+    ("lzma", dict(dtype="u2", zarr_format=2, compressor=numcodecs.LZMA())),
+])
+def test_refused_by_name(cli, tmp_path, name, made):
+    path = str(tmp_path / "a.zarr")
+    zarr.create(store=path, shape=SHAPE, chunks=CHUNKS, **made)
+    assert name in cli.fails(3, "info", path)
+
+
+# ---- OME-Zarr of every version ---------------------------------------------------------------------------------------
+
+
+def ome_format(version):
+    import ome_zarr.format as f
+    return getattr(f, "FormatV" + version.replace(".", ""))()
+
+
+@pytest.mark.parametrize("version,axes,separator", [("0.1", None, "."), ("0.2", None, "/"), ("0.3", ["c", "z", "y", "x"], "/"),
+                                                    ("0.3", ["t", "y", "x"], "/")])
+def test_images_of_old_versions(cli, tmp_path, version, axes, separator):
+    """No writer makes these any more; by the text of their specifications."""
+    path = str(tmp_path / "a.zarr")
+    levels = []
+    for level in range(2):
+        shape = (2, 3, 4, 40, 50)[-len(axes) if axes else -5:][:-2] + (40 >> level, 50 >> level)
+        data = pixels(shape)
+        zarr.create(store=f"{path}/s{level}", shape=shape, chunks=(1,) * (len(shape) - 2) + (16, 16), dtype="uint16", zarr_format=2,
+                    dimension_separator=separator)[...] = data
+        levels.append(data)
+    save(f"{path}/.zgroup", {"zarr_format": 2})
+    save(f"{path}/.zattrs", {"multiscales": [{"version": version, "name": "old", "datasets": [{"path": "s0"}, {"path": "s1"}],
+                                              **({"axes": axes} if axes else {})}]})
+    for level, data in enumerate(levels):
+        assert checksums(cli, path, "--level", level) == [crc(data)]
+    info = cli.json("info", path)["images"][0]
+    assert info["name"] == "old"
+    assert [info["shape"][a] for a in axes or "tczyx"] == list(levels[0].shape)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_images_of_ome_zarr_py(cli, tmp_path, version):
+    writer = pytest.importorskip("ome_zarr.writer")
+    data = pixels((2, 3, 40, 50))
+    path = str(tmp_path / "a.zarr")
+    fmt = ome_format(version)
+    zarr.open_group(path, mode="w", zarr_format=fmt.zarr_format)
+    writer.write_image(data, path, fmt=fmt, axes="czyx", scale_factors=[2])
+    labels = zarr.open_group(path, mode="r+").create_group("labels")  # of no interest here
+    labels.attrs["labels"] = ["nuclei"]
+    group = zarr.open_group(path, mode="r")
+    names = sorted(group.array_keys())
+    assert len(names) == 2
+    for level, name in enumerate(names):
+        want = np.asarray(group[name][...])
+        assert checksums(cli, path, "--level", level) == [crc(want)]
+    assert checksums(cli, path) == [crc(data)]
+
+
+def plate(path, version, wells, fields, chunks=(1, 1, 16, 16)):
+    """A plate as ome-zarr-py writes it; returns the pixels of every field by its path."""
+    writer = pytest.importorskip("ome_zarr.writer")
+    fmt = ome_format(version)
+    root = zarr.open_group(path, mode="w", zarr_format=fmt.zarr_format)
+    writer.write_plate_metadata(root, sorted({w.split("/")[0] for w in wells}), sorted({w.split("/")[1] for w in wells}), wells, fmt=fmt)
+    made = {}
+    for well in wells:
+        group = root.require_group(well)
+        writer.write_well_metadata(group, [str(f) for f in range(fields)], fmt=fmt)
+        for field in range(fields):
+            data = pixels((2, 3, 40, 50))
+            writer.write_image(data, group.require_group(str(field)), axes="czyx", fmt=fmt, scale_factors=[], storage_options=dict(chunks=chunks))
+            made[f"{well}/{field}"] = data
+    return made
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_plates(cli, tmp_path, version):
+    path = str(tmp_path / "p.zarr")
+    made = plate(path, version, ["A/1", "A/3", "B/1"], 2)
+    info = cli.json("info", path)["images"]
+    assert [i["name"] for i in info] == list(made)
+    assert checksums(cli, path) == [crc(d) for d in made.values()]
+    assert [i["name"] for i in cli.json("info", f"{path}/A/3")["images"]] == ["0", "1"]
+    assert checksums(cli, f"{path}/A/3") == [crc(made["A/3/0"]), crc(made["A/3/1"])]
+    assert checksums(cli, f"{path}/B/1/1") == [crc(made["B/1/1"])]
+    out = str(tmp_path / "out.zarr")
+    cli.ok("convert", path, out, "--position", "4:", "--quiet")
+    assert checksums(cli, out) == [crc(made["B/1/0"]), crc(made["B/1/1"])]
+    assert [i["name"] for i in cli.json("info", out)["images"]] == ["B/1/0", "B/1/1"]
+
+
+@pytest.mark.parametrize("wells,said", [([{"path": "../x"}], "../x"), ([{"path": "/etc"}], "/etc"), ([{}], "well"), ([], "without images"),
+                                        ([{"path": "A/9"}], "A/9"), ([{"path": "A/1"}, {"path": 7}], "well")])
+def test_plates_that_cannot_be(cli, tmp_path, wells, said):
+    path = str(tmp_path / "p.zarr")
+    plate(path, "0.4", ["A/1"], 1)
+    document = load(f"{path}/.zattrs")
+    document["plate"]["wells"] = wells
+    save(f"{path}/.zattrs", document)
+    assert said in cli.fails(3, "info", path)
+
+
+def test_parts_of_a_store_by_their_paths(cli, tmp_path):
+    path = str(tmp_path / "a.zarr")
+    cli.ok("convert", "phantom:t=1,c=2,z=3,y=300,x=310;scenes=2", path, "--quiet")
+    whole = checksums(cli, path)
+    for part in ("", "/", "//"):
+        assert checksums(cli, path + "/1" + part) == whole[1:]
+    assert checksums(cli, path + "/1/0") == whole[1:]
+    assert "\"multiscales\"" in cli.fails(3, "info", path + "/OME")
+
+
+def test_a_collection_without_a_list_of_series(cli, tmp_path):
+    path = str(tmp_path / "a.zarr")
+    cli.ok("convert", "phantom:t=1,c=1,z=1,y=60,x=61;scenes=3", path, "--quiet", "--format", "0.4")
+    whole = checksums(cli, path)
+    os.remove(f"{path}/OME/.zattrs")
+    assert checksums(cli, path) == whole and len(whole) == 3

@@ -21,8 +21,29 @@ UNDO_DELTA(undo_delta_16, uint16_t)
 UNDO_DELTA(undo_delta_32, uint32_t)
 UNDO_DELTA(undo_delta_64, uint64_t)
 
-static void undo_delta(uint8_t *p, int64_t n, pel_dtype dtype)
+UNDO_DELTA(undo_delta_f32, float)
+UNDO_DELTA(undo_delta_f64, double)
+
+static void swap_items(uint8_t *p, int64_t n, int64_t size)
 {
+    for (int64_t i = 0; i < n; i += size)
+        for (int64_t k = 0; k < size / 2; k++) {
+            const uint8_t t = p[i + k];
+            p[i + k] = p[i + size - 1 - k];
+            p[i + size - 1 - k] = t;
+        }
+}
+
+static void sum_up(uint8_t *p, int64_t n, pel_dtype dtype)
+{
+    if (dtype == PEL_F32) {
+        undo_delta_f32(p, n / 4);
+        return;
+    }
+    if (dtype == PEL_F64) {
+        undo_delta_f64(p, n / 8);
+        return;
+    }
     switch (pel_dtype_size(dtype)) {
     case 1:
         undo_delta_8(p, n);
@@ -39,6 +60,17 @@ static void undo_delta(uint8_t *p, int64_t n, pel_dtype dtype)
     }
 }
 
+/* Byte order is the array's business, later: here it is turned round and back. */
+static void undo_delta(const pel__filter_step *f, uint8_t *p, int64_t n)
+{
+    const int64_t size = (int64_t)pel_dtype_size(f->dtype);
+    if (f->big)
+        swap_items(p, n - n % size, size);
+    sum_up(p, n, f->dtype);
+    if (f->big)
+        swap_items(p, n - n % size, size);
+}
+
 static void undo_shuffle(uint8_t *p, int64_t n, int32_t size, uint8_t *room)
 {
     const int64_t count = n / size; /* a tail that fills no element is stored as it is */
@@ -51,7 +83,7 @@ static void undo_shuffle(uint8_t *p, int64_t n, int32_t size, uint8_t *room)
 void pel__filter_undo(const pel__filter_step *f, void *data, int64_t n, void *room)
 {
     if (f->kind == PEL__FILTER_DELTA)
-        undo_delta(data, n, f->dtype);
+        undo_delta(f, data, n);
     else
         undo_shuffle(data, n, f->size, room);
 }

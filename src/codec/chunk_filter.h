@@ -9,7 +9,8 @@ enum pel__filter_kind { PEL__FILTER_DELTA, PEL__FILTER_SHUFFLE };
 
 typedef struct pel__filter_step {
     enum pel__filter_kind kind;
-    pel_dtype dtype; /* delta: of the differences and of the voxels; little-endian integers */
+    pel_dtype dtype; /* delta: of the differences and of the voxels */
+    bool big;        /* delta: both are big-endian */
     int32_t size;    /* shuffle: bytes of an element */
 } pel__filter_step;
 

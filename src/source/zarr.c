@@ -78,7 +78,7 @@ bool pel__zarr_make_room(pel__zarr_source *s, int64_t count, pel_error *err)
     return true;
 }
 
-static void keep_identity(pel__zarr_source *s, const pel__zarr_node *node)
+void pel__zarr_keep_identity(pel__zarr_source *s, const pel__zarr_node *node)
 {
     s->base.identity_size += node->bytes;
     s->base.identity_crc32c = pel__crc32c(s->base.identity_crc32c, &node->crc32c, sizeof node->crc32c);
@@ -105,58 +105,29 @@ static void keep_array_mtime(pel__zarr_source *s, const pel__zarr_array *a)
     }
 }
 
-/* Series of a bioformats2raw collection: OME/series, or groups 0, 1, 2, … as far as there are. Takes a list of strings
- * or counts; *count images. */
-static bool count_series(pel__zarr_source *s, json_object *series, int32_t *count, pel_error *err)
+static bool open_image(pel__zarr_source *s, int32_t number, const char *path, int32_t level, pel_error *err)
 {
-    if (series) {
-        const size_t n = json_object_array_length(series);
-        if (n < 1 || n > MAX_IMAGES)
-            return pel__fail(err, PEL_UNSUPPORTED, "OME/series: %zu images", n);
-        *count = (int32_t)n;
-        return true;
-    }
-    for (*count = 0; *count < MAX_IMAGES; ++*count) {
-        char path[24];
-        (void)snprintf(path, sizeof path, "%d", (int)*count);
-        if (!pel__store_has_folder(s->store, path))
-            break;
-    }
-    return *count > 0 || pel__fail(err, PEL_FORMAT, "a bioformats2raw collection without images");
-}
-
-static bool open_series(pel__zarr_source *s, json_object *series, int32_t i, int32_t level, pel_error *err)
-{
-    char number[24];
-    (void)snprintf(number, sizeof number, "%d", (int)i);
-    json_object *const entry = series ? json_object_array_get_idx(series, (size_t)i) : NULL;
-    const char *const path = entry && json_object_is_type(entry, json_type_string) ? json_object_get_string(entry) : number;
-    if (strstr(path, "..") || path[0] == '/' || path[0] == '\0')
-        return pel__fail(err, PEL_FORMAT, "OME/series: path \"%s\" leads out of the store", path);
     pel__zarr_node node = {0};
     if (!pel__zarr_node_read(&node, s->store, path, err))
         return false;
-    keep_identity(s, &node);
-    const bool ok = node.kind != PEL__NODE_GROUP
-        ? pel__fail(err, PEL_FORMAT, "series \"%s\": no group there", path)
-        : pel__zarr_ome_image(s, i, path, &node, level, err);
+    pel__zarr_keep_identity(s, &node);
+    const bool ok = node.kind != PEL__NODE_GROUP ? pel__fail(err, PEL_FORMAT, "image \"%s\": no group there", path)
+                                                 : pel__zarr_ome_image(s, number, path, &node, level, err);
     pel__zarr_node_free(&node);
     return ok;
 }
 
-static bool open_collection(pel__zarr_source *s, int32_t level, pel_error *err)
+/* Takes the paths. Fields of a plate are called by their paths, series by their own names. */
+static bool open_images(pel__zarr_source *s, pel__zarr_paths *paths, bool call_by_path, int32_t level, pel_error *err)
 {
-    pel__zarr_node ome = {0};
-    int32_t count = 0;
-    if (!pel__zarr_node_read(&ome, s->store, "OME", err))
-        return false;
-    keep_identity(s, &ome);
-    json_object *const attributes = ome.kind == PEL__NODE_NONE ? NULL : pel__zarr_ome(&ome, NULL);
-    json_object *const series = pel__json_get(attributes, "series", json_type_array);
-    bool ok = count_series(s, series, &count, err) && pel__zarr_make_room(s, count, err);
-    for (int32_t i = 0; ok && i < count; i++)
-        ok = open_series(s, series, i, level, err);
-    pel__zarr_node_free(&ome);
+    bool ok = pel__zarr_make_room(s, paths->count, err);
+    for (int32_t i = 0; ok && i < paths->count; i++) {
+        pel_image *const image = &s->base.images[i];
+        ok = open_image(s, i, paths->list[i], level, err);
+        if (ok && call_by_path)
+            (void)snprintf(image->name, sizeof image->name, "%s", paths->list[i]);
+    }
+    pel__zarr_paths_free(paths);
     return ok;
 }
 
@@ -176,12 +147,22 @@ static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t 
     json_object *const ome = pel__zarr_ome(root, &e);
     if (e.code)
         return pel__fail(err, e.code, "%s", e.text);
-    if (pel__json_get(ome, "plate", json_type_object))
-        return pel__fail(err, PEL_UNSUPPORTED, "a plate: give the path of one image of a well, for example A/1/0");
-    if (pel__json_get(ome, "multiscales", json_type_array))
+    json_object *const plate = pel__json_get(ome, "plate", json_type_object), *const well = pel__json_get(ome, "well", json_type_object);
+    pel__zarr_paths paths = {0};
+    bool ok = true;
+    if (plate)
+        ok = pel__zarr_plate_paths(&paths, s, plate, err);
+    else if (pel__json_get(ome, "multiscales", json_type_array))
         return pel__zarr_make_room(s, 1, err) && pel__zarr_ome_image(s, 0, "", root, level, err);
-    if (pel__json_get(ome, "bioformats2raw.layout", json_type_int))
-        return open_collection(s, level, err);
+    else if (pel__json_get(ome, "bioformats2raw.layout", json_type_int))
+        ok = pel__zarr_collection_paths(&paths, s, err);
+    else if (well)
+        ok = pel__zarr_well_paths(&paths, "", well, err);
+    if (ok && paths.count > 0)
+        return open_images(s, &paths, plate || well, level, err);
+    pel__zarr_paths_free(&paths);
+    if (!ok)
+        return false;
     return pel__fail(err, PEL_UNSUPPORTED, "a Zarr group without OME-Zarr metadata (no \"multiscales\"): give the path of an array in it");
 }
 
@@ -190,7 +171,7 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
     pel__zarr_node root = {0};
     if (!pel__zarr_node_read(&root, s->store, "", err))
         return false;
-    keep_identity(s, &root);
+    pel__zarr_keep_identity(s, &root);
     bool ok = false;
     if (root.kind == PEL__NODE_NONE)
         ok = pel__fail(err, PEL_FORMAT, "a folder without zarr.json, .zarray, .zgroup or .zattrs: no Zarr store");

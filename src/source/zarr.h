@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the files of the Zarr source share: zarr.c (opening, reading) and zarr_ome.c (OME metadata into images). */
+ * What the files of the Zarr source share: zarr.c (opening, reading), zarr_paths.c (where the
+ * images are) and zarr_ome.c (OME metadata into images). */
 #ifndef PEL_SOURCE_ZARR_H
 #define PEL_SOURCE_ZARR_H
 
@@ -26,6 +27,21 @@ typedef struct pel__zarr_source {
     pel__codec_shelf *shelf;
     pel__zarr_image *list;
 } pel__zarr_source;
+
+/* Where images are, relative to the store. Zero-initialise. */
+typedef struct pel__zarr_paths {
+    char **list;
+    int32_t count;
+} pel__zarr_paths;
+
+void pel__zarr_paths_free(pel__zarr_paths *p);
+bool pel__zarr_path_inside(const char *path); /* not absolute, no "..", not too long; NULL allowed */
+bool pel__zarr_collection_paths(pel__zarr_paths *p, pel__zarr_source *s, pel_error *err);
+bool pel__zarr_plate_paths(pel__zarr_paths *p, pel__zarr_source *s, json_object *plate, pel_error *err);
+bool pel__zarr_well_paths(pel__zarr_paths *p, const char *path, json_object *well, pel_error *err);
+
+/* Documents of a node count for the plan's idea of the input. */
+void pel__zarr_keep_identity(pel__zarr_source *s, const pel__zarr_node *node);
 
 /* The object with the OME keys: attributes.ome (0.5) or the attributes themselves (0.4); NULL where there is none. */
 json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err);

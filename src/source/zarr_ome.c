@@ -125,13 +125,15 @@ static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
     if (!own->channels)
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     image->channels = own->channels;
-    image->dtype = a->dtype;
+    image->dtype = a->type.dtype;
     image->samples = 1;
     image->planes = image->shape[PEL_T] * image->shape[PEL_C] * image->shape[PEL_Z];
     pel__chain_text(&a->chain, image->compression, sizeof image->compression);
     (void)snprintf(image->name, sizeof image->name, "%.*s", (int)strcspn(last_part(s->base.path), "/"),
                    last_part(s->base.path));
-    if (a->boolean)
+    if (a->type.half)
+        pel__zarr_note(s, number, "The data type is float16; it is read as float32.");
+    if (a->type.boolean)
         pel__zarr_note(s, number, "The data type is bool; it is read as uint8, 0 or 1.");
     return true;
 }

@@ -60,7 +60,8 @@ void pel__zarr_array_close(pel__zarr_array *array)
 
 int64_t pel__zarr_array_thread_bytes(const pel__zarr_array *array)
 {
-    return pel__chain_thread_bytes(&array->chain);
+    const int64_t widened = array->type.half ? pel__chain_leaf(&array->chain)->bytes : 0;
+    return pel__chain_thread_bytes(&array->chain) + widened;
 }
 
 bool pel__zarr_chunk_key(const pel__zarr_array *a, const int64_t *grid, char *out, size_t size)
@@ -82,13 +83,13 @@ static uint8_t *address(const reading *r, const pel_region *part)
     int64_t at = 0;
     for (int32_t i = 0; i < part->ndim; i++)
         at += (part->origin[i] - r->box->origin[i]) * r->stride[i];
-    return r->dst + at * r->array->chain.item;
+    return r->dst + at * (int64_t)pel_dtype_size(r->array->type.dtype);
 }
 
 /* The copy from a decoded chunk (or, for fills, from nothing) into the part of the box. */
 static pel__strided copy_plan(const reading *r, const pel__zarr_chain *leaf, const pel_region *part)
 {
-    pel__strided s = {.ndim = part->ndim, .item = leaf->item};
+    pel__strided s = {.ndim = part->ndim, .item = (int32_t)pel_dtype_size(r->array->type.dtype)};
     for (int32_t i = 0; i < part->ndim; i++) {
         s.shape[i] = part->shape[i];
         s.to[i] = r->stride[i];
@@ -118,19 +119,22 @@ static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, i
     const pel_region part = pel__region_intersect(chunk, r->box);
     if (n > pel__chain_stored_max(leaf))
         return pel__fail(err, PEL_DAMAGED, "%lld bytes stored for a chunk of %lld", (long long)n, (long long)leaf->bytes);
-    const bool direct = same_layout(r, leaf, &part);
+    const bool half = r->array->type.half;
+    const bool direct = !half && same_layout(r, leaf, &part);
     const bool plain = leaf->steps == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
-    uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes, err);
+    uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes * (half ? 2 : 1), err);
     uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, pel__chain_stored_max(leaf), err);
     if (!raw || !stored || !pel__object_read(r->object, offset, stored, n, err)
         || !pel__chain_decode(leaf, r->state, stored, n, raw, err))
         return false;
+    if (half)
+        pel__zarr_widen(raw, leaf->bytes / 2);
     if (!direct) {
         const pel__strided s = copy_plan(r, leaf, &part);
         int64_t first = 0;
         for (int32_t i = 0; i < part.ndim; i++)
             first += (part.origin[i] - chunk->origin[i]) * leaf->stride[i];
-        pel__strided_copy(&s, address(r, &part), raw + first * leaf->item);
+        pel__strided_copy(&s, address(r, &part), raw + first * s.item);
     }
     return true;
 }

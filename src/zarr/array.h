@@ -4,6 +4,7 @@
 #define PEL_ZARR_ARRAY_H
 
 #include "zarr/chain.h"
+#include "zarr/dtype.h"
 #include "zarr/store.h"
 
 enum pel__node_kind { PEL__NODE_NONE, PEL__NODE_GROUP, PEL__NODE_ARRAY };
@@ -28,8 +29,7 @@ typedef struct pel__zarr_array {
     int32_t format, ndim;
     int64_t shape[PEL_MAX_NDIM];
     int64_t chunk[PEL_MAX_NDIM]; /* of the grid: shards where there are shards */
-    pel_dtype dtype;
-    bool boolean;
+    pel__zarr_type type;
     uint8_t fill[8];
     bool fill_zero;
     char separator;

@@ -3,7 +3,6 @@
  * writers leave behind (consolidated_metadata: null, empty lists, fill values of the other number kind). */
 #include "core/bytes.h"
 #include "zarr/array.h"
-#include "zarr/dtype.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,7 +117,7 @@ static bool keep_fill(pel__zarr_array *a, json_object *meta, pel_error *err)
     json_object *value = NULL;
     if (!json_object_object_get_ex(meta, "fill_value", &value))
         return pel__fail(err, PEL_FORMAT, "fill_value is missing");
-    if (!pel__zarr_fill(value, a->dtype, a->boolean, a->format == 2, a->fill, err))
+    if (!pel__zarr_fill(value, &a->type, a->format == 2, a->fill, err))
         return false;
     a->fill_zero = memcmp(a->fill, zero, 8) == 0;
     return true;
@@ -197,7 +196,7 @@ bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
         return false;
     if (!type)
         return pel__fail(err, PEL_UNSUPPORTED, "data_type: expected the name of a core type");
-    if (!pel__zarr_dtype_v3(type, &a->dtype, &a->boolean, err) || !parse_shape(a, meta, err))
+    if (!pel__zarr_dtype_v3(type, &a->type, err) || !parse_shape(a, meta, err))
         return false;
     const char *const grid = extension(meta, "chunk_grid", &configuration);
     if (strcmp(grid, "regular") != 0)
@@ -205,7 +204,7 @@ bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
     return parse_chunk(a, pel__json_get(configuration, "chunk_shape", json_type_array), err) && parse_keys_v3(a, meta, err)
         && keep_fill(a, meta, err) && keep_names(a, pel__json_get(meta, "dimension_names", json_type_array), err)
         && pel__chain_v3(&a->chain, pel__json_get(meta, "codecs", json_type_array), a->ndim, a->chunk,
-                         (int32_t)pel_dtype_size(a->dtype), PEL__CHAIN_NESTING, err);
+                         a->type.item, PEL__CHAIN_NESTING, err);
 }
 
 /* ---- v2 ---------------------------------------------------------------------------------------------------- */
@@ -230,14 +229,13 @@ static void guess_separator(pel__zarr_array *a)
 bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)
 {
     json_object *const meta = node->meta;
-    bool big = false;
     json_object *const format = pel__json_get(meta, "zarr_format", json_type_int);
     const char *const type = pel__json_string(meta, "dtype");
     if (!format || json_object_get_int64(format) != 2)
         return pel__fail(err, PEL_UNSUPPORTED, "zarr_format is not 2");
     if (!type)
         return pel__fail(err, PEL_UNSUPPORTED, "dtype: expected a NumPy type string, found a structure or nothing");
-    if (!pel__zarr_dtype_v2(type, &a->dtype, &a->boolean, &big, err) || !parse_shape(a, meta, err)
+    if (!pel__zarr_dtype_v2(type, &a->type, err) || !parse_shape(a, meta, err)
         || !parse_chunk(a, pel__json_get(meta, "chunks", json_type_array), err) || !keep_fill(a, meta, err))
         return false;
     json_object *value = NULL;
@@ -249,5 +247,5 @@ bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
     if (!told)
         guess_separator(a);
     return keep_names(a, pel__json_get(node->attributes, "_ARRAY_DIMENSIONS", json_type_array), err)
-        && pel__chain_v2(&a->chain, meta, a->ndim, a->chunk, (int32_t)pel_dtype_size(a->dtype), big, err);
+        && pel__chain_v2(&a->chain, meta, a->ndim, a->chunk, a->type.item, a->type.big, err);
 }

@@ -229,13 +229,14 @@ bool pel__chain_v3(pel__zarr_chain *chain, json_object *codecs, int32_t ndim, co
 
 static bool parse_delta(pel__zarr_chain *chain, json_object *filter, pel_error *err)
 {
-    bool boolean = false, big = false;
+    pel__zarr_type type = {0};
     pel__filter_step f = {.kind = PEL__FILTER_DELTA};
     const char *const dtype = pel__json_string(filter, "dtype"), *const as = pel__json_string(filter, "astype");
-    if (!dtype || !pel__zarr_dtype_v2(dtype, &f.dtype, &boolean, &big, NULL) || (as && strcmp(as, dtype) != 0) || boolean
-        || (big && pel_dtype_size(f.dtype) > 1) || f.dtype == PEL_F32 || f.dtype == PEL_F64
-        || (int32_t)pel_dtype_size(f.dtype) != chain->item)
+    if (!dtype || !pel__zarr_dtype_v2(dtype, &type, NULL) || (as && strcmp(as, dtype) != 0) || type.boolean
+        || type.half || type.item != chain->item)
         return pel__fail(err, PEL_UNSUPPORTED, "filter delta from \"%s\" to \"%s\"", dtype ? dtype : "", as ? as : "");
+    f.dtype = type.dtype;
+    f.big = type.big;
     chain->filter[chain->filters++] = f;
     return true;
 }
