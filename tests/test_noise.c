@@ -101,6 +101,20 @@ CASE(gaussian_noise_is_scaled)
         CHECK(fabsf(back[i] - y[i]) <= 1e-6f * fabsf(y[i]));
 }
 
+CASE(tiny_gains_keep_their_precision)
+{
+    static const double gains[] = {1e-3, 1e-4, 1e-6, 1e-12, 1e-30};
+    for (int k = 0; k < 5; k++) {
+        const float y[] = {-20, 0, 3, 500, 60000};
+        float t[5], back[5];
+        pel__stabilise(t, y, 5, gains[k], 25);
+        pel__unstabilise(back, t, 5, gains[k], 25);
+        for (int i = 0; i < 5; i++)
+            CHECK(fabsf(back[i] - y[i]) < 5 * 0.05f);
+        CHECK(fabsf(t[2] - t[1] - 3.0f / 5.0f) < 0.05f);
+    }
+}
+
 CASE(bits_do_not_depend_on_neighbours)
 {
     enum { N = 37 };
@@ -249,6 +263,7 @@ int main(void)
     RUN(stabilised_noise_has_variance_one);
     RUN(inverse_of_the_mean_is_the_mean);
     RUN(gaussian_noise_is_scaled);
+    RUN(tiny_gains_keep_their_precision);
     RUN(bits_do_not_depend_on_neighbours);
     RUN(ramps_give_gain_and_offset);
     RUN(blobs_edges_and_hot_pixels_do_not_mislead);

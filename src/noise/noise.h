@@ -8,7 +8,8 @@
 #include "core/error.h"
 #include "pellucid.h"
 
-/* t = forward(y), n values. Gaussian: t = y / sigma, so that the noise of t has variance 1 in both cases. */
+/* t = forward(y), n values; t may be y. Gaussian (gain 0, or below 1e-5 sqrt(offset)): t = y / sigma, so that the noise
+ * of t has variance 1 in both cases. NaN stays NaN. */
 void pel__stabilise(float *t, const float *y, int64_t n, double gain, double offset);
 
 /* y = inverse(t): closed form of the exact unbiased inverse (Makitalo and Foi 2013). */

@@ -5,9 +5,16 @@
 
 #include <math.h>
 
+/* Also where the gain is so small beside the read-out noise that the transform would leave float32's precision
+ * (t above 2e5): the variance then hardly depends on the mean. */
+static bool is_gaussian(double gain, double offset)
+{
+    return gain == 0 || (offset > 0 && gain < 1e-5 * sqrt(offset));
+}
+
 void pel__stabilise(float *t, const float *y, int64_t n, double gain, double offset)
 {
-    if (gain == 0) {
+    if (is_gaussian(gain, offset)) {
         const float sigma = (float)sqrt(offset);
         for (int64_t i = 0; i < n; i++)
             t[i] = y[i] / sigma;
@@ -24,7 +31,7 @@ void pel__stabilise(float *t, const float *y, int64_t n, double gain, double off
  * Readout and background cancel but for offset / gain, so that they need not be known apart. */
 void pel__unstabilise(float *y, const float *t, int64_t n, double gain, double offset)
 {
-    if (gain == 0) {
+    if (is_gaussian(gain, offset)) {
         const float sigma = (float)sqrt(offset);
         for (int64_t i = 0; i < n; i++)
             y[i] = t[i] * sigma;
