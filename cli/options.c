@@ -131,6 +131,17 @@ static void print_option(const option *o)
     print_entry(left, o->help);
 }
 
+static void print_examples(const char *lines)
+{
+    (void)puts("\nexamples:");
+    while (*lines) {
+        lines += strspn(lines, " ");
+        const int n = (int)strcspn(lines, "\n");
+        (void)printf("  %.*s\n", n, lines);
+        lines += n + (lines[n] == '\n');
+    }
+}
+
 static void print_help(const command *c)
 {
     print_usage(c);
@@ -154,7 +165,7 @@ static void print_help(const command *c)
     }
     print_entry("-h, --help", "this text");
     if (c->examples)
-        (void)printf("\nexamples:\n%s\n", c->examples);
+        print_examples(c->examples);
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------------- */

@@ -74,7 +74,7 @@ static int add_common(option *list, words *w)
     /* ndsafir searches --axes; there, what a bare array's axes are is said with another word */
     const char *axes = has_parameter(w->filter, "axes") ? "input-axes" : "axes";
     const option common[] = {
-        {OPTION_TEXT, "then", "FILTERS", "filters that follow, without a copy between: \"dog fwhm=5,20 | median radius=1\"", &w->then, 0, 0},
+        {OPTION_TEXT, "then", "FILTERS", "filters that follow, without a copy between: \"dog fwhm=5,20 | gaussian sigma=1\"", &w->then, 0, 0},
         {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
         {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &w->memory, 0, 0},
         {OPTION_INTEGER, "threads", "N", "default: all processors", &w->threads, 1, 4096},

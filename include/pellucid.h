@@ -248,7 +248,7 @@ typedef struct pel_run_options {
     pel_open_options open;
     const pel_setting *settings; /* of the filter, by parameter name */
     int32_t setting_count;
-    const char *then;         /* filters that follow without a copy between, e.g. "dog fwhm=50,200 | median radius=1";
+    const char *then;         /* filters that follow without a copy between, e.g. "dog fwhm=5,20 | gaussian sigma=1";
                                  NULL or "": none */
     const char *noise;        /* "sigma", "gain,offset" or "gain,background,readout"; `;` between channels; NULL or
                                  "auto": estimated once from the whole image. offset = readout^2 - gain * background */

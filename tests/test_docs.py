@@ -57,6 +57,19 @@ def test_verbs_and_options_exist(page, cli):
                 assert f"--{option}" in known, f"{page}: {line.strip()}: --{option}"
 
 
+def test_the_guide_knows_every_verb(cli):
+    guide = read("docs/guide.md")
+    for verb in re.findall(r"^  (\w+) +\S", cli.ok("help"), re.M):
+        assert re.search(rf"`{verb}`|pellucid {verb}\b", guide), verb
+
+
+def test_every_page_is_reached():
+    text = read("README.md") + read("docs/guide.md") + read("docs/architecture.md")
+    for page in PAGES:
+        name = os.path.basename(page)
+        assert name in text or name == "README.md", page
+
+
 def test_make_targets_exist():
     makefile = read("Makefile")
     for page in PAGES:
