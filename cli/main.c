@@ -31,6 +31,7 @@ static int verb_version(const verb *self, int argc, char **argv)
 static const verb verbs[] = {
     {"info", "what is in a file", verb_info},
     {"noise", "gain and offset of each channel, estimated from the image", verb_noise},
+    {"tune", "which settings the data choose, with the estimated error of each", verb_tune},
     {"denoise", "the main job: ND-SAFIR into OME-Zarr, block by block", verb_filter},
     {"gaussian", "Gaussian smoothing, any width, as in SciPy", verb_filter},
     {"dog", "difference of Gaussians: spots stay, background goes", verb_filter},

@@ -8,6 +8,7 @@
 #include "progress.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 
 typedef struct {
     const char *input, *output;
-    const char *then, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
+    const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
     const char *values[MOST_PARAMETERS];
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
@@ -51,6 +52,9 @@ static int add_parameters(option *list, words *w)
         (void)snprintf(w->help[i], sizeof w->help[i], "%s (%s; default %s)", p.help, p.expects, p.fallback);
         list[n++] = (option){OPTION_TEXT, p.name, p.unit[0] ? p.unit : "VALUE", w->help[i], &w->values[i], 0, 0};
     }
+    if (pel_filter_tunes(w->filter))
+        list[n++] = (option){OPTION_TEXT, "tune", "auto|off", "auto (default): what you leave at its default is chosen by the data, channel by channel",
+                             &w->tune, 0, 0};
     if (pel_filter_needs_noise(w->filter))
         list[n++] = (option){OPTION_TEXT, "noise", "MODEL",
                              "sigma | gain,offset | gain,background,readout; ; between channels; default: estimated from the image",
@@ -173,6 +177,26 @@ static void print_noise(FILE *to, const pel_run *run)
     }
 }
 
+/* The chosen candidate of each channel, with what it is estimated to gain over the default. */
+static void print_tuning(FILE *to, const pel_run *run)
+{
+    const pel_image *image = pel_source_image(pel_run_source(run), 0);
+    for (int64_t c = 0; c < image->shape[PEL_C]; c++) {
+        pel_candidate plain = {0}, best = {0};
+        for (int32_t i = pel_run_candidate_count(run, c) - 1; i >= 0; i--) {
+            pel_run_candidate(run, c, i, &plain); /* ends with number 0, the default */
+            if (plain.chosen)
+                best = plain;
+        }
+        if (!best.chosen)
+            continue;
+        (void)fprintf(to, "  tuned    channel %" PRId64 " %s: %s", c, image->channels[c].name, best.settings[0] ? best.settings : "the default");
+        if (best.risk > 0 && best.risk < plain.risk)
+            (void)fprintf(to, " (estimated %.2f dB better than the default)", 10 * log10(plain.risk / best.risk));
+        (void)fputc('\n', to);
+    }
+}
+
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output)
 {
     pel_plan_summary s;
@@ -187,6 +211,7 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     print_shape(to, "  halo     ", s.halo);
     (void)fprintf(to, ": exact; reads %.2f times the image, computes %.2f times\n", s.halo_read, s.halo_work);
     print_noise(to, run);
+    print_tuning(to, run);
     (void)fprintf(to, "  memory   %s promised of %s allowed; %d threads, reading and writing %s\n",
                   text_bytes(a, sizeof a, (double)s.memory_promised), text_bytes(b, sizeof b, (double)s.memory_limit),
                   (int)s.threads, s.slots == 2 ? "overlap with computing" : "take turns with computing (more memory would overlap them)");
@@ -258,7 +283,7 @@ static char *command_line(int argc, char **argv)
 static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS])
 {
     pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
-                         .then = w->then, .noise = w->noise, .memory_bytes = w->memory, .dtype = w->dtype,
+                         .then = w->then, .tune = w->tune ? w->tune : "auto", .noise = w->noise, .memory_bytes = w->memory, .dtype = w->dtype,
                          .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};

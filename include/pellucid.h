@@ -215,6 +215,7 @@ PEL_API int32_t pel_filter_count(void);
 PEL_API const char *pel_filter_name(int32_t filter);
 PEL_API const char *pel_filter_help(int32_t filter);
 PEL_API bool pel_filter_needs_noise(int32_t filter);
+PEL_API bool pel_filter_tunes(int32_t filter); /* has candidates that the data may choose from */
 PEL_API int32_t pel_filter_parameter_count(int32_t filter);
 PEL_API void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out);
 
@@ -250,6 +251,8 @@ typedef struct pel_run_options {
     int32_t setting_count;
     const char *then;         /* filters that follow without a copy between, e.g. "dog fwhm=5,20 | gaussian sigma=1";
                                  NULL or "": none */
+    const char *tune;         /* "auto": what was left at its default is chosen by the data, channel by channel; "off" or
+                                 NULL: the defaults */
     const char *noise;        /* "sigma", "gain,offset" or "gain,background,readout"; `;` between channels; NULL or
                                  "auto": estimated once from the whole image. offset = readout^2 - gain * background */
     int64_t memory_bytes;     /* resident memory of all processes of the run stays below; 0: half of the machine's */
@@ -281,7 +284,8 @@ typedef struct pel_plan_summary {
 
 typedef struct pel_run pel_run;
 
-/* Describes the input, settles the noise and plans; writes nothing. Where the output holds a run with the same
+/* Describes the input, settles the noise, tunes and plans; writes nothing. With output NULL it ends after tuning: such a
+ * run serves to look at noise and tuning only. Where the output holds a run with the same
  * settings its plan is taken over; with others: PEL_REFUSED, naming each setting that differs. A plan that cannot fit
  * into the memory: PEL_NO_MEMORY, naming the limit that would do. */
 PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_progress *on_progress, void *arg, pel_error *err);
@@ -295,6 +299,17 @@ PEL_API const pel_source *pel_run_source(const pel_run *run);
 PEL_API int32_t pel_run_noise_count(const pel_run *run, int32_t image);                     /* channels; 0: no noise needed */
 PEL_API const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel); /* borrowed */
 PEL_API const char *pel_run_setting(const pel_run *run, const char *name); /* resolved text; NULL: no such setting */
+
+/* One candidate that the data had to choose from. */
+typedef struct pel_candidate {
+    const char *settings;    /* what it sets beside the default, "" is the default; borrowed */
+    double risk, error;      /* estimated mean squared error (grey values squared); standard error of its difference to the default's */
+    bool chosen;
+} pel_candidate;
+
+/* Candidates of a channel, 0 where nothing was tuned by this process; number 0 is the default. */
+PEL_API int32_t pel_run_candidate_count(const pel_run *run, int64_t channel);
+PEL_API void pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out);
 
 /* Times the filter on a sample of the image and fills seconds_estimated of later summaries. */
 PEL_API bool pel_run_time(pel_run *run, pel_error *err);

@@ -33,6 +33,7 @@ int32_t pel_filter_count(void) { return FILTER_COUNT; }
 const char *pel_filter_name(int32_t filter) { return filters[filter]->name; }
 const char *pel_filter_help(int32_t filter) { return filters[filter]->help; }
 bool pel_filter_needs_noise(int32_t filter) { return filters[filter]->needs_noise; }
+bool pel_filter_tunes(int32_t filter) { return filters[filter]->tuning != NULL; }
 int32_t pel_filter_parameter_count(int32_t filter) { return filters[filter]->param_count; }
 
 void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)

@@ -14,7 +14,7 @@ import pytest
 
 NOISE = ("--noise", "3.92,-388")
 # Small blocks, so that a small image has many of them; settings that keep it quick.
-FAST = (*NOISE, "--iterations", "2", "--threads", "2")
+FAST = (*NOISE, "--tune", "off", "--iterations", "2", "--threads", "2")
 BLOCKS = ("--chunk", "z=4,y=32,x=32", "--block", "z=4,y=64,x=64")
 
 
@@ -147,7 +147,7 @@ def test_damaged_ledger_record_is_not_believed(cli, embryo, undisturbed, tmp_pat
 
 def test_ctrl_c_ends_cleanly_with_code_4(cli, embryo, undisturbed, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
-    words = ("denoise", embryo, out, *NOISE, "--iterations", "2", "--threads", "1", *BLOCKS, "--quiet")
+    words = ("denoise", embryo, out, *FAST[:-1], "1", *BLOCKS, "--quiet")
     p = start(cli, *words)
     wait_for_records(out, 3, p)
     p.send_signal(signal.SIGINT)
@@ -162,9 +162,9 @@ def test_ctrl_c_ends_cleanly_with_code_4(cli, embryo, undisturbed, tmp_path):
 
 def test_changed_settings_are_named_and_refused(cli, embryo, undisturbed):
     before = tree(undisturbed)
-    message = cli.fails(2, "denoise", embryo, undisturbed, *NOISE, "--iterations", "3", "--p-value", "0.05", *BLOCKS)
+    message = cli.fails(2, "denoise", embryo, undisturbed, *NOISE, "--tune", "off", "--iterations", "3", "--p-value", "0.05", *BLOCKS)
     assert "iterations was 2, now 3" in message and "p-value was 0.01, now 0.05" in message and "--fresh" in message
-    message = cli.fails(2, "denoise", embryo, undisturbed, "--noise", "4,-388", "--iterations", "2")
+    message = cli.fails(2, "denoise", embryo, undisturbed, "--noise", "4,-388", "--tune", "off", "--iterations", "2")
     assert "noise was 3.9199999999999999,-388" in message
     message = cli.fails(2, "denoise", embryo, undisturbed, *FAST, "--block", "z=8,y=64,x=64")
     assert "block was z=4,y=64,x=64, now z=8,y=64,x=64" in message
@@ -188,7 +188,7 @@ def test_changed_input_is_refused(cli, embryo, tmp_path):
 def test_fresh_begins_anew_but_never_removes_what_is_not_ours(cli, embryo, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
     cli.ok("denoise", embryo, out, *FAST, "--quiet")
-    cli.ok("denoise", embryo, out, *NOISE, "--iterations", "1", "--quiet", "--fresh")
+    cli.ok("denoise", embryo, out, *NOISE, "--tune", "off", "--iterations", "1", "--quiet", "--fresh")
     assert cli.json("status", out)["state"] == "done"
     foreign = tmp_path / "holiday"
     foreign.mkdir()
@@ -200,7 +200,7 @@ def test_fresh_begins_anew_but_never_removes_what_is_not_ours(cli, embryo, tmp_p
 
 def test_two_at_once_the_second_is_refused(cli, embryo, undisturbed, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
-    words = ("denoise", embryo, out, *NOISE, "--iterations", "2", "--threads", "1", *BLOCKS, "--quiet")
+    words = ("denoise", embryo, out, *FAST[:-1], "1", *BLOCKS, "--quiet")
     first = start(cli, *words)
     wait_for_records(out, 1, first)
     first.send_signal(signal.SIGSTOP)
@@ -283,7 +283,7 @@ def test_a_wrong_voxel_is_a_seam(cli, embryo, tmp_path):
     """verify must be able to fail: pixels written with other settings, ledger and all, are found by recomputation."""
     one, two = str(tmp_path / "one.ome.zarr"), str(tmp_path / "two.ome.zarr")
     cli.ok("denoise", embryo, one, *FAST, *BLOCKS, "--quiet")
-    cli.ok("denoise", embryo, two, *NOISE, "--iterations", "1", "--threads", "2", *BLOCKS, "--quiet")
+    cli.ok("denoise", embryo, two, *NOISE, "--tune", "off", "--iterations", "1", "--threads", "2", *BLOCKS, "--quiet")
     shutil.rmtree(two + ".run/ledger")
     shutil.copytree(one + ".run/ledger", two + ".run/ledger")
     shutil.rmtree(two)

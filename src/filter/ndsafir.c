@@ -540,4 +540,5 @@ const pel__filter_type pel__filter_ndsafir = {
     .thread_bytes = thread_bytes,
     .cost = cost,
     .apply = apply,
+    .tuning = pel__ndsafir_tuning,
 };

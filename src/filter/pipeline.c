@@ -7,6 +7,7 @@
 #include "core/region.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the text ----------------------------------------------------------------------------------------------------------- */
@@ -124,6 +125,48 @@ bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, 
     return true;
 }
 
+const pel__values *pel__stage_values(const pel__stage *stage, int64_t channel)
+{
+    return stage->channel_values ? &stage->channel_values[channel % stage->channel_count] : &stage->values;
+}
+
+void pel__pipeline_take_channels(pel__pipeline *pipeline, pel__values *values, int64_t count)
+{
+    free(pipeline->stage[0].channel_values);
+    pipeline->stage[0].channel_values = values;
+    pipeline->stage[0].channel_count = count;
+    pipeline->stage[0].values = values[0];
+}
+
+void pel__pipeline_destroy(pel__pipeline *pipeline)
+{
+    if (!pipeline)
+        return;
+    free(pipeline->stage[0].channel_values);
+    free(pipeline);
+}
+
+/* How many different values a stage has; plans hold for the hungriest of them. */
+static int64_t variants(const pel__stage *stage)
+{
+    return stage->channel_values ? stage->channel_count : 1;
+}
+
+/* Reach of one stage: the widest of its channels. */
+static void stage_halo(const pel__stage *stage, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES])
+{
+    memset(before, 0, PEL_AXES * sizeof *before);
+    memset(after, 0, PEL_AXES * sizeof *after);
+    for (int64_t c = 0; c < variants(stage); c++) {
+        int64_t b[PEL_AXES], a[PEL_AXES];
+        stage->type->halo(pel__stage_values(stage, c), image, b, a);
+        for (int i = 0; i < PEL_AXES; i++) {
+            before[i] = pel__max(before[i], b[i]);
+            after[i] = pel__max(after[i], a[i]);
+        }
+    }
+}
+
 void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES])
 {
     memset(before, 0, PEL_AXES * sizeof *before);
@@ -131,7 +174,7 @@ void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, i
     for (int32_t k = 0; k < pipeline->count; k++) {
         int64_t b[PEL_AXES], a[PEL_AXES];
         const pel_image seen = seen_by(image, k);
-        pipeline->stage[k].type->halo(&pipeline->stage[k].values, &seen, b, a);
+        stage_halo(&pipeline->stage[k], &seen, b, a);
         for (int i = 0; i < PEL_AXES; i++) {
             before[i] += b[i];
             after[i] += a[i];
@@ -147,7 +190,7 @@ static void stage_regions(const pel__pipeline *pipeline, const pel_image *image,
     for (int32_t k = pipeline->count - 1; k > 0; k--) {
         int64_t before[PEL_AXES], after[PEL_AXES];
         const pel_image seen = seen_by(image, k);
-        pipeline->stage[k].type->halo(&pipeline->stage[k].values, &seen, before, after);
+        stage_halo(&pipeline->stage[k], &seen, before, after);
         const pel_region bounds = pel__region(PEL_AXES, NULL, image->shape);
         regions[k] = pel__region_grow(&regions[k + 1], before, after, &bounds);
     }
@@ -169,7 +212,9 @@ int64_t pel__pipeline_block_bytes(const pel__pipeline *pipeline, const pel_image
     stage_regions(pipeline, image, in, out, regions);
     for (int32_t k = 0; k < pipeline->count; k++) {
         const pel_image seen = seen_by(image, k);
-        most = pel__max(most, pipeline->stage[k].type->block_bytes(&pipeline->stage[k].values, &seen, &regions[k], &regions[k + 1]));
+        const pel__stage *stage = &pipeline->stage[k];
+        for (int64_t c = 0; c < variants(stage); c++)
+            most = pel__max(most, stage->type->block_bytes(pel__stage_values(stage, c), &seen, &regions[k], &regions[k + 1]));
     }
     return between_bytes(pipeline, regions) + most;
 }
@@ -179,7 +224,9 @@ int64_t pel__pipeline_thread_bytes(const pel__pipeline *pipeline, const pel_imag
     int64_t most = 0;
     for (int32_t k = 0; k < pipeline->count; k++) {
         const pel_image seen = seen_by(image, k);
-        most = pel__max(most, pipeline->stage[k].type->thread_bytes(&pipeline->stage[k].values, &seen));
+        const pel__stage *stage = &pipeline->stage[k];
+        for (int64_t c = 0; c < variants(stage); c++)
+            most = pel__max(most, stage->type->thread_bytes(pel__stage_values(stage, c), &seen));
     }
     return most;
 }
@@ -192,7 +239,9 @@ double pel__pipeline_cost(const pel__pipeline *pipeline, const pel_image *image,
     for (int32_t k = 0; k < pipeline->count; k++) {
         const pel_image seen = seen_by(image, k);
         const double voxels = (double)pel__region_voxels(&regions[k + 1]) / (double)pel__region_voxels(out);
-        cost += voxels * pipeline->stage[k].type->cost(&pipeline->stage[k].values, &seen, &regions[k], &regions[k + 1]);
+        const pel__stage *stage = &pipeline->stage[k];
+        for (int64_t c = 0; c < variants(stage); c++)
+            cost += voxels / (double)variants(stage) * stage->type->cost(pel__stage_values(stage, c), &seen, &regions[k], &regions[k + 1]);
     }
     return cost;
 }
@@ -212,7 +261,7 @@ bool pel__pipeline_apply(const pel__pipeline *pipeline, const pel__filter_call *
         if (!last)
             between += pel__arena_cost(pel__region_voxels(&regions[k + 1]) * (int64_t)sizeof(float));
         pel__filter_call stage = *call;
-        stage.values = &pipeline->stage[k].values;
+        stage.values = pel__stage_values(&pipeline->stage[k], call->out->region.origin[PEL_C]);
         stage.image = &seen;
         stage.noise = k == 0 ? call->noise : NULL;
         stage.in = &in;

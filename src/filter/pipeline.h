@@ -11,6 +11,8 @@
 typedef struct pel__stage {
     const pel__filter_type *type;
     pel__values values;
+    pel__values *channel_values; /* where channels were tuned apart: one each; NULL: `values` for all */
+    int64_t channel_count;
 } pel__stage;
 
 typedef struct pel__pipeline {
@@ -36,6 +38,11 @@ double pel__pipeline_cost(const pel__pipeline *pipeline, const pel_image *image,
 
 /* call->values is not looked at. */
 bool pel__pipeline_apply(const pel__pipeline *pipeline, const pel__filter_call *call, pel_error *err);
+
+/* Gives the first stage values for each channel; takes the array. */
+void pel__pipeline_take_channels(pel__pipeline *pipeline, pel__values *values, int64_t count);
+const pel__values *pel__stage_values(const pel__stage *stage, int64_t channel);
+void pel__pipeline_destroy(pel__pipeline *pipeline);
 
 /* "ndsafir, dog" */
 void pel__pipeline_names(const pel__pipeline *pipeline, char *out, size_t size);

@@ -88,6 +88,21 @@ static json_object *noise_text(const pel_run *run)
     return o;
 }
 
+/* One text, or one a channel with ; between where they were tuned apart and differ. */
+static void add_channels(json_object *o, const char *name, const pel__stage *stage, int32_t param)
+{
+    char text[2048] = "";
+    size_t used = 0;
+    bool differ = false;
+    for (int64_t c = 0; stage->channel_values && c < stage->channel_count; c++) {
+        const char *value = pel__stage_values(stage, c)->text[param];
+        differ = differ || strcmp(value, stage->values.text[param]) != 0;
+        if (used < sizeof text)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", c ? ";" : "", value);
+    }
+    add_text(o, name, differ ? text : stage->values.text[param]);
+}
+
 /* Settings of the first filter under their own names, of those that follow as "2 dog: sigma". */
 static void add_values(json_object *o, const pel__stage *stage, int32_t k)
 {
@@ -99,7 +114,7 @@ static void add_values(json_object *o, const pel__stage *stage, int32_t k)
         else
             (void)snprintf(name, sizeof name, "%d %s: %s", (int)k + 1, stage->type->name, p->name);
         if (p->exact)
-            add_text(o, name, stage->values.text[i]);
+            add_channels(o, name, stage, i);
     }
 }
 
@@ -137,7 +152,30 @@ static json_object *request_json(const pel_run_options *options)
     add_integer(o, "levels", options->levels);
     add_text(o, "command", options->command);
     add_text(o, "then", options->then);
+    add_text(o, "tune", options->tune ? options->tune : "off");
     return o;
+}
+
+/* What the data had to choose from, and what they chose. */
+static json_object *tuning_json(const pel_run *run)
+{
+    json_object *channels = json_object_new_array();
+    for (int64_t c = 0; run->tuning && c < run->images[0]->shape[PEL_C]; c++) {
+        const pel__tuning *t = &run->tuning[c];
+        json_object *o = json_object_new_object(), *list = json_object_new_array();
+        add_integer(o, "voxels", t->voxels);
+        add_integer(o, "chosen", t->chosen);
+        for (int32_t k = 0; k < t->count; k++) {
+            json_object *one = json_object_new_object();
+            add_text(one, "settings", t->list[k].text);
+            json_object_object_add(one, "risk", json_object_new_double(t->list[k].risk));
+            json_object_object_add(one, "error", json_object_new_double(t->list[k].error));
+            json_object_array_add(list, one);
+        }
+        json_object_object_add(o, "candidates", list);
+        json_object_array_add(channels, o);
+    }
+    return channels;
 }
 
 static json_object *image_json(const pel__plan_image *p, const pel_image *image)
@@ -174,6 +212,7 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     json_object_object_add(o, "settings", settings_json(run, options));
     json_object_object_add(o, "request", request_json(options));
     json_object_object_add(o, "noise", noise_json(run));
+    json_object_object_add(o, "tuning", tuning_json(run));
     json_object *images = json_object_new_array();
     for (int32_t i = 0; i < run->plan.image_count; i++)
         json_object_array_add(images, image_json(&run->plan.images[i], run->images[i]));
@@ -318,6 +357,41 @@ bool pel__document_read_noise(pel_run *run, pel_error *err)
         }
     }
     return true;
+}
+
+/* Piece number `channel` of "a;b;c", or the whole where there is no ;. */
+static void piece_of(char *out, size_t size, const char *text, int64_t channel)
+{
+    const char *at = text;
+    for (int64_t c = 0; c < channel && strchr(at, ';'); c++)
+        at = strchr(at, ';') + 1;
+    (void)snprintf(out, size, "%.*s", (int)strcspn(at, ";"), at);
+}
+
+bool pel__document_read_channels(pel_run *run, pel_error *err)
+{
+    pel__stage *stage = &run->pipeline->stage[0];
+    const int64_t channels = run->images[0]->shape[PEL_C];
+    pel__values *values = calloc((size_t)channels, sizeof *values);
+    if (!values)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for the settings of %lld channels", (long long)channels);
+    bool ok = true;
+    for (int64_t c = 0; c < channels; c++) {
+        values[c] = stage->values;
+        for (int32_t i = 0; ok && i < stage->values.count; i++) {
+            const pel__param *p = &stage->values.params[i];
+            char text[PEL__VALUE_SIZE];
+            piece_of(text, sizeof text, pel__document_text(run->document, "settings", p->name), c);
+            ok = !p->exact || strcmp(run->typed.text[i], p->fallback) != 0 || pel__values_set(&values[c], p->name, text, err);
+        }
+    }
+    for (int64_t c = 0; ok && c < channels; c++)
+        ok = stage->type->check(&values[c], run->images[0], err);
+    if (ok)
+        pel__pipeline_take_channels(run->pipeline, values, channels);
+    else
+        free(values);
+    return ok;
 }
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */

@@ -61,7 +61,7 @@ bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_er
 }
 
 /* Number i of the sequence for axis k, in [0, 1): the fractional parts of i * (powers of the root of x^6 = x + 1). */
-static double place(int64_t i, int k)
+double pel__sample_place(int64_t i, int k)
 {
     static const double step[] = {0.8812714616335696, 0.7766393890897682, 0.6844301295853426, 0.6031687406857282,
                                   0.5315553977157913};
@@ -74,7 +74,7 @@ static pel_region window_at(const pel_image *image, int64_t channel, int64_t i)
     pel_region r = {.ndim = PEL_AXES};
     for (int a = 0; a < PEL_AXES; a++) {
         r.shape[a] = a < PEL_Y ? 1 : pel__min(WINDOW, image->shape[a]);
-        r.origin[a] = (int64_t)(place(i, a) * (double)(image->shape[a] - r.shape[a] + 1));
+        r.origin[a] = (int64_t)(pel__sample_place(i, a) * (double)(image->shape[a] - r.shape[a] + 1));
     }
     r.origin[PEL_C] = channel;
     return r;

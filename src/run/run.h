@@ -19,6 +19,7 @@
 #include "run/job.h"
 #include "run/ledger.h"
 #include "run/lock.h"
+#include "run/tune.h"
 #include "sink/sink.h"
 #include "source/source.h"
 
@@ -68,6 +69,8 @@ struct pel_run {
     pel__plan_request request;
     json_object *document; /* plan.json */
     char *provenance;
+    pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */
+    pel__tuning *tuning;   /* one a channel; NULL where nothing was tuned in this process */
     bool resumed, fresh;
     double seconds_estimated;
 
@@ -108,12 +111,17 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err); 
 bool pel__document_save(const pel_run *run, pel_error *err);
 bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
 bool pel__document_read_noise(pel_run *run, pel_error *err);
+bool pel__document_read_channels(pel_run *run, pel_error *err); /* tuned settings into the pipeline */
 bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err); /* PEL_REFUSED lists differences */
 const char *pel__document_text(const json_object *document, const char *section, const char *name); /* "" if absent */
 
 /* estimate.c */
 bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err);
+double pel__sample_place(int64_t i, int axis); /* of sample i, in [0, 1) along the axis */
 bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* tune.c: settings of the first filter, channel by channel, from the data */
+bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
 
 /* job.c: the stages; pel__jobs of a phase */
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);

@@ -70,6 +70,7 @@ static bool settle_values(pel_run *run, const pel_run_options *o, pel_error *err
         if (!pel__values_set(&first->values, o->settings[i].name, o->settings[i].value, err))
             return false;
     }
+    run->typed = first->values;
     if ((o->then && o->then[0] && !pel__pipeline_parse(run->pipeline, o->then, err)) ||
         !pel__pipeline_resolve(run->pipeline, run->images[0], err))
         return false;
@@ -104,13 +105,13 @@ static void copy_models(pel_run *run)
     }
 }
 
-/* Is the noise of the run that is there the one that this command would estimate? */
-static bool noise_is_known(const pel_run *run)
+/* Was this left to the data in the run that is there, and are the data the same? Then its choice is taken over. */
+static bool is_known(const pel_run *run, const char *name)
 {
     char now[64];
     (void)snprintf(now, sizeof now, "%lld bytes, changed %lld, header %08x", (long long)run->source->identity_size,
                    (long long)run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
-    return run->document && strcmp(pel__document_text(run->document, "request", "noise"), "auto") == 0 &&
+    return run->document && strcmp(pel__document_text(run->document, "request", name), "auto") == 0 &&
            strcmp(pel__document_text(run->document, "settings", "input"), now) == 0;
 }
 
@@ -129,13 +130,23 @@ static bool settle_noise(pel_run *run, const char *text, const watcher *w, pel_e
     if (text && strcmp(text, "auto") != 0) {
         for (int32_t i = 0; ok && i < run->image_count; i++)
             ok = pel__noise_parse(run->noise[i], run->images[i]->shape[PEL_C], text, err);
-    } else if (noise_is_known(run)) {
+    } else if (is_known(run, "noise")) {
         ok = pel__document_read_noise(run, err);
     } else {
         ok = pel__noise_of_run(run, w->call, w->arg, err);
     }
     copy_models(run);
     return ok;
+}
+
+/* After the noise, which it needs, and before the plan, which follows from it. */
+static bool settle_tuning(pel_run *run, const char *text, const watcher *w, pel_error *err)
+{
+    if (!text || strcmp(text, "off") == 0)
+        return true;
+    if (strcmp(text, "auto") != 0)
+        return pel__fail(err, PEL_ARGUMENT, "tune: found %s, expected auto or off", text);
+    return is_known(run, "tune") ? pel__document_read_channels(run, err) : pel__tune_run(run, w->call, w->arg, err);
 }
 
 /* "z=32,y=128" for chunks and blocks; zeros where not named. */
@@ -247,8 +258,8 @@ static bool new_run(pel_run **out, const char *input, const char *output, pel_er
     const char *absolute = realpath(input, real); /* workers may stand in another folder; a computed image has no path */
     *out = run;
     return copy_path(run->input, sizeof run->input, absolute ? absolute : input, err) &&
-           copy_path(run->output, sizeof run->output, output, err) &&
-           pel__run_folder(run->folder, sizeof run->folder, output, err);
+           (output == NULL || (copy_path(run->output, sizeof run->output, output, err) &&
+                               pel__run_folder(run->folder, sizeof run->folder, output, err)));
 }
 
 static bool find_filter(pel_run *run, const char *name, pel_error *err)
@@ -269,11 +280,12 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
 {
     pel_run *run = NULL;
     const watcher w = {on_progress, arg};
-    if (!o->input || !o->output)
-        return pel__fail(err, PEL_ARGUMENT, "a run needs an input and an output");
+    if (!o->input)
+        return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o->input, o->output, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
-                    settle_values(run, o, err) && settle_output(run, o, err) && look_at_output(run, o->fresh, err) &&
-                    settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && plan_or_resume(run, o, err);
+                    settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
+                    settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
+                    (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);
         return false;
@@ -289,9 +301,10 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     pel_run_options o = {.filter = filter->name, .settings = settings};
     for (int32_t i = 0; i < filter->param_count; i++) {
         const char *value = pel__document_text(d, "settings", filter->params[i].name);
-        if (value[0])
+        if (value[0] && !strchr(value, ';')) /* with ; it was tuned apart for the channels: read back from there */
             settings[o.setting_count++] = (pel_setting){filter->params[i].name, value};
     }
+    o.tune = pel__document_text(d, "request", "tune");
     o.input = pel__document_text(d, "input", "path");
     o.open.level = (int32_t)strtol(pel__document_text(d, "input", "level"), NULL, 10);
     o.open.recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0;
@@ -356,7 +369,8 @@ void pel_run_destroy(pel_run *run)
         (void)close(run->log_fd);
     free(run->noise);
     free(run->noise_model);
-    free(run->pipeline);
+    pel__pipeline_destroy(run->pipeline);
+    free(run->tuning);
     free(run->images);
     free(run->layouts);
     free(run->provenance);

@@ -63,6 +63,18 @@ const char *pel_run_setting(const pel_run *run, const char *name)
     return NULL;
 }
 
+int32_t pel_run_candidate_count(const pel_run *run, int64_t channel)
+{
+    return run->tuning ? run->tuning[channel].count : 0;
+}
+
+void pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out)
+{
+    const pel__tuning *t = &run->tuning[channel];
+    const pel__candidate *c = &t->list[number];
+    *out = (pel_candidate){.settings = c->text, .risk = c->risk, .error = c->error, .chosen = number == t->chosen};
+}
+
 #define SAMPLE_VOXELS ((int64_t)1 << 18)
 
 /* A part of the first block, small enough to take a second or two, in the middle of the first image. */

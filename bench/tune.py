@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Does the estimate of `tune` choose well? For each image: the estimated and the true error of every candidate, what was
+chosen, what it loses against the best of the grid, what it gains over the default.
+
+    python bench/tune.py [--quick]          PELLUCID is the program (default build/pellucid)"""
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+PROGRAM = os.path.abspath(os.environ.get("PELLUCID", ROOT / "build" / "pellucid"))
+
+
+def call(*words, ok=(0,)):
+    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True)
+    if done.returncode not in ok:
+        raise RuntimeError(f"{words}: {done.stderr}")
+    return done.stdout
+
+
+def true_error(noisy, truth, noise, settings, folder):
+    out = os.path.join(folder, "out.ome.zarr")
+    words = [w for item in settings.split() for w in ("--" + item.split("=", 1)[0], item.split("=", 1)[1])]
+    call("denoise", noisy, out, "--tune", "off", "--noise", noise, *words, "--fresh", "--dtype", "float32", "--quiet")
+    found = json.loads(call("compare", truth, out, "--json", "--quiet", ok=(0, 1)))
+    return found["images"][0]["rms"] ** 2 if "images" in found else found["rms"] ** 2
+
+
+def judge(name, noisy, truth, noise, folder):
+    table = json.loads(call("tune", noisy, "--noise", noise, "--json", "--quiet"))
+    assert len(table) == 1, "one channel an image here"
+    errors = [true_error(noisy, truth, noise, c["settings"], folder) for c in table[0]]
+    chosen = next(i for i, c in enumerate(table[0]) if c["chosen"])
+    db = [10 * math.log10(errors[0] / e) for e in errors]
+    for c, e, d in zip(table[0], errors, db):
+        print(f"    {'*' if c['chosen'] else ' '} estimate {c['risk']:10.4g}  true {e:10.4g}  {d:+6.2f} dB  {c['settings'] or '(the default)'}")
+    print(f"{name:42s} chosen {db[chosen]:+6.2f} dB on the default, {max(db) - db[chosen]:5.2f} dB below the best of the grid", flush=True)
+    return db[chosen], max(db) - db[chosen]
+
+
+def phantoms(quick):
+    shapes = [("2-D", "z=1,y=700,x=700"), ("3-D", "z=24,y=200,x=200")] + ([] if quick else [("time", "t=6,z=1,y=260,x=260")])
+    for kind, size in shapes:
+        for peak, brightness in [("dim", 0.15), ("usual", 1)] + ([] if quick else [("bright", 5)]):
+            for seed in (1,) if quick else (1, 2):
+                name = f"phantom:{size};seed={seed};noise=2,-191;brightness={brightness}"
+                yield f"{kind} fluorescence, {peak}, seed {seed}", name, name.replace("phantom:", "phantom-truth:"), "2,-191"
+
+
+def photographs(quick, folder):
+    from images import NAMES, image
+    for n in NAMES[:2] if quick else NAMES:
+        clean = image(n)
+        for sigma in (20,) if quick else (5, 15, 25, 50):
+            noisy = clean + np.random.default_rng(7).normal(0, sigma, clean.shape)
+            a, b = os.path.join(folder, "noisy.tif"), os.path.join(folder, "clean.tif")
+            tifffile.imwrite(a, noisy.astype(np.float32))
+            tifffile.imwrite(b, clean.astype(np.float32))
+            yield f"{n}, sigma {sigma}", a, b, str(sigma)
+        for peak in () if quick else (5, 20, 120):
+            scaled = clean * (peak / clean.max())
+            tifffile.imwrite(a, np.random.default_rng(8).poisson(scaled).astype(np.float32))
+            tifffile.imwrite(b, scaled.astype(np.float32))
+            yield f"{n}, {peak} photons", a, b, "1,0"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+        for source in (phantoms(options.quick), photographs(options.quick, folder)):
+            found += [judge(*job, folder) for job in source if options.only in job[0]]
+    gain, loss = zip(*found)
+    print(f"\n{len(found)} images: loss against the best of the grid: mean {np.mean(loss):.2f}, worst {max(loss):.2f} dB; "
+          f"gain on the default: mean {np.mean(gain):+.2f}, worst {min(gain):+.2f} dB")
+
+
+if __name__ == "__main__":
+    main()
