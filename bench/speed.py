@@ -68,7 +68,8 @@ def cases(package):
            package and (lambda: package.denoise_gaussian(flat, max_iter=3, **gauss)), 5, 3)
     yield ("2D, R 1,2,4,8, patch 3, plain", flat, "0,400", dict(radius_xy="1,2,4,8", aggregate="no"),
            package and (lambda: package.denoise_gaussian(flat, max_iter=4, **gauss)), 5, 2)
-    yield ("2D, R 1,2,4,8, patch 3, aggregated (default)", flat, "0,400", dict(), None, 5, 0)
+    yield ("2D, R 1,2,4,8, patch 3, aggregated (default)", flat, "0,400", dict(),
+           package and (lambda: package.denoise_gaussian(flat, max_iter=4, **gauss)), 5, 2)
     yield ("2D, R 1,2,4,8,16, patch 3, plain", small, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no"),
            package and (lambda: package.denoise_gaussian(small, max_iter=5, **gauss)), 3, 1)
     yield ("4D, Cambridge windows, patch z1 y3 x3", four, "2,-191", cambridge,

@@ -9,8 +9,9 @@
  * group, then all its x - d. Hence the bits do not depend on the tile. Lanes right of a row's end compute with garbage
  * that nobody reads.
  *
- * A group is up to PEL__ND_GROUP neighbouring displacements along x, so that what they share is loaded once; planes (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all
- * of it stays in the second-level cache.
+ * A group is up to PEL__ND_GROUP neighbouring displacements along x, so that what they share is loaded once. Planes
+ * (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all of
+ * it stays in the second-level cache.
  *
  * Compiled once an instruction set, with PEL_LANES and PEL_KERNEL given. */
 #include "filter/ndsafir_kernel.h"
@@ -142,7 +143,7 @@ typedef struct history {
     vf e1, two1, two2, four1, four2, four3, four4, eight1;
 } history;
 
-/* Takes row e, returns the sum of the last 2 p + 1 rows: the tree of tree_sum(). */
+/* Takes row e, returns the sum of the last 2 p + 1 rows: the tree of finish_row(). */
 INLINE vf push(history *h, vf e, const int p)
 {
     const vf two = added(h->e1, e), four = h->two2 + two, eight = h->four4 + four;
@@ -461,7 +462,7 @@ static void cut_odd(float *w, const float *u, int64_t offset, int64_t x0, int64_
 }
 
 /* From sums along y to weights of pairs, or (not weigh) to sums over the patch, on plane (t, z). Weights to be summed
- * are zero where they leave the image; others are not read there. */
+ * are zero where they leave the image; others are not read there (but for x, where they are zero, too). */
 static void horizontal(const job *j, const stage *from, const stage *to, const area *r, bool weigh, int64_t t, int64_t z)
 {
     const pel__ndsafir_tile *k = j->k;
