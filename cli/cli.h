@@ -30,6 +30,7 @@ int verb_info(const verb *self, int argc, char **argv);
 int verb_noise(const verb *self, int argc, char **argv);
 int verb_plan(const verb *self, int argc, char **argv);
 int verb_submit(const verb *self, int argc, char **argv);
+int verb_report(const verb *self, int argc, char **argv);
 int verb_status(const verb *self, int argc, char **argv);
 int verb_tune(const verb *self, int argc, char **argv);
 int verb_verify(const verb *self, int argc, char **argv);

@@ -42,6 +42,7 @@ static const verb verbs[] = {
     {"block", "work on some blocks of a run: what a cluster worker calls", verb_block},
     {"submit", "the script of an array job for Slurm, PBS, Grid Engine, LSF, HTCondor, Kubernetes, AWS Batch", verb_submit},
     {"status", "progress of a run", verb_status},
+    {"report", "the page of a run: progress, workers, memory, failures, block map, settings", verb_report},
     {"verify", "audit of every file, and windows across block faces recomputed", verb_verify},
     {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},
     {"checksum", "CRC-32 of the pixel values of any source", verb_checksum},

@@ -93,6 +93,7 @@ static void print_line(const progress *p, const pel_progress *now, double second
 bool progress_show(void *arg, const pel_progress *now)
 {
     progress *const p = arg;
+    dashboard_tick(&p->page);
     if (p->quiet)
         return !stop_asked();
     const double time = now_seconds();

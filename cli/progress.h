@@ -4,6 +4,7 @@
 #define PELLUCID_CLI_PROGRESS_H
 
 #include "cli.h"
+#include "dashboard.h"
 
 typedef struct progress {
     const char *label; /* "denoise" */
@@ -11,6 +12,7 @@ typedef struct progress {
     char phase[24];
     double started, last;            /* of the phase, of the last line; seconds on the steady clock */
     int64_t first_done, first_bytes; /* what a resumed run had already: it does not count for speed */
+    dashboard page;                  /* of a run: kept while it works; zeros: none */
 } progress;
 
 progress progress_start(const char *label, bool quiet);

@@ -331,6 +331,7 @@ static int prepare(const verb *self, pel_run *run, const words *w)
     pel_run_destroy(run);
     if (!ok)
         return say_error(self, &err, false);
+    dashboard_end(&(dashboard){.output = w->output, .version = PELLUCID_VERSION});
     if (!w->quiet)
         (void)fprintf(stderr, "prepared: `pellucid work %s` does the blocks, or `--part 1/N` … `--part N/N` of it\n", w->output);
     return EXIT_DONE;
@@ -339,11 +340,13 @@ static int prepare(const verb *self, pel_run *run, const words *w)
 static int work(const verb *self, pel_run *run, const words *w, progress *line)
 {
     pel_error err = {0};
+    line->page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
     const bool ok = pel_run_work(run, progress_show, line, &err);
     progress_end(line);
     if (ok && w->json)
         json_print(plan_json(run));
     pel_run_destroy(run);
+    dashboard_end(&line->page);
     return report(self, w, ok, &err);
 }
 

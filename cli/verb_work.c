@@ -122,6 +122,7 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     bool finished = false;
     progress line = progress_start(self->name, w->quiet);
     stop_install();
+    line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
     bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);
@@ -130,6 +131,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     progress_end(&line);
     const bool began = run != NULL;
     pel_run_destroy(run);
+    if (began)
+        dashboard_end(&line.page);
     if (!ok)
         return say_error(self, &err, !began);
     pel_status s;

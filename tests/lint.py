@@ -116,10 +116,12 @@ def check_include_directions(root, build=None):
                 found.append(f"{path}:{number}: the folder has no rule in tests/lint.py")
             elif len(parts) > 2 and not allowed(parts[1], parts[-1], target):
                 found.append(f"{path}:{number}: {parts[1]} must not include {target}")
-    for path in sources(root, "cli", "bench", "demo"):
+    for path in sources(root, "cli", "bench", "demo", "dashboard"):
         for number, target in includes(root, path):
             if "/" in target:
                 found.append(f"{path}:{number}: only pellucid.h and own headers, not {target}")
+            elif path.startswith("dashboard/") and target != "pellucid.h" and not os.path.exists(os.path.join(root, "dashboard", target)):
+                found.append(f"{path}:{number}: the dashboard knows pellucid.h and itself, not {target}")
     return found
 
 
@@ -153,7 +155,7 @@ def functions(text):
 def check_lengths(root, build=None):
     found = []
     long_functions, long_files = dict(LONG_FUNCTIONS), dict(LONG_FILES)
-    for path in sources(root, "src", "cli", "include"):
+    for path in sources(root, "src", "cli", "dashboard", "include"):
         text = read(root, path)
         lines = text.count("\n")
         if lines > FILE_LINES and not long_files.pop(path, None):
@@ -166,9 +168,9 @@ def check_lengths(root, build=None):
 
 def check_banned_calls(root, build=None):
     found = []
-    for path in sources(root, "src", "cli"):
+    for path in sources(root, "src", "cli", "dashboard"):
         banned = dict(BANNED)
-        if path.startswith("src/") and not PROGRAMS.search(path):
+        if not path.startswith("cli/") and not PROGRAMS.search(path):
             banned.update(BANNED_IN_LIBRARY)
         calls = re.compile(r"(?<![\w.>])(" + "|".join(banned) + r")\s*\(")
         for number, line in enumerate(code_only(read(root, path)).split("\n"), 1):
@@ -180,7 +182,7 @@ def check_banned_calls(root, build=None):
 def check_text(root, build=None):
     """Licence line first, no tabs, no trailing blanks, one newline at the end."""
     found = []
-    for path in sources(root, "src", "cli", "include", "tests", "bench", ends=(".c", ".h", ".py", ".build", ".sh")):
+    for path in sources(root, "src", "cli", "dashboard", "include", "tests", "bench", ends=(".c", ".h", ".py", ".build", ".sh")):
         text = read(root, path)
         if path.endswith((".c", ".h", ".py", ".sh")) and "SPDX-License-Identifier: MIT" not in text[:160]:
             found.append(f"{path}: no SPDX-License-Identifier: MIT at the top")
@@ -215,6 +217,7 @@ def check_headers_alone(root, build=None):
     jobs = [("pellucid.h", "gcc", ["-std=c17", *strict]), ("pellucid.h", "g++", ["-std=c++17", *strict])]
     jobs += [(h[len("src/"):], "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror", *libraries]) for h in sources(root, "src", ends=(".h",))
              if h[len("src/"):] not in NOT_ALONE]
+    jobs += [(h, "gcc", ["-std=gnu17", "-D_GNU_SOURCE", "-Werror", "-I", root, *libraries]) for h in sources(root, "dashboard", ends=(".h",))]
     for header, compiler, flags in jobs:
         try:
             done = compile_alone(root, header, compiler, flags)

@@ -24,6 +24,7 @@ def put(folder, path, text):
     ("src/core/a.c", "codec/zstd.h"), ("src/source/czi.c", "sink/sink.h"), ("src/source/czi.c", "source/tiff_tags.h"),
     ("src/engine/threads.c", "filter/filter.h"), ("src/plan/plan.c", "filter/ndsafir.h"), ("src/run/job.c", "engine/engine.h"),
     ("src/filter/gauss.c", "source/source.h"), ("cli/verb_a.c", "core/error.h"), ("src/new/a.c", "core/error.h"),
+    ("dashboard/page.c", "run/run.h"), ("dashboard/page.c", "cli.h"), ("src/run/work.c", "dashboard/dashboard.h"),
 ])
 def test_wrong_direction_is_found(tmp_path, path, target):
     put(tmp_path, path, f'#include "{target}"\n')
@@ -32,7 +33,7 @@ def test_wrong_direction_is_found(tmp_path, path, target):
 
 @pytest.mark.parametrize("path, target", [
     ("src/core/a.c", "core/error.h"), ("src/source/czi.c", "source/czi_xml.h"), ("src/source/source.c", "source/source.h"),
-    ("src/engine/threads.c", "run/job.h"), ("src/api.c", "filter/ndsafir.h"), ("cli/verb_a.c", "pellucid.h"),
+    ("src/engine/threads.c", "run/job.h"), ("src/api.c", "filter/ndsafir.h"), ("cli/verb_a.c", "pellucid.h"), ("dashboard/page.c", "pellucid.h"),
 ])
 def test_right_direction_passes(tmp_path, path, target):
     put(tmp_path, path, f'#include "{target}"\n')

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * `report`: the page that a run keeps beside its output, made now, from any machine that sees the folder. */
+#include "dashboard.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* -o is what fingers type. */
+static void spell_out(int argc, char **argv)
+{
+    static char name[] = "--output";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-o") == 0)
+            argv[i] = name;
+}
+
+int verb_report(const verb *self, int argc, char **argv)
+{
+    const char *output = NULL, *page = NULL;
+    const operand operands[] = {{"OUT", "the output of a run", &output, false}};
+    const option options[] = {{OPTION_TEXT, "output", "PAGE", "the page to write (default: OUT.run/index.html)", &page, 0, 0}};
+    const command c = {.verb = self,
+                       .text = "One HTML page without scripts or links to elsewhere, to look at or to attach to a paper or a ticket. A run keeps it\n"
+                               "up to date by itself in OUT.run/index.html.",
+                       .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
+    int code = EXIT_DONE;
+    pel_error err = {0};
+    spell_out(argc, argv);
+    if (!command_parse(&c, argc, argv, &code))
+        return code;
+    if (!dashboard_write(output, page, PELLUCID_VERSION, &err))
+        return say_error(self, &err, err.code != PEL_IO);
+    size_t n = strlen(output);
+    while (n > 1 && output[n - 1] == '/')
+        n--;
+    if (page)
+        (void)puts(page);
+    else
+        (void)printf("%.*s.run/index.html\n", (int)n, output);
+    return EXIT_DONE;
+}
