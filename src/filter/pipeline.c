@@ -118,7 +118,7 @@ bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, 
         const pel_image seen = seen_by(image, k);
         const pel__filter_type *type = pipeline->stage[k].type;
         if (k > 0 && type->needs_noise)
-            return pel__fail(err, PEL_UNSUPPORTED, "%s must be the first filter: it needs the noise of the camera", type->name);
+            return pel__fail(err, PEL_ARGUMENT, "%s must be the first filter: it needs the noise of the camera", type->name);
         if (!type->check(&pipeline->stage[k].values, &seen, err))
             return false;
     }

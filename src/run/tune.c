@@ -4,12 +4,13 @@
  *
  *     mean((f(Y) - Y)^2) - mean(V) + 2 mean(V b (f(Y + e b) - f(Y - e b)) / (2 e)),     b = +1 or -1 at random,
  *
- * Stein's identity with the divergence by a Monte Carlo probe (Ramani, Blu, Unser 2008), in the raw domain, where it
- * holds for Poisson-Gaussian noise when the step e is one count, that is the gain (handbook of the algorithm: other
- * steps mislead by up to 3 dB). The sample is the same at every call: windows at places of a low-discrepancy sequence
+ * Stein's identity with the divergence by a Monte Carlo probe (Ramani, Blu, Unser 2008), in the raw domain. For Poisson
+ * noise the identity is one of differences: a step of one count, the gain. Measured with bench/tune.py, where counts are
+ * few a whole count speaks against filters that react strongly, half a count for them; the mean of both ranks well. The
+ * sample is the same at every call: windows at places of a low-discrepancy sequence
  * over time, depth and plane of the first image. A candidate is taken when it is better than the default by more than
- * half the standard error of that difference, so a doubtful gain changes nothing. Tried and worse, measured with
- * bench/tune.py: steps of half a count, and probes that move only every fourth or sixteenth voxel. */
+ * half the standard error of that difference, so a doubtful gain changes nothing. Tried and worse: either step alone,
+ * and probes that move only every fourth or sixteenth voxel. */
 #include "run/tune.h"
 
 #include "core/bytes.h"
@@ -134,30 +135,43 @@ static bool risk_row(void *arg, const int64_t *at, int64_t n)
     return true;
 }
 
+/* Sum over the window of the last term of the formula, with one step. */
+static bool divergence(tuner *t, const pel__values *v, const pel_block *raw, const pel_region *w, risk_arg r, double *sum, pel_error *err)
+{
+    const pel_block probe = pel__block_dense(&raw->region, PEL_F32, t->probe);
+    for (int side = 0; side < 2; side++) {
+        probe_arg p = {.raw = raw, .probe = t->probe, .step = side == 0 ? r.step : -r.step};
+        (void)pel__region_rows(&raw->region, probe_row, &p);
+        if (!filter_window(t, v, &probe, w, t->out[side], err))
+            return false;
+    }
+    r.up = t->out[0];
+    r.down = t->out[1];
+    (void)pel__region_rows(w, risk_row, &r);
+    *sum = r.sum;
+    return true;
+}
+
 static bool try_window(tuner *t, int32_t candidate, int32_t window, const pel_block *whole, pel_error *err)
 {
     const pel__values *v = &t->values[candidate];
     const pel_region *w = &t->window[window], in = reach(t, v, w);
     const pel__noise *noise = &t->run->noise_model[0][t->channel];
-    const pel_block raw = pel__block_view(whole, &in), probe = pel__block_dense(&in, PEL_F32, t->probe);
-    const double step = noise->gain > 0 ? noise->gain : 0.1 * sqrt(noise->offset);
-    risk_arg r = {.raw = &raw, .gain = noise->gain, .offset = noise->offset, .step = step};
+    const pel_block raw = pel__block_view(whole, &in);
+    const bool counts = noise->gain > 0;
+    const double steps[2] = {counts ? noise->gain : 0.1 * sqrt(noise->offset), 0.5 * noise->gain};
+    risk_arg r = {.raw = &raw, .gain = noise->gain, .offset = noise->offset, .plain = t->out[0]};
+    double sums[2] = {0, 0};
     if (!filter_window(t, v, &raw, w, t->out[0], err))
         return false;
-    r.plain = t->out[0];
     (void)pel__region_rows(w, risk_row, &r);
-    for (int side = 0; side < 2; side++) {
-        probe_arg p = {.raw = &raw, .probe = t->probe, .step = side == 0 ? step : -step};
-        (void)pel__region_rows(&in, probe_row, &p);
-        if (!filter_window(t, v, &probe, w, t->out[side], err))
+    for (int k = 0; k < (counts ? 2 : 1); k++) {
+        const risk_arg d = {.raw = &raw, .gain = noise->gain, .offset = noise->offset, .step = steps[k]};
+        if (!divergence(t, v, &raw, w, d, &sums[k], err))
             return false;
     }
-    r.plain = NULL;
-    r.up = t->out[0];
-    r.down = t->out[1];
-    r.next = 0;
-    (void)pel__region_rows(w, risk_row, &r);
-    t->risk[candidate][window] = r.sum / (double)pel__region_voxels(w);
+    const double mean = counts ? 0.5 * (sums[0] + sums[1]) : sums[0];
+    t->risk[candidate][window] = (r.sum + mean) / (double)pel__region_voxels(w);
     return true;
 }
 
@@ -188,7 +202,7 @@ static void choose_side(tuner *t)
     const pel__plan_request *q = &t->run->request;
     const pel_image *image = t->run->images[0];
     const int64_t others = ((int64_t)30 << 20) + q->source_resident_bytes + q->threads * (q->source_thread_bytes + ((int64_t)1 << 20));
-    t->side = image->shape[PEL_Z] > 1 || image->shape[PEL_T] > 1 ? 80 : 200;
+    t->side = image->shape[PEL_Z] > 1 ? 80 : image->shape[PEL_T] > 1 ? 112 : 200;
     for (;; t->side /= 2) {
         choose_windows(t);
         measure(t);
