@@ -306,13 +306,13 @@ static bool axes_part(void *arg, const char *word, int index, int count)
     return t->lengths ? parse_number(value, &t->lengths[axis], t->why) : parse_integer(value, &t->values[axis], t->why);
 }
 
-bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why)
+bool parse_axes(const char *text, int64_t out[PEL_AXES], const char **why) // NOLINT(readability-non-const-parameter)
 {
     axes_target t = {.values = out, .why = why};
     return each_part(text, axes_part, &t, why);
 }
 
-bool parse_lengths(const char *text, double out[PEL_AXES], const char **why)
+bool parse_lengths(const char *text, double out[PEL_AXES], const char **why) // NOLINT(readability-non-const-parameter)
 {
     axes_target t = {.lengths = out, .why = why};
     return each_part(text, axes_part, &t, why);

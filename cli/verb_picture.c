@@ -161,7 +161,7 @@ static int draw(const verb *self, const job *j)
         width += j->width[p] * j->zoom;
         height = j->height[p] * j->zoom > height ? j->height[p] * j->zoom : height;
     }
-    uint8_t *const canvas = width <= INT32_MAX ? malloc((size_t)(width * height)) : NULL;
+    uint8_t *const canvas = width > 0 && height > 0 && width <= INT32_MAX ? malloc((size_t)(width * height)) : NULL;
     if (!canvas) {
         say(self, "no memory for a picture of %" PRId64 " x %" PRId64 " pixels", width, height);
         return EXIT_FAILED;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
@@ -76,7 +77,7 @@ int verb_status(const verb *self, int argc, char **argv)
             print_status(&s, output);
         if (!follow || !s.worker[0])
             break;
-        (void)sleep(2);
+        (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     }
     if (!json && s.blocks_failed > 0)
         (void)pel_run_failures(output, print_failure, NULL, NULL);

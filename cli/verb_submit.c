@@ -94,7 +94,9 @@ static int act(const verb *self, words *w)
     work_command words_of_job;
     work_command_make(&words_of_job, &job, w->job.program ? w->job.program : "pellucid", output);
     job.words = words_of_job.words;
-    return w->now ? submit(self, w, output, &job) : show(self, w, &job);
+    code = w->now ? submit(self, w, output, &job) : show(self, w, &job);
+    w->job.program = NULL; /* it may point at our own `program` */
+    return code;
 }
 
 int verb_submit(const verb *self, int argc, char **argv)

@@ -32,7 +32,7 @@ static const struct {
 
 static bool number_of(const char *name, int64_t *out)
 {
-    const char *why = NULL, *text = name ? getenv(name) : NULL;
+    const char *why = NULL, *text = name ? getenv(name) : NULL; // NOLINT(concurrency-mt-unsafe): no thread has begun
     return text && parse_integer(text, out, &why);
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 pel_region pel__region(int32_t ndim, const int64_t *origin, const int64_t *shape)
@@ -124,8 +125,8 @@ const char *pel__region_text(const pel_region *r, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "[");
     for (int32_t a = 0; a < r->ndim && used < size; a++) {
-        used += (size_t)snprintf(text + used, size - used, "%s%lld:%lld", a ? ", " : "", (long long)r->origin[a],
-                                 (long long)(r->origin[a] + r->shape[a]));
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64 ":%" PRId64, a ? ", " : "", r->origin[a],
+                                 r->origin[a] + r->shape[a]);
     }
     if (used < size)
         (void)snprintf(text + used, size - used, "]");
