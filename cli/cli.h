@@ -24,6 +24,7 @@ typedef struct verb {
 
 int verb_block(const verb *self, int argc, char **argv);
 int verb_checksum(const verb *self, int argc, char **argv);
+int verb_cluster(const verb *self, int argc, char **argv);
 int verb_compare(const verb *self, int argc, char **argv);
 int verb_filter(const verb *self, int argc, char **argv);
 int verb_info(const verb *self, int argc, char **argv);

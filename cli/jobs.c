@@ -255,8 +255,8 @@ static void find_id(char *id, size_t size, const char *said)
         *range = '\0';
 }
 
-/* One line an array or job: {"scheduler", "id", "at"}. */
-static bool note_job(const char *output, const scheduler *s, const char *said, pel_error *err)
+/* One line an array or job; read by jobs_query.c. */
+static bool note_job(const char *output, const job_script *job, const char *said, pel_error *err)
 {
     char path[4096], id[64];
     find_id(id, sizeof id, said);
@@ -264,16 +264,19 @@ static bool note_job(const char *output, const scheduler *s, const char *said, p
     FILE *const f = fopen(path, "ae");
     if (!f)
         return fail_errno(err, "open", path);
-    (void)fprintf(f, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"at\": %lld}\n", scheduler_name(s), id, (long long)time(NULL));
+    (void)fprintf(f, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"jobs\": %" PRId64 ", \"workers\": %s, \"at\": %lld}\n",
+                  scheduler_name(job->scheduler), id, job->jobs, job->workers ? "true" : "false", (long long)time(NULL));
     return fclose(f) == 0 || fail_errno(err, "write", path);
 }
 
-bool job_submit(char *said, size_t size, const char *output, const scheduler *s, const char *path, pel_error *err)
+bool job_submit(char *said, size_t size, const char *output, const job_script *job, const char *path, pel_error *err)
 {
-    const char *const words[] = {"/bin/sh", "-c", scheduler_submit_line(s), "sh", path, NULL};
+    const char *const words[] = {"/bin/sh", "-c", scheduler_submit_line(job->scheduler), "sh", path, NULL};
     const int status = run_program(said, size, words, err);
-    said[strcspn(said, "\n")] = said[0] && strchr(said, '\n') == said + strlen(said) - 1 ? '\0' : said[strcspn(said, "\n")];
+    const size_t n = strlen(said);
+    if (n > 0 && said[n - 1] == '\n')
+        said[n - 1] = '\0';
     if (status == 0)
-        return note_job(output, s, said, err);
-    return status > 0 && fail(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(s), path, status, said);
+        return note_job(output, job, said, err);
+    return status > 0 && fail(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(job->scheduler), path, status, said);
 }

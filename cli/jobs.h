@@ -35,7 +35,17 @@ void work_command_make(work_command *out, const job_script *job, const char *pro
 bool job_write(char *path, size_t size, const char *output, const char *name, const job_script *job, pel_error *err);
 
 /* Gives the file to the scheduler; what that says goes to `said`. The job is noted in OUT.run/jobs.jsonl. */
-bool job_submit(char *said, size_t size, const char *output, const scheduler *s, const char *path, pel_error *err);
+bool job_submit(char *said, size_t size, const char *output, const job_script *job, const char *path, pel_error *err);
+
+/* jobs_query.c: what the schedulers say about the jobs that were noted. */
+typedef struct job_counts {
+    int64_t pending, running, other; /* other: held, suspended, in error */
+} job_counts;
+typedef void on_job(void *arg, const char *id, const char *state, const char *reason);
+
+/* False: there are jobs and their scheduler cannot be asked. only_workers: not the parts. each may be NULL. */
+bool jobs_query(const char *output, bool only_workers, job_counts *out, on_job *each, void *arg);
+void jobs_cancel(const char *output); /* workers that were submitted */
 
 /* Runs a program to its end with standard output and error into `out`; its exit status, or -1 with *err. */
 int run_program(char *out, size_t size, const char *const *words, pel_error *err);

@@ -40,6 +40,7 @@ static const verb verbs[] = {
     {"plan", "what one of these would do; writes nothing", verb_plan},
     {"work", "work on a run that exists, whole or a part of it: what array jobs call", verb_work},
     {"block", "work on some blocks of a run: what a cluster worker calls", verb_block},
+    {"cluster", "spread a run over workers of a cluster, elastic and watched", verb_cluster},
     {"submit", "the script of an array job for Slurm, PBS, Grid Engine, LSF, HTCondor, Kubernetes, AWS Batch", verb_submit},
     {"status", "progress of a run", verb_status},
     {"report", "the page of a run: progress, workers, memory, failures, block map, settings", verb_report},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `status` and `verify`: looking at a run from outside. */
+#include "cluster_status.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -57,9 +58,12 @@ static json_object *status_json(const pel_status *s)
 int verb_status(const verb *self, int argc, char **argv)
 {
     const char *output = NULL;
-    bool json = false, follow = false;
+    bool json = false, follow = false, failures = false;
+    int64_t block = -1;
     const operand operands[] = {{"OUT", "the output of a run", &output, false}};
-    const option options[] = {{OPTION_FLAG, "watch", NULL, "again every two seconds until nobody works on it", &follow, 0, 0},
+    const option options[] = {{OPTION_INTEGER, "block", "N", "every try at this block: host, seconds, peak memory, reason", &block, 0, 1e15},
+                              {OPTION_FLAG, "failures", NULL, "every failure of every block, in the order of time", &failures, 0, 0},
+                              {OPTION_FLAG, "watch", NULL, "again every two seconds until nobody works on it", &follow, 0, 0},
                               {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0}};
     const command c = {.verb = self, .text = "Works from any machine that sees the folder; exit code 0 when done, 1 otherwise.",
                        .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
@@ -68,14 +72,23 @@ int verb_status(const verb *self, int argc, char **argv)
         return code;
     pel_error err = {0};
     pel_status s;
+    if (failures || block >= 0)
+        return cluster_history(self, output, failures ? -1 : block, json);
     for (;;) {
         if (!pel_run_status(&s, output, &err))
             return say_error(self, &err, true);
-        if (json)
-            json_print(status_json(&s));
-        else
+        const bool managed = cluster_is_alive(output);
+        if (managed)
+            (void)snprintf(s.state, sizeof s.state, "running");
+        if (json) {
+            json_object *const o = status_json(&s);
+            cluster_status_json(o, output);
+            json_print(o);
+        } else {
             print_status(&s, output);
-        if (!follow || !s.worker[0])
+            cluster_status_print(output);
+        }
+        if (!follow || (!s.worker[0] && !managed))
             break;
         (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     }

@@ -46,7 +46,7 @@ static int submit(const verb *self, const words *w, const char *output, const jo
     char path[PATH_MAX], said[4096];
     pel_error err = {0};
     if (!job_write(path, sizeof path, output, job->name, job, &err) ||
-        !job_submit(said, sizeof said, output, job->scheduler, path, &err))
+        !job_submit(said, sizeof said, output, job, path, &err))
         return say_error(self, &err, false);
     (void)printf("%s\n", said);
     return EXIT_DONE;

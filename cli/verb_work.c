@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 typedef struct {
     const char *output, *part, *blocks;
     int64_t memory, threads;
     double seconds;
-    bool quiet;
+    bool quiet, report;
 } words;
 
 /* Where schedulers tell an array job which of how many it is; a count that a scheduler keeps to itself is typed: auto/N. */
@@ -115,6 +116,47 @@ static bool read_blocks(const verb *self, const char *text, int64_t **out, int64
     return true;
 }
 
+/* ---- what a manager hears ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const pel_share *share;
+    json_object *failed;
+} report_arg;
+
+static void add_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
+{
+    report_arg *r = arg;
+    char number[24];
+    (void)attempt;
+    (void)host;
+    for (int64_t i = 0; i < r->share->block_count; i++) {
+        if (r->share->blocks[i] != block)
+            continue;
+        (void)snprintf(number, sizeof number, "%" PRId64, block);
+        json_object_object_add(r->failed, number, json_object_new_string(text));
+    }
+}
+
+/* One line: {"done": [numbers], "failed": {"number": "reason"}, "memory_peak": bytes}. */
+static void report_share(const pel_run *run, const words *w, const pel_share *share)
+{
+    json_object *const o = json_object_new_object(), *const done = json_object_new_array();
+    report_arg r = {share, json_object_new_object()};
+    for (int64_t i = 0; i < share->block_count; i++)
+        if (pel_run_block_done(run, share->blocks[i]))
+            json_object_array_add(done, json_object_new_int64(share->blocks[i]));
+    if ((int64_t)json_object_array_length(done) < share->block_count)
+        (void)pel_run_failures(w->output, add_failure, &r, NULL);
+    struct rusage self = {0}, children = {0};
+    (void)getrusage(RUSAGE_SELF, &self);
+    (void)getrusage(RUSAGE_CHILDREN, &children);
+    json_object_object_add(o, "done", done);
+    json_object_object_add(o, "failed", r.failed);
+    json_object_object_add(o, "memory_peak", json_object_new_int64(((int64_t)self.ru_maxrss + children.ru_maxrss) * 1024));
+    (void)puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+}
+
 static int work_on(const verb *self, const words *w, const pel_share *share)
 {
     pel_error err = {0};
@@ -130,6 +172,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
         ok = finished = pel_run_work(run, progress_show, &line, &err);
     progress_end(&line);
     const bool began = run != NULL;
+    if (began && w->report)
+        report_share(run, w, share);
     pel_run_destroy(run);
     if (began)
         dashboard_end(&line.page);
@@ -181,6 +225,7 @@ int verb_block(const verb *self, int argc, char **argv)
     const operand operands[] = {{"OUT", "the output of a run that was prepared or begun", &w.output, false}};
     const option options[] = {
         {OPTION_TEXT, "blocks", "LIST", "numbers of blocks: 417 or 3,7-9", &w.blocks, 0, 0},
+        {OPTION_FLAG, "report", NULL, "one line of JSON on standard output: which blocks are done, which failed and why", &w.report, 0, 0},
         {OPTION_FLAG, "finish", NULL, "finish the run when these were the last blocks", &finish, 0, 0},
         LIMITS(w),
     };

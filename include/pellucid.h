@@ -338,6 +338,9 @@ typedef struct pel_share {
 PEL_API bool pel_run_share(pel_run *run, const pel_share *share, bool *finished, pel_on_progress *on_progress, void *arg,
                            pel_error *err);
 
+/* After pel_run_share: is this block done, as far as this process knows? */
+PEL_API bool pel_run_block_done(const pel_run *run, int64_t block);
+
 typedef struct pel_status {
     char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done" */
     char input[4096];
@@ -395,6 +398,21 @@ typedef struct pel_run_worker {
 /* Calls on_worker for each, in no particular order. */
 typedef void pel_on_worker(void *arg, const pel_run_worker *worker);
 PEL_API bool pel_run_each_worker(const char *output, pel_on_worker *on_worker, void *arg, pel_error *err);
+
+/* One try at a block, as the books have it. Strings are borrowed for the call. */
+typedef struct pel_try {
+    int64_t block;
+    bool done;
+    int32_t attempt;       /* failures before it */
+    int64_t at_us;         /* microseconds since 1970 */
+    double seconds;
+    int64_t memory_peak;   /* of the process, bytes; 0 where it failed */
+    const char *host, *text; /* text: why it failed */
+} pel_try;
+
+/* Calls each for every try at a block (block < 0: at all blocks), in no particular order. */
+typedef void pel_on_try(void *arg, const pel_try *t);
+PEL_API bool pel_run_history(const char *output, int64_t block, pel_on_try *each, void *arg, pel_error *err);
 
 typedef struct pel_verify_result {
     int64_t files, missing, damaged;     /* the audit: expected, absent, of other length or checksum */

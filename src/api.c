@@ -90,3 +90,8 @@ bool pel_run_share(pel_run *run, const pel_share *share, bool *finished, pel_on_
     *finished = ok && run->finishing;
     return ok;
 }
+
+bool pel_run_block_done(const pel_run *run, int64_t block)
+{
+    return run->ledger && block >= 0 && block < run->plan.block_count && pel__ledger_done(run->ledger, block);
+}

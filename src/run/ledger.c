@@ -312,6 +312,12 @@ bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg,
     return visit_all(l->folder, visit_current, &f, err);
 }
 
+bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, visit, arg, err);
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void host_name(char *out, size_t size)

@@ -66,4 +66,7 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
 typedef bool pel__ledger_visit(void *arg, const pel__ledger_record *record, pel_error *err);
 bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err);
 
+/* Calls visit for every record of folder/ledger that holds. */
+bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err);
+
 #endif

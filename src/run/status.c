@@ -146,6 +146,30 @@ bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pe
     return ok;
 }
 
+typedef struct {
+    int64_t block;
+    pel_on_try *each;
+    void *arg;
+} history_arg;
+
+static bool visit_try(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    const history_arg *h = arg;
+    if (h->block >= 0 && r->job != h->block)
+        return true;
+    const pel_try t = {.block = r->job, .done = r->ok, .attempt = r->attempt, .at_us = r->at_us, .seconds = r->seconds,
+                       .memory_peak = r->rss_bytes, .host = r->host, .text = r->ok ? "" : r->error};
+    h->each(h->arg, &t);
+    return true;
+}
+
+bool pel_run_history(const char *output, int64_t block, pel_on_try *each, void *arg, pel_error *err)
+{
+    char folder[PEL__PATH_MAX];
+    history_arg h = {.block = block, .each = each, .arg = arg};
+    return pel__run_folder(folder, sizeof folder, output, err) && pel__ledger_all(folder, visit_try, &h, err);
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 
 static void add_integer(json_object *o, const char *name, int64_t v)

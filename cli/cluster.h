@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of `cluster` share: its words, the workers it keeps, the network. */
+#ifndef PELLUCID_CLI_CLUSTER_H
+#define PELLUCID_CLI_CLUSTER_H
+
+#include "jobs.h"
+
+#include <limits.h>
+
+typedef struct cluster_words {
+    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program;
+    job_words job;
+    int64_t port, batch_seconds, straggler_seconds, attempts, poll;
+    bool runner, detach, quiet;
+} cluster_words;
+
+enum cluster_kind { CLUSTER_LOCAL, CLUSTER_SCHEDULER, CLUSTER_RUNNER };
+
+#define MOST_PROCESSES 4096
+
+typedef struct cluster {
+    const verb *self;
+    const cluster_words *words;
+    enum cluster_kind kind;
+    int64_t least, most;  /* workers */
+    char output[PATH_MAX], password[PATH_MAX], manager_program[PATH_MAX], program[PATH_MAX];
+    char address[64];
+    int64_t port;
+    pid_t manager;
+    int64_t task_memory;  /* what the plan wants; a worker may have more */
+    job_script job;       /* of a worker */
+    /* processes of this machine: local workers, or what launches them elsewhere */
+    struct {
+        pid_t pid;
+        char host[128];
+        int64_t began, starts;
+    } processes[MOST_PROCESSES];
+    int process_count;
+    int64_t last_poll, submitted;
+    char said[512]; /* by the scheduler, the last time it refused */
+} cluster;
+
+/* network.c. wanted: interface or address of this machine; NULL: loopback where all is local, else a private address.
+ * False: there is none; found: what there is. */
+bool network_address(char out[64], char *found, size_t size, const char *wanted, bool local);
+
+/* workers.c */
+bool workers_begin(cluster *c, pel_error *err);           /* the manager listens: have workers */
+void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
+void workers_end(cluster *c);
+
+/* config.c: the words of a JSON file as if they were typed before the others; NULL: *code. */
+char **config_words(const verb *self, int argc, char **argv, int *count, int *code);
+
+#endif

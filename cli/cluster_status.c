@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ * What `status` tells of a run that is spread: the manager and its workers, jobs as their scheduler sees them, and what
+ * befell one block or all that failed. */
+#include "cluster_status.h"
+
+#include "jobs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define FRESH_SECONDS 60 /* a manager writes its file every second; clocks of hosts differ */
+
+static json_object *member(json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return o && json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+static int64_t integer(json_object *o, const char *name)
+{
+    return json_object_get_int64(member(o, name));
+}
+
+static const char *text(json_object *o, const char *name)
+{
+    const char *const t = json_object_get_string(member(o, name));
+    return t ? t : "";
+}
+
+/* ---- the manager and the jobs --------------------------------------------------------------------------------------- */
+
+/* NULL: no manager is at work. */
+static json_object *load_manager(const char *output, bool *alive)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s.run/manager.json", output);
+    json_object *const o = json_object_from_file(path);
+    const char *const state = text(o, "state");
+    *alive = (strcmp(state, "running") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - integer(o, "at") < FRESH_SECONDS;
+    return o;
+}
+
+typedef struct {
+    char reason[8][96]; /* the first few different ones */
+    int64_t count[8];
+    int reasons;
+} reasons;
+
+static void note_reason(void *arg, const char *id, const char *state, const char *reason)
+{
+    reasons *r = arg;
+    (void)id;
+    if (strcmp(state, "running") == 0 || !reason[0] || strcmp(reason, "None") == 0)
+        return;
+    int k = 0;
+    while (k < r->reasons && strcmp(r->reason[k], reason) != 0)
+        k++;
+    if (k == COUNT(r->reason))
+        return;
+    if (k == r->reasons)
+        (void)snprintf(r->reason[r->reasons++], sizeof r->reason[0], "%s", reason);
+    r->count[k]++;
+}
+
+static bool were_submitted(const char *output)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
+    FILE *const f = fopen(path, "re");
+    if (f)
+        (void)fclose(f);
+    return f != NULL;
+}
+
+static void print_given_up(json_object *manager)
+{
+    json_object *const hosts = member(manager, "hosts_avoided"), *const blocks = member(manager, "given_up");
+    for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++)
+        (void)printf("  avoided   host %s: one block after the other failed there and not elsewhere\n",
+                     json_object_get_string(json_object_array_get_idx(hosts, i)));
+    for (size_t i = 0; blocks && i < json_object_array_length(blocks) && i < 20; i++) {
+        json_object *const b = json_object_array_get_idx(blocks, i);
+        (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: %s\n", integer(b, "block"), integer(b, "failures"),
+                     text(b, "host"), text(b, "error"));
+    }
+}
+
+void cluster_status_print(const char *output)
+{
+    bool alive = false;
+    char a[32];
+    json_object *const m = load_manager(output, &alive);
+    if (alive)
+        (void)printf("  manager   %s, port %" PRId64 ": %" PRId64 " workers connected, %" PRId64 " tasks running, %s a block\n", text(m, "host"),
+                     integer(m, "port"), integer(m, "workers"), integer(m, "tasks_running"),
+                     text_duration(a, sizeof a, json_object_get_double(member(m, "seconds_per_block"))));
+    print_given_up(m);
+    json_object_put(m);
+    job_counts n = {0};
+    reasons r = {0};
+    if (!were_submitted(output))
+        return;
+    if (!jobs_query(output, false, &n, note_reason, &r)) {
+        (void)printf("  jobs      their scheduler cannot be asked from here\n");
+        return;
+    }
+    (void)printf("  jobs      %" PRId64 " pending, %" PRId64 " running, %" PRId64 " held or in error", n.pending, n.running, n.other);
+    for (int i = 0; i < r.reasons; i++)
+        (void)printf("%s%" PRId64 " %s", i ? ", " : " (", r.count[i], r.reason[i]);
+    (void)puts(r.reasons ? ")" : "");
+}
+
+void cluster_status_json(json_object *o, const char *output)
+{
+    bool alive = false;
+    json_object *const m = load_manager(output, &alive);
+    if (m)
+        json_object_object_add(m, "alive", json_object_new_boolean(alive));
+    json_object_object_add(o, "manager", m);
+    job_counts n = {0};
+    reasons r = {0};
+    if (!were_submitted(output) || !jobs_query(output, false, &n, note_reason, &r))
+        return;
+    json_object *const jobs = json_object_new_object(), *const why = json_object_new_object();
+    json_object_object_add(jobs, "pending", json_object_new_int64(n.pending));
+    json_object_object_add(jobs, "running", json_object_new_int64(n.running));
+    json_object_object_add(jobs, "other", json_object_new_int64(n.other));
+    for (int i = 0; i < r.reasons; i++)
+        json_object_object_add(why, r.reason[i], json_object_new_int64(r.count[i]));
+    json_object_object_add(jobs, "reasons", why);
+    json_object_object_add(o, "jobs", jobs);
+}
+
+bool cluster_is_alive(const char *output)
+{
+    bool alive = false;
+    json_object_put(load_manager(output, &alive));
+    return alive;
+}
+
+/* ---- tries ---------------------------------------------------------------------------------------------------------------- */
+
+/* A line to be shown, in the order of time: what the processes wrote about themselves, and what the manager saw of those
+ * that could not. */
+typedef struct {
+    int64_t at_us;
+    char *line;
+} entry;
+
+typedef struct {
+    int64_t block; /* -1: all */
+    bool only_failures;
+    entry *list;
+    size_t count, size;
+} entries;
+
+static void add_entry(entries *e, int64_t at_us, const char *line)
+{
+    if (e->count == e->size) {
+        const size_t more = e->size * 2 + 64;
+        entry *const p = realloc(e->list, more * sizeof *p);
+        if (!p)
+            return;
+        e->list = p;
+        e->size = more;
+    }
+    e->list[e->count++] = (entry){at_us, strdup(line)};
+}
+
+static void time_text(char out[32], int64_t at_us)
+{
+    const time_t t = (time_t)(at_us / 1000000);
+    struct tm utc;
+    if (!gmtime_r(&t, &utc) || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        out[0] = '\0';
+}
+
+static void add_try(void *arg, const pel_try *t)
+{
+    entries *const e = arg;
+    char line[900], when[32], a[32], b[32];
+    if (e->only_failures && t->done)
+        return;
+    time_text(when, t->at_us);
+    if (t->done)
+        (void)snprintf(line, sizeof line, "%s block %" PRId64 " done on %s, attempt %d, %s, peak memory %s", when, t->block, t->host,
+                       (int)t->attempt + 1, text_duration(a, sizeof a, t->seconds), text_bytes(b, sizeof b, (double)t->memory_peak));
+    else
+        (void)snprintf(line, sizeof line, "%s block %" PRId64 " failed on %s, attempt %d: %s", when, t->block, t->host, (int)t->attempt + 1, t->text);
+    add_entry(e, t->at_us, line);
+}
+
+static bool concerns(json_object *blocks, int64_t block)
+{
+    for (size_t i = 0; blocks && i < json_object_array_length(blocks); i++)
+        if (json_object_get_int64(json_object_array_get_idx(blocks, i)) == block)
+            return true;
+    return block < 0;
+}
+
+/* manager.jsonl: {"at_us", "host", "blocks": […], "text"} */
+static void add_events(entries *e, const char *output)
+{
+    char path[4200], line[900], when[32];
+    char *record = NULL;
+    size_t size = 0;
+    (void)snprintf(path, sizeof path, "%s.run/manager.jsonl", output);
+    FILE *const f = fopen(path, "re");
+    while (f && getline(&record, &size, f) > 0) {
+        json_object *const o = json_tokener_parse(record), *const blocks = member(o, "blocks");
+        if (o && json_object_is_type(blocks, json_type_array) && concerns(blocks, e->block)) {
+            time_text(when, integer(o, "at_us"));
+            const size_t n = json_object_array_length(blocks);
+            const int64_t first = n > 0 ? json_object_get_int64(json_object_array_get_idx(blocks, 0)) : -1;
+            (void)snprintf(line, sizeof line, "%s task of %zu block%s from block %" PRId64 " on %s: %s", when, n, n == 1 ? "" : "s", first,
+                           text(o, "host"), text(o, "text"));
+            add_entry(e, integer(o, "at_us"), line);
+        }
+        json_object_put(o);
+    }
+    free(record);
+    if (f)
+        (void)fclose(f);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const entry *const x = a, *const y = b;
+    return x->at_us < y->at_us ? -1 : x->at_us > y->at_us;
+}
+
+int cluster_history(const verb *self, const char *output, int64_t block, bool json)
+{
+    entries e = {.block = block, .only_failures = block < 0};
+    pel_error err = {0};
+    if (!pel_run_history(output, block, add_try, &e, &err))
+        return say_error(self, &err, true);
+    add_events(&e, output);
+    if (e.count > 0)
+        qsort(e.list, e.count, sizeof *e.list, by_time);
+    json_object *const lines = json_object_new_array();
+    for (size_t i = 0; i < e.count; i++) {
+        if (json)
+            json_object_array_add(lines, json_object_new_string(e.list[i].line));
+        else
+            (void)puts(e.list[i].line);
+        free(e.list[i].line);
+    }
+    if (!json && e.count == 0)
+        (void)puts(block < 0 ? "no block has failed" : "nobody has tried this block");
+    if (json)
+        json_print(json_object_get(lines));
+    json_object_put(lines);
+    free(e.list);
+    return EXIT_DONE;
+}

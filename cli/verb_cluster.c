@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT
+ * `cluster`: a run on as many workers as there are. Starts the manager (a program of its own), keeps workers alive until
+ * the run is done, and tells how it ended. Whatever dies, the same command goes on: the ledger knows what is done. */
+#include "cluster.h"
+#include "progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef PELLUCID_LIBEXEC
+#define PELLUCID_LIBEXEC "/usr/local/libexec/pellucid"
+#endif
+
+/* ---- words ------------------------------------------------------------------------------------------------------------- */
+
+static int cluster_options(option *list, cluster_words *w)
+{
+    const option first[] = {
+        {OPTION_HEADING, NULL, NULL, "the workers", NULL, 0, 0},
+        {OPTION_TEXT, "workers", "N|A..B", "so many workers, between A and B as blocks are left, or local:N on this machine", &w->workers, 0, 0},
+        {OPTION_FLAG, "runner", NULL, "inside an allocation of Slurm, PBS, Grid Engine or LSF: a worker on each of its hosts", &w->runner, 0, 0},
+        {OPTION_TEXT, "hosts", "A,B,…", "with --runner: these hosts instead", &w->hosts, 0, 0},
+        {OPTION_TEXT, "launcher", "WORDS", "what starts a command on a host (default: ssh -o BatchMode=yes, srun, qrsh or blaunch)", &w->launcher, 0, 0},
+        {OPTION_TEXT, "config", "FILE", "a JSON object of these options, for a site", &w->config, 0, 0},
+        {OPTION_FLAG, "detach", NULL, "go on without the terminal; what is said goes to OUT.run/log/cluster.log", &w->detach, 0, 0},
+        {OPTION_FLAG, "quiet", NULL, "only what goes wrong", &w->quiet, 0, 0},
+        {OPTION_HEADING, NULL, NULL, "the network", NULL, 0, 0},
+        {OPTION_TEXT, "interface", "NAME", "listen there: ib0, or an address of this machine (default: a private one; loopback for local:N)", &w->interface, 0, 0},
+        {OPTION_INTEGER, "port", "N", "default: any, or that of the last manager", &w->port, 1, 65535},
+        {OPTION_HEADING, NULL, NULL, "the care", NULL, 0, 0},
+        {OPTION_INTEGER, "attempts", "N", "failures of a block before it is given up (default 3)", &w->attempts, 1, 100},
+        {OPTION_INTEGER, "batch-seconds", "S", "blocks go out together so that a task lasts about so long (default 60)", &w->batch_seconds, 1, 1e6},
+        {OPTION_INTEGER, "late-seconds", "S", "a task is repeated elsewhere after three times what is usual and so long more (default 30)",
+         &w->straggler_seconds, 1, 1e6},
+        {OPTION_INTEGER, "poll-seconds", "S", "between questions to the scheduler (default 15)", &w->poll, 1, 3600},
+        {OPTION_TEXT, "worker-program", "PATH", "work_queue_worker as the hosts find it", &w->worker_program, 0, 0},
+        {OPTION_TEXT, "program", "PATH", "pellucid as the hosts find it (default: this one)", &w->job.program, 0, 0},
+    };
+    memcpy(list, first, sizeof first);
+    return COUNT(first) + job_options(list + COUNT(first), &w->job);
+}
+
+static int read_workers(cluster *c, const char *text)
+{
+    const char *why = NULL;
+    char copy[64];
+    if (!text)
+        return c->kind == CLUSTER_RUNNER ? EXIT_DONE : command_wrong(c->self, "--workers is missing: how many?");
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    char *number = copy, *const dots = strstr(copy, "..");
+    if (strncmp(copy, "local:", 6) == 0) {
+        c->kind = CLUSTER_LOCAL;
+        number += 6;
+    } else if (dots) {
+        *dots = '\0';
+    }
+    const bool ok = parse_integer(number, &c->least, &why) && (!dots ? (c->most = c->least, true) : parse_integer(dots + 2, &c->most, &why));
+    if (ok && c->least >= 0 && c->most >= 1 && c->most >= c->least && c->most <= 100000)
+        return EXIT_DONE;
+    return command_wrong(c->self, "--workers: found \"%s\", expected N, A..B or local:N", text);
+}
+
+static int check_words(cluster *c, cluster_words *w)
+{
+    if (w->runner && (w->workers || w->job.scheduler))
+        return command_wrong(c->self, "--runner takes its workers from the allocation: no --workers, no --scheduler");
+    c->kind = w->runner ? CLUSTER_RUNNER : CLUSTER_SCHEDULER;
+    int code = read_workers(c, w->workers);
+    if (code != EXIT_DONE)
+        return code;
+    if (c->kind == CLUSTER_SCHEDULER) {
+        if (!job_fill(c->self, &w->job, &c->job, &code))
+            return code;
+        if (scheduler_is_container(c->job.scheduler))
+            return command_wrong(c->self, "%s has no shared file system with this machine: `pellucid submit` spreads the run in parts",
+                                 scheduler_name(c->job.scheduler));
+        if (c->job.cores == 0)
+            return command_wrong(c->self, "--cores is missing: how many processors has a worker?");
+        return EXIT_DONE;
+    }
+    c->job = (job_script){.jobs = 1, .name = "pellucid", .cores = w->job.cores, .memory = w->job.memory, .seconds = w->job.time,
+                          .lead = job_lead(w->job.time)};
+    if (c->kind == CLUSTER_LOCAL && c->job.cores == 0)
+        c->job.cores = processor_count() / c->most > 1 ? processor_count() / c->most : 1;
+    return EXIT_DONE;
+}
+
+/* ---- what the manager needs ----------------------------------------------------------------------------------------------- */
+
+/* The run is there, fits into a worker, and is not done. *done: it is. */
+static int check_run(cluster *c, bool *done)
+{
+    pel_error err = {0};
+    pel_run *run = NULL;
+    pel_status s;
+    pel_plan_summary plan;
+    if (!realpath(c->words->output, c->output)) {
+        say(c->self, "%s: no such output; `denoise … --prepare` makes it", c->words->output);
+        return EXIT_USAGE;
+    }
+    if (!pel_run_status(&s, c->output, &err))
+        return say_error(c->self, &err, true);
+    *done = strcmp(s.state, "done") == 0;
+    if (*done)
+        return EXIT_DONE;
+    if (!pel_run_open(&run, c->output, c->job.memory > 0 ? job_program_memory(c->job.memory) : 0, (int32_t)c->job.cores, &err)) {
+        (void)say_error(c->self, &err, true);
+        return EXIT_USAGE;
+    }
+    pel_run_summary(run, &plan);
+    pel_run_destroy(run);
+    const int64_t wants = job_memory_for(plan.memory_promised);
+    if (c->job.memory == 0 && c->kind != CLUSTER_RUNNER)
+        c->job.memory = wants;
+    c->task_memory = wants < c->job.memory ? wants : c->job.memory;
+    return EXIT_DONE;
+}
+
+/* Kept for the life of the run, so that workers of an earlier manager may come back. Only its owner may read it. */
+static bool make_password(cluster *c)
+{
+    unsigned char bytes[32];
+    char text[65];
+    (void)snprintf(c->password, sizeof c->password, "%.*s.run/password", PATH_MAX - 16, c->output);
+    struct stat st;
+    if (stat(c->password, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) == 0 && st.st_uid == geteuid() && st.st_size >= 64)
+        return true;
+    (void)unlink(c->password);
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        (void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    const int fd = open(c->password, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    const bool ok = fd >= 0 && write(fd, text, 64) == 64;
+    if (fd >= 0)
+        (void)close(fd);
+    return ok;
+}
+
+static json_object *read_manager_file(const cluster *c)
+{
+    char path[PATH_MAX + 32];
+    (void)snprintf(path, sizeof path, "%s.run/manager.json", c->output);
+    return json_object_from_file(path);
+}
+
+static int64_t member(json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
+}
+
+static bool find_manager(cluster *c)
+{
+    if (program_beside(c->manager_program, sizeof c->manager_program, "pellucid-manager") ||
+        program_beside(c->manager_program, sizeof c->manager_program, "src/pellucid-manager"))
+        return true;
+    (void)snprintf(c->manager_program, sizeof c->manager_program, "%s", PELLUCID_LIBEXEC "/pellucid-manager");
+    return access(c->manager_program, X_OK) == 0;
+}
+
+/* ---- the manager's process ---------------------------------------------------------------------------------------------------- */
+
+static pid_t start_manager(const cluster *c)
+{
+    enum { MOST = 12 };
+    static const char *const names[MOST] = {"--program", "--address", "--password", "--port", "--cores", "--memory", "--memory-most",
+                                            "--attempts", "--batch-seconds", "--straggler-seconds"};
+    const int64_t numbers[] = {c->port, c->job.cores, c->task_memory, c->job.memory, c->words->attempts, c->words->batch_seconds,
+                               c->words->straggler_seconds};
+    char texts[COUNT(numbers)][24];
+    const char *const values[3] = {c->program, c->address, c->password};
+    const char *words[2 * MOST + 3] = {c->manager_program};
+    int n = 1;
+    for (int i = 0; i < 3 + COUNT(numbers); i++) {
+        if (i >= 3)
+            (void)snprintf(texts[i - 3], sizeof texts[0], "%" PRId64, numbers[i - 3]);
+        words[n++] = names[i];
+        words[n++] = i < 3 ? values[i] : texts[i - 3];
+    }
+    words[n++] = c->output;
+    words[n] = NULL;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        (void)setpgid(0, 0);
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+        (void)execv(c->manager_program, (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    return pid;
+}
+
+/* Until its file tells the port. False: it ended, *status. */
+static bool wait_for_port(cluster *c, int *status)
+{
+    for (;;) {
+        json_object *const o = read_manager_file(c);
+        const bool ready = member(o, "pid") == c->manager && member(o, "port") > 0;
+        c->port = ready ? member(o, "port") : c->port;
+        json_object_put(o);
+        if (ready)
+            return true;
+        if (waitpid(c->manager, status, WNOHANG) != 0)
+            return false;
+        (void)usleep(20000);
+    }
+}
+
+static void show_progress(const cluster *c, json_object *o, bool last)
+{
+    static int64_t shown = -1;
+    const int64_t done = member(o, "blocks_done"), every = isatty(STDERR_FILENO) ? 1 : 30;
+    if (c->words->quiet || !o || (!last && shown >= 0 && time(NULL) - shown < every))
+        return;
+    shown = time(NULL);
+    const int64_t total = done + member(o, "blocks_waiting") + member(o, "blocks_out") + member(o, "blocks_given_up");
+    (void)fprintf(stderr, "%s%" PRId64 " of %" PRId64 " blocks, %" PRId64 " workers, %" PRId64 " tasks running%s", every == 1 ? "\r\033[K" : "", done,
+                  total, member(o, "workers"), member(o, "tasks_running"), every == 1 && !last ? "" : "\n");
+}
+
+/* Until the manager ends; its exit code. */
+static int watch(cluster *c)
+{
+    int status = 0;
+    bool told = false;
+    for (int k = 0; waitpid(c->manager, &status, WNOHANG) == 0; k++) {
+        if (stop_asked() && !told) {
+            told = true;
+            (void)kill(c->manager, SIGTERM);
+        }
+        if (k % 10 == 0 && !told) {
+            json_object *const o = read_manager_file(c);
+            workers_keep(c, member(o, "blocks_waiting") + member(o, "blocks_out") + 1);
+            show_progress(c, o, false);
+            json_object_put(o);
+        }
+        (void)usleep(100000);
+    }
+    json_object *const o = read_manager_file(c);
+    show_progress(c, o, true);
+    json_object_put(o);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+static int run_cluster(cluster *c)
+{
+    pel_error err = {0};
+    int status = 0;
+    stop_install();
+    c->manager = start_manager(c);
+    if (c->manager < 0 || !wait_for_port(c, &status)) {
+        say(c->self, "%s: did not begin", c->manager_program);
+        return c->manager > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (!workers_begin(c, &err)) {
+        (void)kill(c->manager, SIGTERM);
+        (void)waitpid(c->manager, &status, 0);
+        return say_error(c->self, &err, false);
+    }
+    const int code = watch(c);
+    workers_end(c);
+    return code;
+}
+
+/* ---- begin and end ---------------------------------------------------------------------------------------------------------------- */
+
+static bool detach(const cluster *c)
+{
+    char log[PATH_MAX + 32];
+    (void)snprintf(log, sizeof log, "%s.run/log/cluster.log", c->output);
+    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || null < 0) {
+        say(c->self, "%s: cannot open", log);
+        return false;
+    }
+    const pid_t pid = fork();
+    if (pid > 0) {
+        (void)printf("process %ld goes on; `pellucid status %s` shows how far it is, %s what it says\n", (long)pid, c->output, log);
+        (void)fflush(stdout);
+        _exit(EXIT_DONE);
+    }
+    (void)setsid();
+    (void)dup2(null, STDIN_FILENO);
+    (void)dup2(fd, STDOUT_FILENO);
+    (void)dup2(fd, STDERR_FILENO);
+    return pid == 0;
+}
+
+static int report(const cluster *c, int code)
+{
+    pel_status s;
+    pel_error err = {0};
+    if (!pel_run_status(&s, c->output, &err))
+        return say_error(c->self, &err, true);
+    if (code == EXIT_DONE && !c->words->quiet)
+        (void)fprintf(stderr, "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n", s.blocks_done, s.blocks_total);
+    else if (code == EXIT_INTERRUPTED)
+        say(c->self, "stopped: %" PRId64 " of %" PRId64 " blocks are done; the same command goes on", s.blocks_done, s.blocks_total);
+    else if (code == EXIT_FAILED)
+        say(c->self, "%" PRId64 " of %" PRId64 " blocks are done; `pellucid status %s --failures` tells why the others failed; the same command tries them again",
+            s.blocks_done, s.blocks_total, c->output);
+    return code;
+}
+
+static int prepare(cluster *c, cluster_words *w)
+{
+    char found[1024], log[PATH_MAX + 16];
+    bool done = false;
+    int code = check_words(c, w);
+    if (code == EXIT_DONE)
+        code = check_run(c, &done);
+    if (code != EXIT_DONE || done)
+        return code == EXIT_DONE ? -1 : code;
+    if (!find_manager(c)) {
+        say(c->self, "%s: no such program; this pellucid was built without Work Queue", c->manager_program);
+        return EXIT_USAGE;
+    }
+    if (!network_address(c->address, found, sizeof found, w->interface, c->kind == CLUSTER_LOCAL)) {
+        say(c->self, "no %s to listen on: give --interface, one of %s", w->interface ? w->interface : "private address", found);
+        return EXIT_USAGE;
+    }
+    (void)snprintf(log, sizeof log, "%s.run/log", c->output);
+    (void)mkdir(log, 0777);
+    if (!make_password(c)) {
+        say(c->self, "%s: cannot write the password", c->password);
+        return EXIT_FAILED;
+    }
+    if (w->job.program)
+        (void)snprintf(c->program, sizeof c->program, "%s", w->job.program);
+    else if (!own_program(c->program, sizeof c->program))
+        return EXIT_FAILED;
+    json_object *const o = read_manager_file(c);
+    c->port = w->port > 0 ? w->port : member(o, "port");
+    json_object_put(o);
+    return EXIT_DONE;
+}
+
+static int act(const verb *self, cluster_words *w)
+{
+    static cluster c; /* large */
+    c.self = self;
+    c.words = w;
+    const int code = prepare(&c, w);
+    if (code == -1) {
+        if (!w->quiet)
+            say(self, "%s is done", c.output);
+        return EXIT_DONE;
+    }
+    if (code != EXIT_DONE)
+        return code;
+    if (w->detach && !detach(&c))
+        return EXIT_FAILED;
+    return report(&c, run_cluster(&c));
+}
+
+int verb_cluster(const verb *self, int argc, char **argv)
+{
+    cluster_words w = {.attempts = 3, .batch_seconds = 60, .straggler_seconds = 30, .poll = 15, .worker_program = "work_queue_worker"};
+    option list[JOB_OPTIONS + 24];
+    const int n = cluster_options(list, &w);
+    const operand operands[] = {{"OUT", "the output of a run that was prepared or begun", &w.output, false}};
+    const command c = {
+        .verb = self,
+        .text = "Workers need to see the folders of input and output; only numbers of blocks go over the network. Whatever is killed, "
+                "workers or this program, the same command goes on where the run was.",
+        .examples = "  pellucid cluster embryo.ome.zarr --workers 2..16 --scheduler slurm --cores 40 --memory 220G --time 36:00:00\n"
+                    "  pellucid cluster embryo.ome.zarr --runner\n"
+                    "  pellucid cluster embryo.ome.zarr --workers local:2",
+        .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n};
+    int code = EXIT_DONE, count = 0;
+    char **const words = config_words(self, argc, argv, &count, &code);
+    if (!words)
+        return code;
+    if (command_parse(&c, count, words, &code))
+        code = act(self, &w);
+    free(words);
+    return code;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ * See cluster.h: keeping workers alive, on this machine, through a scheduler, or on the hosts of an allocation. */
+#include "cluster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB (INT64_C(1) << 20)
+#define IDLE_SECONDS "300" /* a worker that hears of no manager for so long ends */
+#define MOST_QUICK_ENDS 20 /* of a process that ends within seconds of its start, before we stop starting it */
+
+static int64_t seconds_now(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+/* ---- the worker's command --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char cores[40], memory[40], time[40], port[32];
+    char *words[20];
+} worker_command;
+
+static void make_command(worker_command *out, const cluster *c)
+{
+    int n = 0;
+    const char *words[COUNT(out->words)] = {c->words->worker_program, "--password", c->password, "--timeout", IDLE_SECONDS};
+    n = 5;
+    if (c->job.cores > 0) {
+        (void)snprintf(out->cores, sizeof out->cores, "--cores=%" PRId64, c->job.cores);
+        words[n++] = out->cores;
+    }
+    if (c->job.memory > 0) {
+        (void)snprintf(out->memory, sizeof out->memory, "--memory=%" PRId64, c->job.memory / MIB);
+        words[n++] = out->memory;
+    }
+    if (c->job.seconds > 0) {
+        (void)snprintf(out->time, sizeof out->time, "--wall-time=%" PRId64, c->job.seconds - c->job.lead);
+        words[n++] = out->time;
+    }
+    (void)snprintf(out->port, sizeof out->port, "%" PRId64, c->port);
+    words[n++] = c->address;
+    words[n++] = out->port;
+    memcpy(out->words, words, sizeof words);
+}
+
+/* ---- processes ----------------------------------------------------------------------------------------------------------- */
+
+static void child_begins(const cluster *c, char *const *words)
+{
+    char log[PATH_MAX + 32];
+    (void)setpgid(0, 0); /* Ctrl-C is for us; the children hear of it from the manager */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)snprintf(log, sizeof log, "%s.run/log/workers.log", c->output);
+    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (fd >= 0) {
+        (void)dup2(fd, STDOUT_FILENO);
+        (void)dup2(fd, STDERR_FILENO);
+    }
+    (void)close(STDIN_FILENO);
+    (void)open("/dev/null", O_RDONLY);
+    (void)execvp(words[0], words);
+    _exit(127);
+}
+
+/* host "": here. Launched elsewhere by the words of the launcher, then the host, then the command. */
+static void start_process(cluster *c, int k)
+{
+    worker_command worker;
+    char launcher[512];
+    char *words[64];
+    int n = 0;
+    make_command(&worker, c);
+    (void)snprintf(launcher, sizeof launcher, "%s", c->words->launcher ? c->words->launcher : "");
+    if (c->processes[k].host[0]) {
+        for (char *p = launcher; *p && n < 32; p += strspn(p, " ")) {
+            words[n++] = p;
+            p += strcspn(p, " ");
+            if (*p)
+                *p++ = '\0';
+        }
+        if (strcmp(c->processes[k].host, "*") != 0) /* srun knows the hosts */
+            words[n++] = c->processes[k].host;
+    }
+    for (int i = 0; worker.words[i]; i++)
+        words[n++] = worker.words[i];
+    words[n] = NULL;
+    c->processes[k].began = seconds_now();
+    c->processes[k].starts++;
+    const pid_t pid = fork();
+    if (pid == 0)
+        child_begins(c, words);
+    c->processes[k].pid = pid;
+}
+
+static void keep_processes(cluster *c)
+{
+    for (int k = 0; k < c->process_count; k++) {
+        int status = 0;
+        if (c->processes[k].pid <= 0 || waitpid(c->processes[k].pid, &status, WNOHANG) != c->processes[k].pid)
+            continue;
+        c->processes[k].pid = 0;
+        if (seconds_now() - c->processes[k].began > 10)
+            c->processes[k].starts = 0;
+        if (c->processes[k].starts < MOST_QUICK_ENDS)
+            start_process(c, k);
+        else
+            say(c->self, "a worker%s%s ends as soon as it is started; see %s.run/log/workers.log", c->processes[k].host[0] ? " on " : "",
+                c->processes[k].host, c->output);
+    }
+}
+
+static void end_processes(cluster *c)
+{
+    for (int k = 0; k < c->process_count; k++)
+        if (c->processes[k].pid > 0)
+            (void)kill(-c->processes[k].pid, SIGTERM);
+    for (int tries = 0, left = 1; left && tries < 100; tries++) {
+        left = 0;
+        for (int k = 0; k < c->process_count; k++) {
+            if (c->processes[k].pid > 0 && waitpid(c->processes[k].pid, NULL, WNOHANG) != 0)
+                c->processes[k].pid = 0;
+            left += c->processes[k].pid > 0;
+        }
+        if (left)
+            (void)usleep(100000);
+    }
+    for (int k = 0; k < c->process_count; k++) {
+        if (c->processes[k].pid > 0) {
+            (void)kill(-c->processes[k].pid, SIGKILL);
+            (void)waitpid(c->processes[k].pid, NULL, 0);
+        }
+    }
+}
+
+/* ---- the hosts of an allocation --------------------------------------------------------------------------------------------- */
+
+static void add_host(cluster *c, const char *host, size_t n)
+{
+    char name[128], own[128] = "";
+    (void)snprintf(name, sizeof name, "%.*s", (int)n, host);
+    (void)gethostname(own, sizeof own - 1);
+    const size_t dot = strcspn(own, ".");
+    if (strcmp(name, "localhost") == 0 || (strncmp(name, own, dot) == 0 && (name[dot] == '\0' || name[dot] == '.')))
+        name[0] = '\0';
+    for (int k = 0; k < c->process_count; k++)
+        if (strcmp(c->processes[k].host, name) == 0)
+            return;
+    if (n > 0 && c->process_count < MOST_PROCESSES)
+        (void)snprintf(c->processes[c->process_count++].host, sizeof name, "%s", name);
+}
+
+static void add_hosts(cluster *c, const char *text, const char *between)
+{
+    for (const char *p = text; *p;) {
+        const size_t n = strcspn(p, between);
+        add_host(c, p, n);
+        p += n + (p[n] != '\0');
+    }
+}
+
+/* One host a line; Grid Engine adds columns. */
+static bool add_host_file(cluster *c, const char *path)
+{
+    FILE *const f = path ? fopen(path, "re") : NULL;
+    char line[512];
+    while (f && fgets(line, sizeof line, f))
+        add_host(c, line, strcspn(line, " \t\r\n"));
+    if (f)
+        (void)fclose(f);
+    return f != NULL;
+}
+
+static cluster_words launched(const cluster *c, const char *launcher)
+{
+    cluster_words w = *c->words;
+    if (!w.launcher)
+        w.launcher = launcher;
+    return w;
+}
+
+/* False: we are in no allocation and no hosts were named. */
+static bool find_hosts(cluster *c, cluster_words *w)
+{
+    static char srun[160];
+    const char *const nodes = getenv("SLURM_JOB_NUM_NODES"), *const lsf = getenv("LSB_HOSTS");
+    if (w->hosts) {
+        add_hosts(c, w->hosts, ", ");
+        *w = launched(c, "ssh -o BatchMode=yes");
+    } else if (nodes) {
+        const char *const cores = getenv("SLURM_CPUS_PER_TASK");
+        (void)snprintf(srun, sizeof srun, "srun --overlap --nodes=%.8s --ntasks=%.8s --ntasks-per-node=1%s%.8s", nodes, nodes,
+                       cores ? " --cpus-per-task=" : "", cores ? cores : "");
+        add_host(c, "*", 1);
+        *w = launched(c, srun);
+    } else if (add_host_file(c, getenv("PE_HOSTFILE"))) {
+        *w = launched(c, "qrsh -inherit -nostdin");
+    } else if (add_host_file(c, getenv("PBS_NODEFILE"))) {
+        *w = launched(c, "ssh -o BatchMode=yes");
+    } else if (lsf) {
+        add_hosts(c, lsf, " ");
+        *w = launched(c, "blaunch");
+    }
+    return c->process_count > 0;
+}
+
+/* ---- a scheduler ------------------------------------------------------------------------------------------------------------- */
+
+static bool submit_workers(cluster *c, int64_t count)
+{
+    worker_command worker;
+    char path[PATH_MAX], name[128], log[PATH_MAX + 8];
+    pel_error err = {0};
+    make_command(&worker, c);
+    job_script job = c->job;
+    job.jobs = count;
+    job.workers = true;
+    job.words = worker.words;
+    (void)snprintf(log, sizeof log, "%s.run/log", c->output);
+    job.log = log;
+    (void)snprintf(name, sizeof name, "%.100s-workers", job.name);
+    c->said[0] = '\0';
+    if (job_write(path, sizeof path, c->output, name, &job, &err) && job_submit(c->said, sizeof c->said, c->output, &job, path, &err)) {
+        c->submitted += count;
+        return true;
+    }
+    (void)snprintf(c->said, sizeof c->said, "%s", err.text);
+    say(c->self, "%s", err.text);
+    return false;
+}
+
+/* Jobs that ended are replaced while there is work for them; the scheduler says which are alive. */
+static void keep_jobs(cluster *c, int64_t blocks_left)
+{
+    job_counts n = {0};
+    const int64_t now = seconds_now();
+    if (c->last_poll > 0 && now - c->last_poll < c->words->poll)
+        return;
+    c->last_poll = now;
+    if (!jobs_query(c->output, true, &n, NULL, NULL))
+        return;
+    int64_t want = blocks_left < c->most ? blocks_left : c->most;
+    want = want < c->least ? c->least : want;
+    const int64_t alive = n.pending + n.running;
+    if (blocks_left > 0 && alive < want)
+        (void)submit_workers(c, want - alive);
+}
+
+/* ---- all kinds ---------------------------------------------------------------------------------------------------------------- */
+
+bool workers_begin(cluster *c, pel_error *err)
+{
+    static cluster_words with_launcher;
+    if (c->kind == CLUSTER_SCHEDULER) {
+        c->last_poll = 0;
+        return true;
+    }
+    if (c->kind == CLUSTER_RUNNER) {
+        with_launcher = *c->words;
+        if (!find_hosts(c, &with_launcher)) {
+            err->code = PEL_ARGUMENT;
+            (void)snprintf(err->text, sizeof err->text, "--runner: found no allocation of Slurm, PBS, Grid Engine or LSF here; name the hosts with --hosts");
+            return false;
+        }
+        c->words = &with_launcher;
+    } else {
+        c->process_count = (int)(c->most < MOST_PROCESSES ? c->most : MOST_PROCESSES);
+    }
+    for (int k = 0; k < c->process_count; k++)
+        start_process(c, k);
+    return true;
+}
+
+void workers_keep(cluster *c, int64_t blocks_left)
+{
+    if (c->kind == CLUSTER_SCHEDULER)
+        keep_jobs(c, blocks_left);
+    else
+        keep_processes(c);
+}
+
+void workers_end(cluster *c)
+{
+    if (c->kind == CLUSTER_SCHEDULER)
+        jobs_cancel(c->output);
+    else
+        end_processes(c);
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT
+ * See dispatch.h. A block is waiting, out, done or given up. Fresh blocks go out in order, several at once as the seconds
+ * they take are learnt; blocks that were part of a crash go out alone, so that the guilty one is found. */
+#include "engine/dispatch.h"
+
+#include "core/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum state { WAITING, OUT, DONE, GIVEN_UP };
+
+typedef struct {
+    uint8_t state, alone, doublings, losses;
+} block;
+
+typedef struct {
+    int64_t block;
+    int32_t host;
+    char *text;
+} failure;
+
+typedef struct {
+    char *name;
+    bool bad, good;      /* good: a block was done there */
+    int64_t streak;      /* different blocks that failed since the last success */
+    int64_t last_failed; /* so that one block that fails twice counts once */
+} host;
+
+typedef struct {
+    pel__batch open;
+    int64_t *blocks;
+} batch;
+
+struct pel__dispatch {
+    pel__dispatch_options o;
+    block *blocks;
+    int64_t cursor;          /* fresh blocks lie behind it */
+    int64_t *again;          /* blocks to be tried again, first in first out */
+    int64_t again_first, again_count, again_size;
+    batch *batches;
+    int64_t batch_count, batch_size, next_id;
+    failure *failures;
+    int64_t failure_count, failure_size;
+    host *hosts;
+    int32_t host_count, host_size;
+    double seconds_per_block;
+    pel__dispatch_counts counts;
+};
+
+#define MOST_LOSSES 20 /* a block whose workers always vanish is a block's trouble in the end */
+#define MOST_DOUBLINGS 8
+
+/* ---- lists that grow ------------------------------------------------------------------------------------------------ */
+
+static bool grow(void *list, int64_t count, int64_t *size, size_t item, pel_error *err)
+{
+    void **const at = list;
+    if (count < *size)
+        return true;
+    const int64_t more = *size < 16 ? 16 : *size * 2;
+    void *const p = realloc(*at, (size_t)more * item);
+    if (!p)
+        return pel__fail(err, PEL_NO_MEMORY, "manager: no memory for %lld entries", (long long)more);
+    *at = p;
+    *size = more;
+    return true;
+}
+
+static bool push_again(pel__dispatch *d, int64_t b, pel_error *err)
+{
+    if (d->again_first > 0 && d->again_count == d->again_size) {
+        memmove(d->again, d->again + d->again_first, (size_t)(d->again_count - d->again_first) * sizeof *d->again);
+        d->again_count -= d->again_first;
+        d->again_first = 0;
+    }
+    if (!grow(&d->again, d->again_count, &d->again_size, sizeof *d->again, err))
+        return false;
+    d->again[d->again_count++] = b;
+    return true;
+}
+
+static int32_t find_host(pel__dispatch *d, const char *name, pel_error *err)
+{
+    name = name && name[0] ? name : "unknown";
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (strcmp(d->hosts[i].name, name) == 0)
+            return i;
+    int64_t size = d->host_size;
+    if (!grow(&d->hosts, d->host_count, &size, sizeof *d->hosts, err))
+        return -1;
+    d->host_size = (int32_t)size;
+    d->hosts[d->host_count] = (host){.name = strdup(name), .last_failed = -1};
+    if (!d->hosts[d->host_count].name)
+        return (void)pel__fail(err, PEL_NO_MEMORY, "manager: no memory for a host"), -1;
+    return d->host_count++;
+}
+
+static batch *find_batch(const pel__dispatch *d, int64_t id)
+{
+    for (int64_t i = 0; i < d->batch_count; i++)
+        if (d->batches[i].open.id == id)
+            return &d->batches[i];
+    return NULL;
+}
+
+/* ---- making and ending ------------------------------------------------------------------------------------------------ */
+
+bool pel__dispatch_create(pel__dispatch **out, const pel__dispatch_options *options, bool (*is_done)(void *arg, int64_t block),
+                          void *arg, pel_error *err)
+{
+    pel__dispatch *d = calloc(1, sizeof *d);
+    if (d)
+        d->blocks = calloc((size_t)options->blocks + 1, sizeof *d->blocks);
+    if (!d || !d->blocks) {
+        pel__dispatch_destroy(d);
+        return pel__fail(err, PEL_NO_MEMORY, "manager: no memory for %lld blocks", (long long)options->blocks);
+    }
+    d->o = *options;
+    for (int64_t b = 0; b < options->blocks; b++) {
+        if (is_done && is_done(arg, b)) {
+            d->blocks[b].state = DONE;
+            d->counts.done++;
+        }
+    }
+    d->counts.waiting = options->blocks - d->counts.done;
+    *out = d;
+    return true;
+}
+
+void pel__dispatch_destroy(pel__dispatch *d)
+{
+    if (!d)
+        return;
+    for (int64_t i = 0; i < d->batch_count; i++)
+        free(d->batches[i].blocks);
+    for (int64_t i = 0; i < d->failure_count; i++)
+        free(d->failures[i].text);
+    for (int32_t i = 0; i < d->host_count; i++)
+        free(d->hosts[i].name);
+    free(d->batches);
+    free(d->failures);
+    free(d->hosts);
+    free(d->again);
+    free(d->blocks);
+    free(d);
+}
+
+/* ---- sending out ---------------------------------------------------------------------------------------------------------- */
+
+static void change(pel__dispatch *d, int64_t b, enum state to)
+{
+    int64_t *const counts[] = {&d->counts.waiting, &d->counts.out, &d->counts.done, &d->counts.given_up};
+    (*counts[d->blocks[b].state])--;
+    (*counts[to])++;
+    d->blocks[b].state = (uint8_t)to;
+}
+
+/* So many that a batch lasts long against its start, few enough that the end finds every worker busy. */
+static int64_t fair_count(const pel__dispatch *d, int64_t workers)
+{
+    int64_t n = 1;
+    if (d->seconds_per_block > 0)
+        n = d->o.batch_seconds / d->seconds_per_block < (double)d->o.batch_most ? (int64_t)(d->o.batch_seconds / d->seconds_per_block)
+                                                                                : d->o.batch_most;
+    const int64_t share = d->counts.waiting / (2 * (workers > 0 ? workers : 1)) + 1;
+    n = n < share ? n : share;
+    return n > 1 ? n : 1;
+}
+
+static int64_t memory_of(const pel__dispatch *d, int64_t b)
+{
+    int64_t m = d->o.memory;
+    for (int i = 0; i < d->blocks[b].doublings && m > 0; i++)
+        m = m * 2 < d->o.memory_most ? m * 2 : d->o.memory_most;
+    return m;
+}
+
+static const pel__batch *add_batch(pel__dispatch *d, int64_t *list, int64_t count, pel_error *err)
+{
+    if (!grow(&d->batches, d->batch_count, &d->batch_size, sizeof *d->batches, err)) {
+        free(list);
+        return NULL;
+    }
+    batch *b = &d->batches[d->batch_count++];
+    *b = (batch){.blocks = list};
+    b->open = (pel__batch){.id = d->next_id++, .blocks = list, .count = count, .memory = memory_of(d, list[0]), .twin = -1,
+                           .expected = (double)count * d->seconds_per_block};
+    d->counts.batches++;
+    return &b->open;
+}
+
+/* A block from the list of second tries; -1: none, or its first asks to go alone. */
+static int64_t take_again(pel__dispatch *d, bool first)
+{
+    while (d->again_first < d->again_count) {
+        const int64_t b = d->again[d->again_first];
+        const bool waits = d->blocks[b].state == WAITING;
+        if (waits && !first && (d->blocks[b].alone || d->blocks[b].doublings > 0))
+            return -1;
+        d->again_first++;
+        if (waits)
+            return b;
+    }
+    return -1;
+}
+
+static int64_t take_fresh(pel__dispatch *d)
+{
+    while (d->cursor < d->o.blocks) {
+        const int64_t b = d->cursor++;
+        if (d->blocks[b].state == WAITING)
+            return b;
+    }
+    return -1;
+}
+
+/* Fresh blocks first: whoever failed waits until another host may have come. */
+const pel__batch *pel__dispatch_next(pel__dispatch *d, int64_t workers, pel_error *err)
+{
+    if (d->counts.waiting == 0)
+        return NULL;
+    const int64_t most = fair_count(d, workers);
+    int64_t *list = malloc((size_t)most * sizeof *list), n = 0;
+    if (!list)
+        return (void)pel__fail(err, PEL_NO_MEMORY, "manager: no memory for a batch"), NULL;
+    while (n < most) {
+        int64_t b = take_fresh(d);
+        if (b < 0)
+            b = take_again(d, n == 0);
+        if (b < 0)
+            break;
+        list[n++] = b;
+        change(d, b, OUT);
+        if (d->blocks[b].alone || d->blocks[b].doublings > 0)
+            break;
+    }
+    if (n == 0) {
+        free(list);
+        return NULL;
+    }
+    return add_batch(d, list, n, err);
+}
+
+const pel__batch *pel__dispatch_find(const pel__dispatch *d, int64_t id)
+{
+    const batch *b = find_batch(d, id);
+    return b ? &b->open : NULL;
+}
+
+void pel__dispatch_started(pel__dispatch *d, int64_t id, double now)
+{
+    batch *b = find_batch(d, id);
+    if (b)
+        b->open.started = now;
+}
+
+const pel__batch *pel__dispatch_straggler(pel__dispatch *d, double now, pel_error *err)
+{
+    if (d->counts.waiting > 0)
+        return NULL;
+    for (int64_t i = 0; i < d->batch_count; i++) {
+        const pel__batch *late = &d->batches[i].open;
+        const double expected = (double)late->count * d->seconds_per_block;
+        if (late->twin >= 0 || !(late->started > 0) || now - late->started < 3 * expected + d->o.straggler_seconds)
+            continue;
+        int64_t *list = malloc((size_t)late->count * sizeof *list), n = 0;
+        for (int64_t k = 0; list && k < late->count; k++)
+            if (d->blocks[late->blocks[k]].state == OUT)
+                list[n++] = late->blocks[k];
+        if (n == 0) {
+            free(list);
+            continue;
+        }
+        const int64_t first = late->id;
+        const pel__batch *twin = add_batch(d, list, n, err); /* moves the batches */
+        if (!twin)
+            return NULL;
+        find_batch(d, twin->id)->open.twin = first;
+        find_batch(d, first)->open.twin = twin->id;
+        d->counts.twins++;
+        return twin;
+    }
+    return NULL;
+}
+
+int64_t pel__dispatch_needless(const pel__dispatch *d)
+{
+    for (int64_t i = 0; i < d->batch_count; i++) {
+        const pel__batch *b = &d->batches[i].open;
+        int64_t left = 0;
+        for (int64_t k = 0; b->twin >= 0 && k < b->count; k++)
+            left += d->blocks[b->blocks[k]].state == OUT;
+        if (b->twin >= 0 && left == 0)
+            return b->id;
+    }
+    return -1;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------------------ */
+
+static bool again(pel__dispatch *d, int64_t b, pel_error *err)
+{
+    change(d, b, WAITING);
+    return push_again(d, b, err);
+}
+
+/* Failures of a block that count: those on hosts that are not avoided. */
+static void count_failures(const pel__dispatch *d, int64_t b, int32_t *all, int32_t *hosts)
+{
+    int32_t last = -1;
+    *all = *hosts = 0;
+    for (int64_t i = 0; i < d->failure_count; i++) {
+        const failure *f = &d->failures[i];
+        if (f->block != b || d->hosts[f->host].bad)
+            continue;
+        (*all)++;
+        *hosts += last < 0 || f->host != last;
+        last = f->host;
+    }
+}
+
+/* Two hosts that agree, or one that had its tries. */
+static bool is_poison(const pel__dispatch *d, int64_t b)
+{
+    int32_t all = 0, hosts = 0;
+    count_failures(d, b, &all, &hosts);
+    return all >= d->o.attempts || (hosts >= 2 && all >= 2);
+}
+
+static bool failed(pel__dispatch *d, int64_t b, int32_t at, const char *text, pel_error *err)
+{
+    if (!grow(&d->failures, d->failure_count, &d->failure_size, sizeof *d->failures, err))
+        return false;
+    d->failures[d->failure_count++] = (failure){.block = b, .host = at, .text = strdup(text ? text : "no reason was told")};
+    d->counts.failures++;
+    host *h = &d->hosts[at];
+    h->streak += h->last_failed != b;
+    h->last_failed = b;
+    if (is_poison(d, b)) {
+        change(d, b, GIVEN_UP);
+        return true;
+    }
+    d->blocks[b].alone = 1;
+    return again(d, b, err);
+}
+
+/* A block that was out when its batch ended without telling. */
+static bool untold(pel__dispatch *d, int64_t b, const batch *from, const pel__batch_result *r, pel_error *err)
+{
+    block *k = &d->blocks[b];
+    const int32_t at = find_host(d, r->host, err);
+    if (at < 0)
+        return false;
+    if (r->ending == PEL__CANCELLED)
+        return again(d, b, err);
+    if (r->ending == PEL__LOST) {
+        if (++k->losses < MOST_LOSSES)
+            return again(d, b, err);
+        return failed(d, b, at, "every worker that took this block was lost", err);
+    }
+    if (r->ending == PEL__OUT_OF_MEMORY && memory_of(d, b) < d->o.memory_most && k->doublings < MOST_DOUBLINGS) {
+        k->doublings++;
+        return again(d, b, err);
+    }
+    if (from->open.count > 1) {
+        k->alone = 1;
+        return again(d, b, err);
+    }
+    return failed(d, b, at, r->crash, err);
+}
+
+static void learn(pel__dispatch *d, const pel__batch *b, const pel__batch_result *r)
+{
+    if (!(r->seconds > 0) || r->ending != PEL__ENDED)
+        return;
+    const double each = r->seconds / (double)b->count;
+    d->seconds_per_block = d->seconds_per_block > 0 ? 0.7 * d->seconds_per_block + 0.3 * each : each;
+}
+
+static bool settle(pel__dispatch *d, const batch *b, const pel__batch_result *r, pel_error *err)
+{
+    const int32_t at = find_host(d, r->host, err);
+    for (int64_t i = 0; at >= 0 && i < b->open.count; i++) {
+        const int64_t n = b->blocks[i];
+        if (r->done && r->done[i]) {
+            if (d->blocks[n].state != DONE)
+                change(d, n, DONE);
+            d->hosts[at].streak = 0;
+            d->hosts[at].good = true;
+        } else if (d->blocks[n].state == OUT && b->open.twin < 0) {
+            const char *const text = r->text ? r->text[i] : NULL;
+            if (r->ending == PEL__ENDED && text ? !failed(d, n, at, text, err) : !untold(d, n, b, r, err))
+                return false;
+        }
+    }
+    return at >= 0;
+}
+
+bool pel__dispatch_result(pel__dispatch *d, int64_t id, const pel__batch_result *r, pel_error *err)
+{
+    batch *found = find_batch(d, id);
+    if (!found)
+        return true;
+    const batch b = *found; /* what is left of a twin's blocks is the other twin's to do */
+    *found = d->batches[--d->batch_count];
+    if (b.open.twin >= 0 && find_batch(d, b.open.twin))
+        find_batch(d, b.open.twin)->open.twin = -1;
+    d->counts.lost += r->ending == PEL__LOST;
+    d->counts.crashes += r->ending == PEL__CRASHED || r->ending == PEL__OUT_OF_MEMORY;
+    learn(d, &b.open, r);
+    const bool ok = settle(d, &b, r, err);
+    free(b.blocks);
+    return ok;
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------------------------------------- */
+
+/* Blocks given up only for what happened on a host that turned out bad get another chance. */
+static void forgive(pel__dispatch *d)
+{
+    for (int64_t i = 0; i < d->failure_count; i++) {
+        const int64_t b = d->failures[i].block;
+        if (d->blocks[b].state == GIVEN_UP && !is_poison(d, b) && push_again(d, b, NULL))
+            change(d, b, WAITING);
+    }
+}
+
+const char *pel__dispatch_bad_host(pel__dispatch *d)
+{
+    int32_t good = 0;
+    for (int32_t i = 0; i < d->host_count; i++)
+        good += d->hosts[i].good && !d->hosts[i].bad;
+    for (int32_t i = 0; i < d->host_count; i++) {
+        host *h = &d->hosts[i];
+        if (h->bad || h->streak < d->o.host_failures || good - h->good < 1)
+            continue;
+        h->bad = true;
+        d->counts.bad_hosts++;
+        forgive(d);
+        return h->name;
+    }
+    return NULL;
+}
+
+bool pel__dispatch_is_bad(const pel__dispatch *d, const char *name)
+{
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (strcmp(d->hosts[i].name, name) == 0)
+            return d->hosts[i].bad;
+    return false;
+}
+
+void pel__dispatch_bad_hosts(const pel__dispatch *d, void (*visit)(void *arg, const char *host), void *arg)
+{
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (d->hosts[i].bad)
+            visit(arg, d->hosts[i].name);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------------------ */
+
+void pel__dispatch_set(pel__dispatch *d, int64_t b, bool done)
+{
+    if (done == (d->blocks[b].state == DONE) || (!done && d->blocks[b].state != DONE))
+        return;
+    if (done)
+        change(d, b, DONE);
+    else if (push_again(d, b, NULL))
+        change(d, b, WAITING);
+}
+
+pel__dispatch_counts pel__dispatch_count(const pel__dispatch *d)
+{
+    pel__dispatch_counts c = d->counts;
+    c.seconds_per_block = d->seconds_per_block;
+    return c;
+}
+
+bool pel__dispatch_over(const pel__dispatch *d)
+{
+    return d->counts.waiting == 0 && d->counts.out == 0;
+}
+
+void pel__dispatch_given_up(const pel__dispatch *d,
+                            void (*visit)(void *arg, int64_t block, int32_t failures, const char *host, const char *text), void *arg)
+{
+    for (int64_t i = d->failure_count - 1; i >= 0; i--) {
+        const failure *f = &d->failures[i];
+        bool later = false;
+        for (int64_t k = i + 1; k < d->failure_count && !later; k++)
+            later = d->failures[k].block == f->block;
+        if (later || d->blocks[f->block].state != GIVEN_UP)
+            continue;
+        int32_t all = 0, hosts = 0;
+        count_failures(d, f->block, &all, &hosts);
+        visit(arg, f->block, all, d->hosts[f->host].name, f->text);
+    }
+}

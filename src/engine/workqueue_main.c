@@ -1,0 +1,701 @@
+/* SPDX-License-Identifier: MIT
+ * pellucid-manager: hands blocks to Work Queue workers on any number of machines. A task is `pellucid block OUT --blocks …`:
+ * coordinates go over the network, pixels never. What to send and what failures mean is dispatch.c's; this file speaks to
+ * Work Queue. It is a program of its own because that library is GPL and ends the process on some errors: nothing else links
+ * it. `pellucid cluster` starts it. Killed at any moment it loses nothing: the ledger knows what is done.
+ * Exit codes as pellucid's: 0 done, 1 blocks were given up or the run is incomplete, 2 refused, 4 stopped. */
+#include "core/error.h"
+#include "core/file.h"
+#include "engine/dispatch.h"
+#include "pellucid.h"
+#include "run/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/workqueue.h"
+
+#define MIB (INT64_C(1) << 20)
+#define BAD_HOST_SECONDS 3600
+#define MOST_TRIES 5 /* of Work Queue, after lost workers, before a task comes back to us */
+
+typedef struct {
+    const char *output, *program, *address, *password;
+    int64_t port, cores, memory, memory_most, attempts;
+    double batch_seconds, straggler_seconds;
+} options;
+
+typedef struct {
+    int task;
+    int64_t batch;
+    bool started;
+} running;
+
+typedef struct {
+    options o;
+    char folder[PEL__PATH_MAX];
+    pel__dispatch *dispatch;
+    struct work_queue *queue;
+    running *list; /* tasks that are out */
+    int64_t count, size;
+    double written;
+    int64_t memory_peak;
+    int64_t given_up; /* already told */
+    bool finishing;
+    const char *state;
+} manager;
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static void tell(const char *fmt, ...) PEL_PRINTF(1, 2);
+
+static void tell(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)fputs("pellucid cluster: ", stderr);
+    (void)vfprintf(stderr, fmt, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+}
+
+static double now(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the network: one address, by a name of the library's that the linker hands to us --------------------------------------- */
+
+static const char *listen_address = "127.0.0.1";
+
+struct link *__wrap_link_serve(int port);
+struct link *__wrap_link_serve(int port)
+{
+    return link_serve_address(listen_address, port);
+}
+
+/* ---- the status file --------------------------------------------------------------------------------------------------------- */
+
+static void add_given_up(void *arg, int64_t block, int32_t failures, const char *host, const char *text)
+{
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "block", json_object_new_int64(block));
+    json_object_object_add(o, "failures", json_object_new_int(failures));
+    json_object_object_add(o, "host", json_object_new_string(host));
+    json_object_object_add(o, "error", json_object_new_string(text));
+    json_object_array_add(arg, o);
+}
+
+static void add_host(void *arg, const char *host)
+{
+    json_object_array_add(arg, json_object_new_string(host));
+}
+
+static void add_integers(json_object *o, const manager *m)
+{
+    struct work_queue_stats s = {0};
+    const pel__dispatch_counts c = pel__dispatch_count(m->dispatch);
+    if (m->queue)
+        work_queue_get_stats(m->queue, &s);
+    const struct {
+        const char *name;
+        int64_t value;
+    } all[] = {{"pid", getpid()}, {"port", m->queue ? work_queue_port(m->queue) : 0}, {"workers", s.workers_connected},
+               {"workers_busy", s.workers_busy}, {"workers_lost", s.workers_lost}, {"cores", s.total_cores},
+               {"blocks_done", c.done}, {"blocks_waiting", c.waiting}, {"blocks_out", c.out}, {"blocks_given_up", c.given_up},
+               {"tasks", c.batches}, {"tasks_running", s.tasks_running}, {"failures", c.failures}, {"lost", c.lost},
+               {"crashes", c.crashes}, {"repeated", c.twins}, {"memory_peak", m->memory_peak}, {"at", (int64_t)time(NULL)}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        json_object_object_add(o, all[i].name, json_object_new_int64(all[i].value));
+    json_object_object_add(o, "seconds_per_block", json_object_new_double(c.seconds_per_block));
+}
+
+static void write_status(manager *m, const char *state)
+{
+    char path[PEL__PATH_MAX], host[256] = "";
+    m->state = state;
+    m->written = now();
+    (void)gethostname(host, sizeof host - 1);
+    json_object *o = json_object_new_object(), *given_up = json_object_new_array(), *hosts = json_object_new_array();
+    json_object_object_add(o, "state", json_object_new_string(state));
+    json_object_object_add(o, "host", json_object_new_string(host));
+    json_object_object_add(o, "address", json_object_new_string(m->o.address));
+    add_integers(o, m);
+    pel__dispatch_given_up(m->dispatch, add_given_up, given_up);
+    pel__dispatch_bad_hosts(m->dispatch, add_host, hosts);
+    json_object_object_add(o, "given_up", given_up);
+    json_object_object_add(o, "hosts_avoided", hosts);
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
+    if (pel__path_join(path, sizeof path, m->folder, "manager.json", NULL))
+        (void)pel__file_replace(path, piece, 2, NULL); /* a status that cannot be written must not end the run */
+    json_object_put(o);
+}
+
+/* ---- tasks -------------------------------------------------------------------------------------------------------------------- */
+
+static void put_quoted(FILE *to, const char *word)
+{
+    (void)fputc('\'', to);
+    for (; *word; word++)
+        (void)(*word == '\'' ? fputs("'\\''", to) : fputc(*word, to));
+    (void)fputc('\'', to);
+}
+
+static void put_blocks(FILE *to, const pel__batch *b)
+{
+    for (int64_t i = 0; i < b->count;) {
+        int64_t k = i;
+        while (k + 1 < b->count && b->blocks[k + 1] == b->blocks[k] + 1)
+            k++;
+        (void)fprintf(to, i > 0 ? ",%" PRId64 : "%" PRId64, b->blocks[i]);
+        if (k > i)
+            (void)fprintf(to, "-%" PRId64, b->blocks[k]);
+        i = k + 1;
+    }
+}
+
+/* NULL batch: the task that finishes the run. The shell stays, so that a signal shows as 128 + its number; the code is told in
+ * words, since Work Queue takes some codes for a trouble of its own. So is the host: a worker that cannot resolve its own name
+ * sends another. */
+static char *command_of(const manager *m, const pel__batch *b)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    (void)fputs("echo @host $(uname -n); ", f);
+    put_quoted(f, m->o.program);
+    (void)fputs(b ? " block " : " work ", f);
+    put_quoted(f, m->o.output);
+    if (b) {
+        (void)fputs(" --report --blocks ", f);
+        put_blocks(f, b);
+    } else {
+        (void)fputs(" --part 1/1", f);
+    }
+    const int64_t memory = b ? b->memory : m->o.memory_most;
+    if (memory > 0)
+        (void)fprintf(f, " --memory %" PRId64 "M", (memory - memory / 16) / MIB);
+    if (m->o.cores > 0)
+        (void)fprintf(f, " --threads %" PRId64, m->o.cores);
+    (void)fputs(" --quiet 2>&1; code=$?; echo; echo @exit $code", f);
+    (void)fclose(f);
+    return text;
+}
+
+static bool remember(manager *m, int task, int64_t batch, pel_error *err)
+{
+    if (m->count == m->size) {
+        const int64_t more = m->size * 2 + 16;
+        running *p = realloc(m->list, (size_t)more * sizeof *p);
+        if (!p)
+            return pel__fail(err, PEL_NO_MEMORY, "no memory for %lld tasks", (long long)more);
+        m->list = p;
+        m->size = more;
+    }
+    m->list[m->count++] = (running){.task = task, .batch = batch};
+    return true;
+}
+
+static void forget(manager *m, int task)
+{
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->list[i].task == task)
+            m->list[i--] = m->list[--m->count];
+}
+
+static bool submit(manager *m, const pel__batch *b, pel_error *err)
+{
+    char *command = command_of(m, b);
+    if (!command)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for a task");
+    struct work_queue_task *t = work_queue_task_create(command);
+    free(command);
+    const int64_t memory = b ? b->memory : m->o.memory_most;
+    work_queue_task_specify_max_retries(t, MOST_TRIES);
+    if (m->o.cores > 0)
+        work_queue_task_specify_cores(t, (int)m->o.cores);
+    if (memory > 0)
+        work_queue_task_specify_memory(t, memory / MIB);
+    if (m->o.cores > 0 || memory > 0)
+        work_queue_task_specify_disk(t, 1);
+    if (b && b->expected > 0) /* a worker with less time left than that is not given it */
+        work_queue_task_specify_running_time_min(t, (int64_t)(1.5 * b->expected) + 1);
+    return remember(m, work_queue_submit(m->queue, t), b ? b->id : -1, err);
+}
+
+/* ---- results -------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    bool *done;
+    char **text;
+    char last[400]; /* line of what the task said besides its report */
+    char host[128]; /* "" where it could not tell */
+    int status;     /* exit code, -1: it could not tell */
+    bool reported;
+} told;
+
+static void free_told(told *r, int64_t count)
+{
+    for (int64_t i = 0; r->text && i < count; i++)
+        free(r->text[i]);
+    free(r->text);
+    free(r->done);
+}
+
+static int64_t place_of(const pel__batch *b, int64_t block)
+{
+    for (int64_t i = 0; i < b->count; i++)
+        if (b->blocks[i] == block)
+            return i;
+    return -1;
+}
+
+static void read_report(manager *m, told *r, const pel__batch *b, const char *line, size_t n)
+{
+    struct json_tokener *t = json_tokener_new();
+    json_object *o = t ? json_tokener_parse_ex(t, line, (int)n) : NULL, *v = NULL;
+    if (o && json_object_object_get_ex(o, "done", &v) && json_object_is_type(v, json_type_array)) {
+        r->reported = true;
+        for (size_t i = 0; i < json_object_array_length(v); i++) {
+            const int64_t at = place_of(b, json_object_get_int64(json_object_array_get_idx(v, i)));
+            if (at >= 0)
+                r->done[at] = true;
+        }
+    }
+    if (r->reported && json_object_object_get_ex(o, "failed", &v) && json_object_is_type(v, json_type_object)) {
+        json_object_object_foreach(v, name, why)
+        {
+            const int64_t at = place_of(b, strtoll(name, NULL, 10));
+            if (at >= 0 && !r->text[at])
+                r->text[at] = strdup(json_object_get_string(why));
+        }
+    }
+    if (r->reported && json_object_object_get_ex(o, "memory_peak", &v) && json_object_get_int64(v) > m->memory_peak)
+        m->memory_peak = json_object_get_int64(v);
+    json_object_put(o);
+    if (t)
+        json_tokener_free(t);
+}
+
+static void read_output(manager *m, told *r, const pel__batch *b, const char *output)
+{
+    for (const char *p = output ? output : ""; *p;) {
+        const size_t n = strcspn(p, "\n");
+        if (*p == '{' && b)
+            read_report(m, r, b, p, n);
+        else if (strncmp(p, "@exit ", 6) == 0)
+            r->status = (int)strtol(p + 6, NULL, 10);
+        else if (strncmp(p, "@host ", 6) == 0)
+            (void)snprintf(r->host, sizeof r->host, "%.*s", (int)n - 6, p + 6);
+        else if (n > 0)
+            (void)snprintf(r->last, sizeof r->last, "%.*s", (int)n, p);
+        p += n + (p[n] == '\n');
+    }
+}
+
+static enum pel__ending ending_of(const struct work_queue_task *t, const told *r)
+{
+    switch ((int)t->result) {
+    case WORK_QUEUE_RESULT_SUCCESS:
+        break;
+    case WORK_QUEUE_RESULT_RESOURCE_EXHAUSTION:
+        return PEL__OUT_OF_MEMORY;
+    case WORK_QUEUE_RESULT_SIGNAL:
+    case WORK_QUEUE_RESULT_STDOUT_MISSING:
+    case WORK_QUEUE_RESULT_UNKNOWN:
+        return PEL__CRASHED;
+    default:
+        return PEL__LOST;
+    }
+    if (r->status == 4) /* it was told to stop */
+        return PEL__LOST;
+    if (r->reported)
+        return PEL__ENDED;
+    return r->status == 128 + SIGKILL ? PEL__OUT_OF_MEMORY : PEL__CRASHED;
+}
+
+/* manager.jsonl: what processes could not write about themselves. One line a task that ended badly. */
+static void note_event(const manager *m, const pel__batch *b, const char *host, const char *what)
+{
+    char path[PEL__PATH_MAX];
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    if (!pel__path_join(path, sizeof path, m->folder, "manager.jsonl", NULL))
+        return;
+    json_object *o = json_object_new_object(), *blocks = json_object_new_array();
+    for (int64_t i = 0; i < b->count; i++)
+        json_object_array_add(blocks, json_object_new_int64(b->blocks[i]));
+    json_object_object_add(o, "at_us", json_object_new_int64((int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000));
+    json_object_object_add(o, "host", json_object_new_string(host));
+    json_object_object_add(o, "text", json_object_new_string(what));
+    json_object_object_add(o, "memory", json_object_new_int64(b->memory));
+    json_object_object_add(o, "blocks", blocks);
+    FILE *f = fopen(path, "ae");
+    if (f) {
+        (void)fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        (void)fclose(f);
+    }
+    json_object_put(o);
+}
+
+static void describe_crash(char *out, size_t size, const told *r)
+{
+    const int status = r->status;
+    if (status > 128)
+        (void)snprintf(out, size, "killed by signal %d%s%s%s", status - 128, status == 128 + SIGKILL ? " (out of memory?)" : "",
+                       r->last[0] ? ": " : "", r->last);
+    else
+        (void)snprintf(out, size, "ended with code %d without a report%s%s", status, r->last[0] ? ": " : "", r->last);
+}
+
+/* Work Queue knows the host by the name that its worker sent. */
+static void avoid(manager *m, const struct work_queue_task *t, const char *host)
+{
+    const char *bad = pel__dispatch_bad_host(m->dispatch);
+    if (bad)
+        tell("host %s is avoided for %d minutes: one block after the other fails there and not elsewhere", bad, BAD_HOST_SECONDS / 60);
+    if (t->hostname && t->hostname[0] && pel__dispatch_is_bad(m->dispatch, host))
+        work_queue_block_host_with_timeout(m->queue, t->hostname, BAD_HOST_SECONDS);
+}
+
+static bool take_batch(manager *m, const struct work_queue_task *t, int64_t id, pel_error *err)
+{
+    const pel__batch *b = pel__dispatch_find(m->dispatch, id);
+    if (!b)
+        return true;
+    const int64_t count = b->count;
+    char crash[600];
+    told r = {.status = -1, .done = calloc((size_t)count, sizeof *r.done), .text = calloc((size_t)count, sizeof *r.text)};
+    bool ok = r.done && r.text;
+    if (ok) {
+        read_output(m, &r, b, t->output);
+        describe_crash(crash, sizeof crash, &r);
+        const char *const host = r.host[0] ? r.host : "a lost host";
+        const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .done = r.done,
+                                          .seconds = (double)t->time_workers_execute_last / 1e6,
+                                          .text = (const char *const *)r.text, .crash = crash};
+        if (result.ending != PEL__ENDED)
+            note_event(m, b, host, result.ending == PEL__LOST ? "the worker was lost, or told to stop" : crash);
+        if (result.ending == PEL__CRASHED || result.ending == PEL__OUT_OF_MEMORY)
+            tell("a task of %lld blocks on %s %s", (long long)count, host, crash);
+        ok = pel__dispatch_result(m->dispatch, id, &result, err);
+        avoid(m, t, host);
+    } else {
+        (void)pel__fail(err, PEL_NO_MEMORY, "no memory for a result");
+    }
+    free_told(&r, count);
+    return ok;
+}
+
+static int64_t batch_of(const manager *m, int task)
+{
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->list[i].task == task)
+            return m->list[i].batch;
+    return -1;
+}
+
+static void tell_given_up(void *arg, int64_t block, int32_t failures, const char *host, const char *text)
+{
+    manager *m = arg;
+    if (m->given_up-- > 0)
+        return;
+    tell("block %" PRId64 " is given up after %d failures, the last on %s: %s", block, (int)failures, host, text);
+}
+
+static void watch_trouble(manager *m)
+{
+    const int64_t now_given_up = pel__dispatch_count(m->dispatch).given_up;
+    if (now_given_up > m->given_up)
+        pel__dispatch_given_up(m->dispatch, tell_given_up, m); /* told newest first: as many as are new */
+    m->given_up = now_given_up;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------------------------- */
+
+static void note_starts(manager *m)
+{
+    for (int64_t i = 0; i < m->count; i++) {
+        running *r = &m->list[i];
+        if (!r->started && r->batch >= 0 && work_queue_task_state(m->queue, r->task) == WORK_QUEUE_TASK_RUNNING) {
+            r->started = true;
+            pel__dispatch_started(m->dispatch, r->batch, now());
+        }
+    }
+}
+
+static bool cancel_needless(manager *m, pel_error *err)
+{
+    for (int64_t id = pel__dispatch_needless(m->dispatch); id >= 0; id = pel__dispatch_needless(m->dispatch)) {
+        for (int64_t i = 0; i < m->count; i++) {
+            if (m->list[i].batch != id)
+                continue;
+            struct work_queue_task *t = work_queue_cancel_by_taskid(m->queue, m->list[i].task);
+            if (t)
+                work_queue_task_delete(t);
+            forget(m, m->list[i].task);
+            break;
+        }
+        const pel__batch_result cancelled = {.ending = PEL__CANCELLED};
+        if (!pel__dispatch_result(m->dispatch, id, &cancelled, err))
+            return false;
+    }
+    return true;
+}
+
+/* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. */
+static bool send_out(manager *m, pel_error *err)
+{
+    struct work_queue_stats s = {0};
+    work_queue_get_stats(m->queue, &s);
+    const int64_t most = 2 * (int64_t)s.workers_connected + 4;
+    pel_error why = {0};
+    while (m->count < most) {
+        const pel__batch *b = pel__dispatch_next(m->dispatch, s.workers_connected, &why);
+        if (!b)
+            break;
+        if (!submit(m, b, err))
+            return false;
+    }
+    note_starts(m);
+    const pel__batch *late = pel__dispatch_straggler(m->dispatch, now(), &why);
+    if (late) {
+        tell("a task of %" PRId64 " blocks is late: they are repeated elsewhere", late->count);
+        if (!submit(m, late, err))
+            return false;
+    }
+    if (why.code != 0 && err)
+        *err = why;
+    return why.code == 0;
+}
+
+static bool work_blocks(manager *m, pel_error *err)
+{
+    while (!stop && !pel__dispatch_over(m->dispatch)) {
+        if (!send_out(m, err))
+            return false;
+        struct work_queue_task *t = work_queue_wait(m->queue, 1);
+        if (t) {
+            const bool ok = take_batch(m, t, batch_of(m, t->taskid), err);
+            forget(m, t->taskid);
+            work_queue_task_delete(t);
+            if (!ok)
+                return false;
+            watch_trouble(m);
+        }
+        if (!cancel_needless(m, err))
+            return false;
+        if (now() - m->written >= 1)
+            write_status(m, "running");
+    }
+    return true;
+}
+
+/* The last task: pyramid and audit, where the workers' memory is. Its exit code, or -1 after a stop. */
+static int finish_run(manager *m, pel_error *err)
+{
+    if (!submit(m, NULL, err))
+        return -1;
+    while (!stop) {
+        struct work_queue_task *t = work_queue_wait(m->queue, 1);
+        if (t && batch_of(m, t->taskid) < 0) {
+            told r = {.status = -1};
+            read_output(m, &r, NULL, t->output);
+            const int status = t->result == WORK_QUEUE_RESULT_SUCCESS && r.status >= 0 ? r.status : 1;
+            if (status != 0)
+                tell("finishing: %s", r.last[0] ? r.last : "failed");
+            forget(m, t->taskid);
+            work_queue_task_delete(t);
+            return status;
+        }
+        if (t) {
+            forget(m, t->taskid);
+            work_queue_task_delete(t);
+        }
+        if (now() - m->written >= 1)
+            write_status(m, "finishing");
+    }
+    return -1;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_done(void *arg, int64_t block)
+{
+    return pel__ledger_done(arg, block);
+}
+
+static bool open_ledger(pel__ledger **out, const manager *m, const pel_status *s, pel_error *err)
+{
+    return pel__ledger_open(out, m->folder, s->blocks_total + s->pyramid_total, err);
+}
+
+static bool open_books(manager *m, pel_status *s, pel_error *err)
+{
+    pel__ledger *ledger = NULL;
+    const int64_t most = m->o.memory_most > m->o.memory ? m->o.memory_most : m->o.memory;
+    m->o.memory_most = most;
+    if (!pel_run_status(s, m->o.output, err) || !open_ledger(&ledger, m, s, err))
+        return false;
+    const pel__dispatch_options o = {.blocks = s->blocks_total, .batch_seconds = m->o.batch_seconds, .batch_most = 1000,
+                                     .attempts = (int32_t)m->o.attempts, .host_failures = 3, .memory = m->o.memory, .memory_most = most,
+                                     .straggler_seconds = m->o.straggler_seconds};
+    const bool ok = pel__dispatch_create(&m->dispatch, &o, is_done, ledger, err);
+    pel__ledger_close(ledger);
+    return ok;
+}
+
+/* After a finish that found holes: the books tell which blocks to do again. */
+static bool read_books_again(manager *m, pel_error *err)
+{
+    pel_status s;
+    pel__ledger *ledger = NULL;
+    if (!pel_run_status(&s, m->o.output, err) || !open_ledger(&ledger, m, &s, err))
+        return false;
+    for (int64_t b = 0; b < s.blocks_total; b++)
+        pel__dispatch_set(m->dispatch, b, pel__ledger_done(ledger, b));
+    pel__ledger_close(ledger);
+    return true;
+}
+
+/* Lives until the process ends: two managers would only do everything twice, yet nobody wants that. */
+static bool take_lock(const manager *m, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    if (!pel__path_join(path, sizeof path, m->folder, "lock.manager", err))
+        return false;
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return pel__fail_errno(err, errno, "%s: cannot open", path);
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 || pel__fail(err, PEL_REFUSED, "%s: another manager works on this run", m->o.output);
+}
+
+/* The port of the last manager if it is free: its workers come back by themselves. */
+static bool open_queue(manager *m, pel_error *err)
+{
+    listen_address = m->o.address;
+    if (m->o.port > 0)
+        m->queue = work_queue_create((int)m->o.port);
+    if (!m->queue)
+        m->queue = work_queue_create(0);
+    if (!m->queue)
+        return pel__fail_errno(err, errno, "cannot listen on %s", m->o.address);
+    if (m->o.password && !work_queue_specify_password_file(m->queue, m->o.password))
+        return pel__fail_errno(err, errno, "%s: cannot read the password", m->o.password);
+    (void)work_queue_tune(m->queue, "short-timeout", 10);
+    return true;
+}
+
+#define MOST_ROUNDS 3
+
+/* Exit code. */
+static int work(manager *m, pel_error *err)
+{
+    for (int round = 0; round < MOST_ROUNDS; round++) {
+        if (!work_blocks(m, err))
+            return 1;
+        if (stop)
+            return 4;
+        if (pel__dispatch_count(m->dispatch).given_up > 0)
+            return 1;
+        write_status(m, "finishing");
+        const int status = finish_run(m, err);
+        if (status <= 0)
+            return status < 0 ? (stop ? 4 : 1) : 0;
+        if (!read_books_again(m, err))
+            return 1;
+    }
+    return 1;
+}
+
+static int run_manager(manager *m)
+{
+    pel_error err = {0};
+    pel_status s;
+    bool ok = (size_t)snprintf(m->folder, sizeof m->folder, "%s.run", m->o.output) < sizeof m->folder;
+    ok = ok && take_lock(m, &err) && open_books(m, &s, &err) && open_queue(m, &err);
+    int code = 2;
+    if (ok) {
+        write_status(m, "running");
+        code = work(m, &err);
+        write_status(m, code == 0 ? "done" : code == 4 ? "stopped" : "incomplete");
+        if (code != 4)
+            (void)work_queue_shut_down_workers(m->queue, 0);
+    }
+    if (err.code != 0)
+        tell("%s", err.text);
+    if (m->queue)
+        work_queue_delete(m->queue);
+    pel__dispatch_destroy(m->dispatch);
+    free(m->list);
+    return code;
+}
+
+static bool number(const char *text, int64_t *out)
+{
+    char *end = NULL;
+    *out = strtoll(text, &end, 10);
+    return end != text && *end == '\0' && *out >= 0;
+}
+
+static bool read_options(options *o, int argc, char **argv)
+{
+    static const struct option names[] = {
+        {"program", 1, NULL, 'p'}, {"address", 1, NULL, 'a'}, {"password", 1, NULL, 'w'}, {"port", 1, NULL, 'o'},
+        {"cores", 1, NULL, 'c'}, {"memory", 1, NULL, 'm'}, {"memory-most", 1, NULL, 'M'}, {"attempts", 1, NULL, 't'},
+        {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'}, {0}};
+    bool ok = true;
+    for (int c = 0; ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe)
+        int64_t n = 0;
+        ok = c != '?' && (strchr("paw", c) || number(optarg, &n));
+        const struct {
+            int letter;
+            int64_t *to;
+        } integers[] = {{'o', &o->port}, {'c', &o->cores}, {'m', &o->memory}, {'M', &o->memory_most}, {'t', &o->attempts}};
+        for (int i = 0; ok && i < 5; i++)
+            if (integers[i].letter == c)
+                *integers[i].to = n;
+        if (c == 'p' || c == 'a' || c == 'w')
+            *(c == 'p' ? &o->program : c == 'a' ? &o->address : &o->password) = optarg;
+        if (c == 'b' || c == 's')
+            *(c == 'b' ? &o->batch_seconds : &o->straggler_seconds) = (double)n;
+    }
+    o->output = ok && optind == argc - 1 ? argv[optind] : NULL;
+    return o->output != NULL && o->program && o->attempts > 0;
+}
+
+int main(int argc, char **argv)
+{
+    manager m = {.o = {.address = "127.0.0.1", .attempts = 3, .batch_seconds = 60, .straggler_seconds = 30}};
+    if (!read_options(&m.o, argc, argv)) {
+        (void)fputs("pellucid-manager is started by `pellucid cluster`, see there\n", stderr);
+        return 2;
+    }
+    const struct sigaction action = {.sa_handler = on_signal};
+    for (int i = 0; i < 4; i++)
+        (void)sigaction((const int[]){SIGTERM, SIGINT, SIGUSR1, SIGUSR2}[i], &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return run_manager(&m);
+}

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""What the cluster tests share: a small run, stand-ins for the program and for ssh, processes by parent."""
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from test_run import BLOCKS, FAST, embryo, pixels, records, start, undisturbed  # noqa: E402,F401
+
+
+@pytest.fixture(scope="session", autouse=True)
+def work_queue(cli):
+    folder = os.path.dirname(cli.path)
+    if not any(os.access(os.path.join(folder, p), os.X_OK) for p in ("pellucid-manager", "src/pellucid-manager")):
+        pytest.skip("built without Work Queue (coop-computing-tools-dev)")
+    if not shutil.which("work_queue_worker"):
+        pytest.skip("no work_queue_worker (coop-computing-tools)")
+
+
+class Run:
+    """A prepared run, and what may be asked of it."""
+
+    def __init__(self, cli, out, reference):
+        self.cli, self.out, self.reference = cli, str(out), reference
+
+    def start(self, *words, **options):
+        return start(self.cli, "cluster", self.out, "--quiet", *words, **options)
+
+    def file(self, name):
+        return os.path.join(self.out + ".run", name)
+
+    def manager(self):
+        with open(self.file("manager.json")) as f:
+            return json.load(f)
+
+    def wait_for_records(self, n, process):
+        while process.poll() is None and len(records(self.out)) < n:
+            time.sleep(0.005)
+        assert process.poll() is None or len(records(self.out)) >= n, process.communicate()[1]
+
+    def is_done(self):
+        """Done, audited, and bit for bit what one process makes undisturbed."""
+        status = self.cli.json("status", self.out)
+        assert status["state"] == "done" and status["failed"] == 0, status
+        assert pixels(self.out) == pixels(self.reference)
+        result = self.cli.json("verify", self.out, "--windows", "4", "--seed", "1")
+        assert result["missing"] == result["damaged"] == result["different"] == 0
+
+
+@pytest.fixture
+def run(cli, embryo, undisturbed, tmp_path):  # noqa: F811
+    out = tmp_path / "out.ome.zarr"
+    cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--prepare", "--quiet")
+    return Run(cli, out, undisturbed)
+
+
+@pytest.fixture
+def program(cli, tmp_path):
+    """program(text): a stand-in for pellucid on the workers: Python that may misbehave, then becomes pellucid. It knows
+    `verb`, `blocks` (of this task), `memory` (MiB, of this task) and `first(name)`: true for the first caller only."""
+
+    def make(text, name="stand-in"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(f"""\
+            #!{sys.executable}
+            import os, signal, socket, sys, time
+            verb, value = sys.argv[1], dict(zip(sys.argv, sys.argv[1:]))
+            blocks = {{n for part in value.get("--blocks", "").split(",") if part
+                      for n in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)}}
+            memory = int(value.get("--memory", "0M")[:-1])
+            def first(name):
+                try:
+                    os.close(os.open({str(tmp_path)!r} + "/" + name, os.O_CREAT | os.O_EXCL))
+                    return True
+                except FileExistsError:
+                    return False
+            """) + textwrap.dedent(text) + f"\nos.execv({cli.path!r}, [{cli.path!r}, *sys.argv[1:]])\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    """A stand-in for ssh: the host is this machine under another name."""
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode != 0:
+        pytest.skip("may not give processes another host name (unshare --uts)")
+    path = tmp_path / "launch"
+    path.write_text('#!/bin/sh\nexec unshare --uts sh -c \'hostname "$0"; exec "$@"\' "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def descendants(pid):
+    """(pid, command line) of every process below this one."""
+    found, parents = [], {pid}
+    table = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as f:
+                parent = int(f.read().rsplit(")", 1)[1].split()[1])
+            with open(f"/proc/{name}/cmdline") as f:
+                table.append((int(name), parent, f.read().replace("\0", " ")))
+        except (OSError, IndexError):
+            pass
+    grown = True
+    while grown:
+        grown = False
+        for child, parent, line in table:
+            if parent in parents and child not in parents:
+                parents.add(child)
+                found.append((child, line))
+                grown = True
+    return found
+
+
+def workers_of(process):
+    return [pid for pid, line in descendants(process.pid) if line.startswith("work_queue_worker")]
+
+
+def manager_of(process):
+    return next(pid for pid, line in descendants(process.pid) if "pellucid-manager" in line.split(" ")[0])

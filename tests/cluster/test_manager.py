@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""The manager and its workers on one machine: whatever is killed, stalls or fails, the result is that of one process."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cluster_help import (BLOCKS, FAST, embryo, launcher, manager_of, pixels, program, records, run, start, undisturbed,  # noqa: F401
+                          work_queue, workers_of)
+
+LOCAL = ("--workers", "local:2", "--cores", "1")
+SHORT = ("--batch-seconds", "1", "--late-seconds", "1000")
+
+
+def finish(process, code=0, timeout=240):
+    out, message = process.communicate(timeout=timeout)
+    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
+    return message
+
+
+def test_two_workers_make_the_same_bits_and_leave_nothing_behind(run):
+    p = run.start(*LOCAL)
+    finish(p)
+    run.is_done()
+    done = [r["job"] for r in records(run.out) if r["ok"]]
+    assert len(done) == len(set(done)) == 72
+    manager = run.manager()
+    assert manager["state"] == "done" and manager["blocks_done"] == 72 and manager["failures"] == 0
+    assert 2 < manager["tasks"] < 72, "short blocks go out together"
+    assert os.stat(run.file("password")).st_mode & 0o777 == 0o600
+    assert "is done" in run.cli("cluster", run.out, *LOCAL).stderr
+
+
+def listening():
+    """Addresses on which the pellucid-managers of this machine listen: {port: hexadecimal address}."""
+    found = {}
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/net/{table}") as f:
+            for line in f.read().splitlines()[1:]:
+                address, state = line.split()[1], line.split()[3]
+                if state == "0A":
+                    found[int(address.split(":")[1], 16)] = address.split(":")[0]
+    return found
+
+
+def test_nobody_gets_in_without_the_password(run, tmp_path):
+    """No worker of ours (a stand-in that does nothing); one of somebody else's that guesses."""
+    idle = tmp_path / "idle"
+    idle.write_text("#!/bin/sh\nexec sleep 1000\n")
+    idle.chmod(0o755)
+    guess = tmp_path / "guess"
+    guess.write_text("0" * 64)
+    p = run.start("--workers", "local:1", "--worker-program", idle)
+    while not os.path.exists(run.file("manager.json")):
+        assert p.poll() is None
+        time.sleep(0.01)
+    port = run.manager()["port"]
+    assert listening()[port] == "0100007F", "loopback only, unless told"
+    for words in (("--password", str(guess)), ()):
+        done = subprocess.run(["work_queue_worker", "--single-shot", "--timeout", "2", *words, "127.0.0.1", str(port)], capture_output=True,
+                              timeout=120, cwd=tmp_path)
+        assert done.returncode != 0 or records(run.out) == []
+    assert records(run.out) == [] and run.manager()["workers"] == 0
+    p.send_signal(signal.SIGTERM)
+    assert "the same command goes on" in finish(p, 4)
+
+
+def test_workers_are_killed(run):
+    choose = random.Random(5)
+    p = run.start(*LOCAL, *SHORT)
+    for n in (2, 9, 17, 30, 44):
+        run.wait_for_records(n, p)
+        victims = workers_of(p)
+        if victims:
+            os.kill(choose.choice(victims), signal.SIGKILL)
+    finish(p)
+    run.is_done()
+
+
+def test_manager_is_killed_and_the_same_command_again(run):
+    words = (*LOCAL, *SHORT)
+    for n in (1, 20, 40):
+        p = run.start(*words)
+        run.wait_for_records(n, p)
+        os.kill(manager_of(p), signal.SIGKILL)
+        assert "the same command" in finish(p, 1)
+    done = {r["job"] for r in records(run.out) if r["ok"]}
+    assert len(done) >= 40
+    finish(run.start(*words))
+    run.is_done()
+
+
+def test_everything_is_killed_and_one_process_goes_on(run, embryo):
+    p = run.start(*LOCAL, *SHORT)
+    run.wait_for_records(10, p)
+    p.kill()
+    p.communicate()
+    run.wait_for_records(0, p)
+    # children hear of it: the output is free for one process once they are gone
+    for _ in range(600):
+        done = run.cli("denoise", embryo, run.out, *FAST, *BLOCKS, "--quiet")
+        if "is working on this output" not in done.stderr and "share" not in done.stderr:
+            break
+        time.sleep(0.1)
+    assert done.returncode == 0, done.stderr
+    run.is_done()
+
+
+def test_terminated_it_stops_cleanly_and_goes_on(run):
+    p = run.start(*LOCAL, *SHORT)
+    run.wait_for_records(5, p)
+    p.send_signal(signal.SIGUSR1)
+    assert "the same command goes on" in finish(p, 4)
+    assert json.loads(run.cli("status", run.out, "--json").stdout)["state"] != "running"
+    finish(run.start(*LOCAL, *SHORT))
+    run.is_done()
+
+
+def test_block_that_always_crashes_is_given_up_and_the_rest_done(run, program):
+    bad = program("if verb == 'block' and 5 in blocks: os.kill(os.getpid(), signal.SIGSEGV)")
+    message = finish(run.start(*LOCAL, *SHORT, "--program", bad), 1)
+    assert "block 5 is given up" in message and "signal 11" in message
+    manager = run.manager()
+    assert [b["block"] for b in manager["given_up"]] == [5] and manager["given_up"][0]["failures"] == 3
+    status = json.loads(run.cli("status", run.out, "--json").stdout)
+    assert status["blocks_done"] == 71 and status["state"] != "done"
+    history = run.cli.ok("status", run.out, "--block", "5")
+    assert history.count("killed by signal 11") >= 3
+    assert "signal 11" in run.cli.ok("status", run.out, "--failures")
+    assert "given up  block 5" in run.cli("status", run.out).stdout
+    finish(run.start(*LOCAL))
+    run.is_done()
+    assert " done on " in run.cli.ok("status", run.out, "--block", "5")
+
+
+def test_damaged_tile_is_a_poison_of_its_blocks_only(cli, embryo, undisturbed, tmp_path):
+    czi, out = str(tmp_path / "a.czi"), str(tmp_path / "out.ome.zarr")
+    shutil.copy2(embryo, czi)
+    whole, stamp = open(czi, "rb").read(), os.stat(czi)
+    frame = whole.index(b"\x28\xb5\x2f\xfd", len(whole) // 2)
+
+    def patch(content):
+        with open(czi, "r+b") as f:
+            f.seek(frame + 2)
+            f.write(content)
+        os.utime(czi, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    cli.ok("denoise", czi, out, *FAST, *BLOCKS, "--prepare", "--quiet")
+    patch(b"\0\0\0\0\0\0")
+    message = finish(start(cli, "cluster", out, *LOCAL, *SHORT, "--quiet"), 1)
+    assert "is given up after 3 failures" in message and "tile" in message
+    status = json.loads(cli("status", out, "--json").stdout)
+    assert 0 < status["failed"] < 36 and status["blocks_done"] + status["failed"] == 72
+    assert "tile" in cli.ok("status", out, "--failures")
+    patch(whole[frame + 2:frame + 8])
+    finish(start(cli, "cluster", out, *LOCAL, "--quiet"))
+    assert pixels(out) == pixels(undisturbed)
+
+
+def test_host_where_everything_fails_is_avoided(run, program, launcher):
+    """Two hosts by name; on one of them the program cannot start, and it asks for work faster than the good one."""
+    bad = program("""
+        if verb == "block" and socket.gethostname() == "rotten":
+            print("pellucid: libzstd.so.1: cannot open shared object file")
+            sys.exit(127)
+        time.sleep(0.05)
+        """)
+    message = finish(run.start("--runner", "--hosts", "rotten,sound", "--launcher", launcher, "--interface", "lo", "--cores", "1", *SHORT,
+                               "--program", bad))
+    assert "host rotten is avoided" in message
+    assert run.manager()["hosts_avoided"] == ["rotten"] and run.manager()["given_up"] == []
+    assert {r["host"] for r in records(run.out)} == {"sound"}
+    assert "libzstd.so.1" in run.cli.ok("status", run.out, "--failures")
+    run.is_done()
+
+
+def test_stalled_task_is_repeated_elsewhere(run, program):
+    stalls = program("if verb == 'block' and 30 in blocks and first('stalled'): time.sleep(100000)")
+    message = finish(run.start(*LOCAL, "--batch-seconds", "1", "--late-seconds", "1", "--program", stalls))
+    assert "is late" in message
+    assert run.manager()["repeated"] >= 1
+    run.is_done()
+
+
+def test_stopped_worker_costs_its_tasks_only(run, program):
+    """SIGSTOP is a host that hangs: its task is repeated, the rest is done by the other."""
+    waits = program("if verb == 'block' and 30 in blocks and first('waited'): os.kill(os.getppid(), 0); time.sleep(100000)")
+    p = run.start(*LOCAL, "--batch-seconds", "1", "--late-seconds", "1", "--program", waits)
+    run.wait_for_records(40, p)
+    victim = workers_of(p)[0]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        finish(p)
+    finally:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    run.is_done()
+
+
+def test_out_of_memory_is_tried_again_with_more(run, program):
+    greedy = program("if verb == 'block' and 7 in blocks and memory < 600: os.kill(os.getpid(), signal.SIGKILL)")
+    message = finish(run.start(*LOCAL, *SHORT, "--memory", "1G", "--program", greedy))
+    assert "out of memory" in message
+    manager = run.manager()
+    assert manager["given_up"] == [] and manager["failures"] == 0
+    tried = [json.loads(line) for line in open(run.file("manager.jsonl"))]
+    assert [t["memory"] >> 20 for t in tried if 7 in t["blocks"]] == [256, 512]
+    run.is_done()
+
+
+def test_two_executions_of_the_same_blocks_at_once(run):
+    both = [start(run.cli, "block", run.out, "--blocks", "0-71", "--threads", "1", "--quiet") for _ in range(2)]
+    for p in both:
+        finish(p)
+    run.cli.ok("work", run.out, "--part", "1/1")
+    run.is_done()
+
+
+def test_second_manager_is_refused(run, program):
+    slow = program("time.sleep(1000) if verb == 'block' else None")
+    p = run.start(*LOCAL, "--program", slow)
+    while not os.path.exists(run.file("manager.json")):
+        assert p.poll() is None
+        time.sleep(0.01)
+    assert "another manager" in run.cli.fails(2, "cluster", run.out, *LOCAL)
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+
+
+def test_configuration_file_and_words_over_it(run, tmp_path):
+    site = tmp_path / "site.json"
+    site.write_text(json.dumps({"workers": "local:1", "cores": 1, "batch-seconds": 2, "quiet": True, "directive": ["-x", "-y"]}))
+    assert run.cli.ok("cluster", run.out, "--config", site, "--workers", "local:2") == ""
+    run.is_done()
+    site.write_text(json.dumps({"wrokers": 3}))
+    assert "did you mean '--workers'" in run.cli.fails(2, "cluster", run.out, "--config", site)
+    site.write_text("[1")
+    assert "JSON object" in run.cli.fails(2, "cluster", run.out, "--config", site)
+
+
+def test_detached_it_survives_its_terminal(run):
+    said = run.cli.ok("cluster", run.out, *LOCAL, "--detach")
+    pid = int(said.split()[1])
+    for _ in range(1200):
+        if not os.path.exists(f"/proc/{pid}") or open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z":
+            break
+        time.sleep(0.1)
+    assert "every file audited" in open(run.file("log/cluster.log")).read()
+    run.is_done()
+
+
+@pytest.mark.parametrize("words, part", [((), "--workers is missing"), (("--workers", "0"), "--workers"), (("--workers", "5..2"), "--workers"),
+                                         (("--workers", "2"), "--scheduler is missing"), (("--workers", "2", "--scheduler", "slurm"), "--cores"),
+                                         (("--workers", "2", "--scheduler", "kubernetes", "--image", "a", "--cores", "1"), "pellucid submit"),
+                                         (("--runner", "--workers", "2"), "--runner"), (("--workers", "local:1", "--interface", "nope0"), "nope0"),
+                                         (("--workers", "local:1", "--memory", "64M", "--cores", "64"), "--memory"), (("--runner", "--interface", "lo"), "--hosts")])
+def test_wrong_words_are_refused(run, words, part):
+    done = run.cli("cluster", run.out, *words)
+    assert done.returncode == 2 and part in done.stderr, done.stderr
