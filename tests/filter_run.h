@@ -18,7 +18,25 @@ typedef struct filter_run {
     pel_image image;         /* shape and dtype of the source */
     int64_t block[PEL_AXES]; /* 0: the whole axis */
     int32_t threads;
+    bool fetch;              /* the filter takes its input part by part */
+    int64_t parts;           /* how many it has taken */
 } filter_run;
+
+typedef struct filter_fetching {
+    filter_run *run;
+    const pel_block *in;
+    pel_region allowed;
+} filter_fetching;
+
+static inline bool filter_fetch(void *arg, const pel_block *part, pel_error *err)
+{
+    filter_fetching *f = arg;
+    if (!pel__region_inside(&part->region, &f->allowed))
+        return pel__fail(err, PEL_ARGUMENT, "a part outside of the halo");
+    pel__block_copy(part, f->in);
+    f->run->parts++;
+    return true;
+}
 
 static inline void filter_begin(filter_run *r, const pel__filter_type *type, const int64_t shape[PEL_AXES], pel_dtype dtype)
 {
@@ -47,7 +65,7 @@ static inline void *filter_memory(int64_t n)
     return p;
 }
 
-static inline bool filter_block(const filter_run *r, pel__pool *pool, const pel_block *in, const pel_block *out,
+static inline bool filter_block(filter_run *r, pel__pool *pool, const pel_block *in, const pel_block *out,
                                 const pel_region *cell, pel_error *err)
 {
     int64_t before[PEL_AXES], after[PEL_AXES];
@@ -59,9 +77,11 @@ static inline bool filter_block(const filter_run *r, pel__pool *pool, const pel_
     void *thread_scratch = filter_memory(r->type->thread_bytes(&r->values, &r->image) * r->threads);
     bool ok = false;
     if (pixels && scratch && thread_scratch) {
-        const pel_block part = pel__block_dense(&from, in->dtype, pixels), result = pel__block_view(out, cell);
-        pel__block_copy(&part, in);
-        const pel__filter_call call = {.values = &r->values, .image = &r->image, .in = &part, .out = &result, .pool = pool,
+        const pel_block part = pel__block_dense(&from, in->dtype, r->fetch ? NULL : pixels), result = pel__block_view(out, cell);
+        filter_fetching fetching = {.run = r, .in = in, .allowed = from};
+        if (!r->fetch)
+            pel__block_copy(&part, in);
+        const pel__filter_call call = {.fetch = filter_fetch, .fetch_arg = &fetching, .values = &r->values, .image = &r->image, .in = &part, .out = &result, .pool = pool,
                                        .scratch = scratch, .thread_scratch = thread_scratch};
         ok = r->type->apply(&call, err);
     }
@@ -71,7 +91,7 @@ static inline bool filter_block(const filter_run *r, pel__pool *pool, const pel_
     return ok;
 }
 
-static inline bool filter_all(const filter_run *r, float *dst, const void *src, pel_error *err)
+static inline bool filter_all(filter_run *r, float *dst, const void *src, pel_error *err)
 {
     pel__pool *pool = NULL;
     const pel_region bounds = pel__region(PEL_AXES, NULL, r->image.shape);

@@ -25,7 +25,10 @@ typedef struct pel__filter_call {
     const pel_image *image;
     const pel__noise *noise;     /* image->shape[PEL_C] of them, NULL where the filter does not need it */
     const pel_block *in;         /* any dtype; out's region grown by the halo, cut at the image */
-    const pel_block *out;        /* float32; no halo */
+    const pel_block *out;        /* float32, rows dense; no halo */
+    /* For filters that fetch: in->data may be NULL. Then this fills part->region, within in's region, with in's dtype. */
+    bool (*fetch)(void *arg, const pel_block *part, pel_error *err);
+    void *fetch_arg;
     pel__pool *pool;
     void *scratch;               /* block_bytes(…) of them, content undefined */
     void *thread_scratch;        /* pool threads * thread_bytes(…), content undefined */
@@ -37,6 +40,7 @@ typedef struct pel__filter_type {
     const pel__param *params;
     int32_t param_count;
     bool needs_noise;
+    bool fetches;     /* can take its input part by part: a block with its halo need not be in memory */
     bool makes_float; /* results may be negative or fractions: float32 unless the user says otherwise */
     /* Replaces "auto" texts by explicit values for this image. */
     bool (*resolve)(pel__values *v, const pel_image *image, pel_error *err);

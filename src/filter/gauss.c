@@ -4,9 +4,9 @@
  * global coordinates; so nothing of the result depends on how blocks and tasks lie, and a kernel wider than the axis
  * costs no more than the axis is long.
  *
- * A block goes in slabs along the first filtered axis. The first pass reads the block, whatever its type, and leaves
- * float fields; passes between work in place; the last one writes the result. In each pass a task takes some lines
- * that lie side by side into panels (lines along x are turned first), and the kernel makes sums over panels. */
+ * The first pass takes the input, whatever its type, part by part, and leaves float fields that no longer have a halo along
+ * its axis; passes between work in place; the last one writes the result. In each pass a task takes some lines that lie
+ * side by side into panels (lines along x are turned first), and the kernel makes sums over panels. */
 #include "filter/gauss.h"
 
 #include "core/bytes.h"
@@ -18,8 +18,7 @@
 #define COLUMNS PEL__GAUSS_COLUMNS
 #define MOST_GROUPS 4                  /* panels side by side that a task works on */
 #define STRIP (42 * PEL__GAUSS_ROWS)   /* outputs a line that a task makes at once */
-#define LEAST_SLAB 64                  /* a thinner slab would read its input too often */
-#define FIELD_BYTES ((int64_t)32 << 20) /* fields of thicker slabs stay below it */
+#define PART_BYTES ((int64_t)64 << 20) /* of input taken at once, unless a tile of the source is larger */
 
 /* Lines of one source in panels: coordinates first .. end-1 of every group. */
 typedef struct panels {
@@ -34,8 +33,8 @@ typedef struct work {
     pel__gauss_lines lines[2][PEL_AXES]; /* [kernel][pass] */
     const double *weight[2][PEL_AXES];   /* [kernel][pass], from the centre on */
     float *fold[2][PEL_AXES];            /* rows of outputs near a face, one after the other */
-    pel_block field[2];                  /* between passes */
-    pel_region out;                      /* this slab */
+    pel_block input, field[2];           /* of the first pass; between passes */
+    pel_region out;                      /* this cell */
     pel_region from, to;                 /* this pass: lines read, results */
     int32_t pass, groups;
     int64_t thread_bytes;
@@ -60,8 +59,8 @@ static pel_region reached(const pel__gauss *g, const pel_image *image, const pel
     return r;
 }
 
-/* Part of the block that a slab of `out` needs. */
-static pel_region slab_input(const pel__gauss *g, const pel_image *image, const pel_region *out)
+/* Part of the input that a cell of `out` needs. */
+static pel_region cell_input(const pel__gauss *g, const pel_image *image, const pel_region *out)
 {
     pel_region r = *out;
     for (int32_t p = 0; p < g->axis_count; p++)
@@ -69,29 +68,60 @@ static pel_region slab_input(const pel__gauss *g, const pel_image *image, const 
     return r;
 }
 
-/* What the first pass leaves: the slab along the first axis, the rest as the later passes need it. */
+/* What the first pass leaves: no halo along its axis, the rest as the later passes need it. */
 static pel_region field_region(const pel__gauss *g, const pel_image *image, const pel_region *out)
 {
-    pel_region r = slab_input(g, image, out);
+    pel_region r = cell_input(g, image, out);
     r.origin[g->axis[0]] = out->origin[g->axis[0]];
     r.shape[g->axis[0]] = out->shape[g->axis[0]];
     return r;
 }
 
-/* Cells of `out` that are worked one after the other: one of everything before the first filtered axis, a slab of that. */
-static void slab_shape(const pel__gauss *g, const pel_image *image, const pel_region *out, int64_t cell[PEL_AXES])
+/* Cells of `out` that are worked one after the other: one of everything before the first filtered axis. */
+static pel_region cell_at(const pel__gauss *g, const pel_region *out, int64_t index, int64_t *count)
 {
-    const int first = g->axis[0];
+    int64_t cell[PEL_AXES];
     for (int a = 0; a < PEL_AXES; a++)
-        cell[a] = a < first || a == PEL_C ? 1 : pel__max(1, out->shape[a]);
-    pel_region one = *out;
-    memcpy(one.shape, cell, PEL_AXES * sizeof *cell);
-    one.shape[first] = 1;
-    const pel_region field = field_region(g, image, &one);
-    const int64_t bytes = g->kernels * (int64_t)sizeof(float) * pel__region_voxels(&field);
-    const int64_t thick = pel__max(LEAST_SLAB, FIELD_BYTES / pel__max(1, bytes));
-    if (g->axis_count > 1)
-        cell[first] = pel__ceil_div(cell[first], pel__ceil_div(cell[first], thick)); /* as many, of like size */
+        cell[a] = a < g->axis[0] || a == PEL_C ? 1 : pel__max(1, out->shape[a]);
+    *count = pel__grid_cells(out, cell);
+    return pel__grid_cell(out, cell, index);
+}
+
+/* Parts in which the first pass takes the input of a cell where it is not in memory: all of the first axis, of the others
+ * whole tiles of the source. They are cells of a grid through the image's voxel 0. */
+static void part_shape(const pel__gauss *g, const pel_image *image, const pel_region *from, int64_t part[PEL_AXES])
+{
+    int64_t bytes = (int64_t)pel_dtype_size(image->dtype);
+    for (int a = 0; a < PEL_AXES; a++) {
+        part[a] = a == g->axis[0] ? from->origin[a] + from->shape[a] : pel__max(1, image->tile[a]);
+        bytes *= pel__min(part[a], from->shape[a]);
+    }
+    for (int a = PEL_X; a >= 0; a--) {
+        for (; part[a] < from->origin[a] + from->shape[a] && 2 * bytes <= PART_BYTES; bytes *= 2)
+            part[a] *= 2;
+    }
+}
+
+static pel_region part_grid(const pel_region *from, const int64_t part[PEL_AXES])
+{
+    pel_region cells = {.ndim = PEL_AXES};
+    for (int a = 0; a < PEL_AXES; a++) {
+        cells.origin[a] = from->origin[a] / part[a];
+        cells.shape[a] = pel__ceil_div(from->origin[a] + from->shape[a], part[a]) - cells.origin[a];
+    }
+    return cells;
+}
+
+static pel_region part_at(const pel_region *from, const int64_t part[PEL_AXES], int64_t index)
+{
+    const int64_t one[PEL_AXES] = {1, 1, 1, 1, 1};
+    const pel_region cells = part_grid(from, part);
+    pel_region r = pel__grid_cell(&cells, one, index);
+    for (int a = 0; a < PEL_AXES; a++) {
+        r.origin[a] *= part[a];
+        r.shape[a] = part[a];
+    }
+    return pel__region_intersect(&r, from);
 }
 
 /* ---- weights ----------------------------------------------------------------------------------------------- */
@@ -500,7 +530,7 @@ static void work_strip(const work *w, bench *b, const bundle *from, const bundle
         panels *source = &b->source[first || only >= 0 ? 0 : k];
         const int64_t r = first ? reach(&w->g, a) : w->g.radius[k][a];
         if (!first || k == 0)
-            fill_panels(source, from, first ? w->call->in : &w->field[k], pel__max(low, begin - r), pel__min(high, end + r));
+            fill_panels(source, from, first ? &w->input : &w->field[k], pel__max(low, begin - r), pel__min(high, end + r));
         sum_strip(w, b, k, source, from->count, begin, end);
         if (!last)
             put_strip(to, &w->field[k], b->result[k], begin, end);
@@ -564,39 +594,76 @@ static bool run_pass(work *w, pel_error *err)
 
 /* ---- one block --------------------------------------------------------------------------------------------- */
 
-static bool filter_slab(work *w, const pel_region *slab, float *const field[2], pel_error *err)
+/* The first pass where the input comes in parts. */
+static bool run_parts(work *w, void *memory, pel_error *err)
+{
+    const pel_region whole = w->from;
+    int64_t part[PEL_AXES];
+    part_shape(&w->g, w->call->image, &whole, part);
+    const pel_region grid = part_grid(&whole, part);
+    for (int64_t i = 0; i < pel__region_voxels(&grid); i++) {
+        w->from = part_at(&whole, part, i);
+        w->input = pel__block_dense(&w->from, w->call->in->dtype, memory);
+        if (!w->call->fetch(w->call->fetch_arg, &w->input, err) || !run_pass(w, err))
+            return false;
+    }
+    return true;
+}
+
+/* The fields of a cell: the first one may be the result's own memory, where no axis but the first has a halo. */
+static void place_fields(work *w, float *const field[2])
+{
+    const pel_region between = field_region(&w->g, w->call->image, &w->out);
+    const bool shared = pel__region_equal(&between, &w->out);
+    for (int32_t k = 0; k < w->g.kernels; k++)
+        w->field[k] = shared && k == 0 ? pel__block_view(w->call->out, &w->out)
+                                       : pel__block_dense(&between, PEL_F32, field[shared ? k - 1 : k]);
+}
+
+static bool filter_cell(work *w, const pel_region *cell, float *const field[2], void *part, pel_error *err)
 {
     const pel_image *image = w->call->image;
-    const pel_region between = field_region(&w->g, image, slab);
-    w->out = *slab;
-    w->from = slab_input(&w->g, image, slab);
-    for (int32_t k = 0; k < w->g.kernels; k++)
-        w->field[k] = pel__block_dense(&between, PEL_F32, field[k]);
-    if (!pel__region_inside(&w->from, &w->call->in->region))
-        return pel__fail(err, PEL_INTERNAL, "gaussian: the block came with too little halo");
-    for (w->pass = 0; w->pass < w->g.axis_count; w->pass++) {
+    w->out = *cell;
+    w->from = cell_input(&w->g, image, cell);
+    w->input = *w->call->in;
+    w->pass = 0;
+    place_fields(w, field);
+    if (!pel__region_inside(&w->from, &w->call->in->region) || w->call->out->stride[PEL_X] != 1)
+        return pel__fail(err, PEL_INTERNAL, "gaussian: the block came with too little halo, or rows that are not dense");
+    if (!(w->call->in->data ? run_pass(w, err) : run_parts(w, part, err)))
+        return false;
+    w->from = field_region(&w->g, image, cell);
+    for (w->pass = 1; w->pass < w->g.axis_count; w->pass++) {
         if (!run_pass(w, err))
             return false;
     }
     return true;
 }
 
-/* Bytes of one kernel's field: the largest slab's. */
-static int64_t field_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+/* Scratch of one block. */
+typedef struct needs {
+    int64_t field_bytes, part_bytes, weight_bytes; /* of one field */
+    int32_t fields;
+} needs;
+
+static needs needs_of(const pel__gauss *g, const pel_image *image, const pel_region *out)
 {
-    int64_t cell[PEL_AXES];
-    if (g->axis_count == 1 || pel__region_empty(out))
-        return 0;
-    slab_shape(g, image, out, cell);
-    pel_region one = *out;
-    memcpy(one.shape, cell, sizeof cell);
-    const pel_region field = field_region(g, image, &one);
-    return pel__arena_cost(pel__region_voxels(&field) * (int64_t)sizeof(float));
+    needs n = {.weight_bytes = weights_bytes(g, image, out)};
+    int64_t count = 0, part[PEL_AXES];
+    const pel_region cell = cell_at(g, out, 0, &count), from = cell_input(g, image, &cell), between = field_region(g, image, &cell);
+    part_shape(g, image, &from, part);
+    n.part_bytes = (int64_t)pel_dtype_size(image->dtype);
+    for (int a = 0; a < PEL_AXES; a++)
+        n.part_bytes *= pel__min(part[a], from.shape[a]);
+    n.part_bytes = pel__arena_cost(n.part_bytes);
+    n.fields = g->axis_count == 1 ? 0 : g->kernels - (pel__region_equal(&between, &cell) ? 1 : 0);
+    n.field_bytes = pel__arena_cost(pel__region_voxels(&between) * (int64_t)sizeof(float));
+    return n;
 }
 
-static int64_t scratch_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+static int64_t scratch_bytes(const needs *n)
 {
-    return weights_bytes(g, image, out) + g->kernels * field_bytes(g, image, out) + 128;
+    return n->weight_bytes + n->part_bytes + n->fields * n->field_bytes + 128;
 }
 
 static bool apply(const pel__filter_call *call, pel_error *err)
@@ -604,24 +671,24 @@ static bool apply(const pel__filter_call *call, pel_error *err)
     const pel_region *out = &call->out->region;
     work w = {.call = call};
     float *field[2] = {NULL, NULL};
-    int64_t cell[PEL_AXES];
     if (pel__region_empty(out))
         return true;
     pel__gauss_settings(&w.g, call->values, call->image);
     w.thread_bytes = bench_bytes(&w.g, call->image);
-    pel__arena arena = pel__arena_over(call->scratch, scratch_bytes(&w.g, call->image, out));
+    const needs n = needs_of(&w.g, call->image, out);
+    pel__arena arena = pel__arena_over(call->scratch, scratch_bytes(&n));
     if (!make_weights(&w, out, &arena, err))
         return false;
-    const int64_t bytes = field_bytes(&w.g, call->image, out);
-    for (int32_t k = 0; k < w.g.kernels && bytes > 0; k++) {
-        field[k] = pel__arena_take(&arena, bytes);
-        if (!field[k])
-            return pel__fail(err, PEL_INTERNAL, "gaussian: the fields do not fit into their scratch");
-    }
-    slab_shape(&w.g, call->image, out, cell);
-    for (int64_t i = 0; i < pel__grid_cells(out, cell); i++) {
-        const pel_region slab = pel__grid_cell(out, cell, i);
-        if (!filter_slab(&w, &slab, field, err))
+    void *part = pel__arena_take(&arena, n.part_bytes);
+    bool ok = part != NULL;
+    for (int32_t i = 0; i < n.fields; i++)
+        ok = ok && (field[i] = pel__arena_take(&arena, n.field_bytes));
+    if (!ok)
+        return pel__fail(err, PEL_INTERNAL, "gaussian: the fields do not fit into their scratch");
+    int64_t count = 1;
+    for (int64_t i = 0; i < count; i++) {
+        const pel_region cell = cell_at(&w.g, out, i, &count);
+        if (!filter_cell(&w, &cell, field, part, err))
             return false;
     }
     return true;
@@ -641,7 +708,8 @@ static int64_t block_bytes(const pel__values *v, const pel_image *image, const p
 {
     pel__gauss g;
     pel__gauss_settings(&g, v, image);
-    return scratch_bytes(&g, image, out);
+    const needs n = needs_of(&g, image, out);
+    return scratch_bytes(&n);
 }
 
 static int64_t thread_bytes(const pel__values *v, const pel_image *image)
@@ -667,22 +735,20 @@ static double mean_taps(const pel__gauss *g, int32_t k, int axis, int64_t size, 
 static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
 {
     pel__gauss g;
-    int64_t cell[PEL_AXES];
     double sum = 0;
     pel__gauss_settings(&g, v, image);
     if (pel__region_empty(out))
         return 0;
-    slab_shape(&g, image, out, cell);
-    pel_region from = slab_input(&g, image, out);
+    pel_region from = cell_input(&g, image, out);
     for (int32_t p = 0; p < g.axis_count; p++) {
         const int a = g.axis[p];
-        const double slabs = p == 0 ? (double)pel__ceil_div(out->shape[a], cell[a]) : 1.0, read = (double)pel__region_voxels(&from);
+        const double taken = (double)pel__region_voxels(&from);
         double taps = 0;
         from.origin[a] = out->origin[a];
         from.shape[a] = out->shape[a];
         for (int32_t k = 0; k < g.kernels; k++)
             taps += mean_taps(&g, k, a, image->shape[a], out);
-        sum += (double)pel__region_voxels(&from) * taps * NANOSECONDS_A_TAP + read * slabs * TAKING_AND_PUTTING;
+        sum += (double)pel__region_voxels(&from) * taps * NANOSECONDS_A_TAP + taken * TAKING_AND_PUTTING;
     }
     return sum / (double)pel__region_voxels(out);
 }
@@ -694,6 +760,7 @@ const pel__filter_type pel__filter_gaussian = {
     .param_count = PEL__GAUSSIAN_PARAMS,
     .resolve = pel__gauss_resolve,
     .check = pel__gauss_check,
+    .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,
     .thread_bytes = thread_bytes,
@@ -709,6 +776,7 @@ const pel__filter_type pel__filter_dog = {
     .makes_float = true,
     .resolve = pel__gauss_resolve,
     .check = pel__gauss_check,
+    .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,
     .thread_bytes = thread_bytes,

@@ -93,6 +93,11 @@ bool pel__pipeline_makes_float(const pel__pipeline *pipeline)
     return false;
 }
 
+bool pel__pipeline_fetches(const pel__pipeline *pipeline)
+{
+    return pipeline->stage[0].type->fetches;
+}
+
 /* The image as stage k sees it. */
 static pel_image seen_by(const pel_image *image, int32_t k)
 {

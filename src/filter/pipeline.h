@@ -29,6 +29,8 @@ bool pel__pipeline_needs_noise(const pel__pipeline *pipeline); /* the first stag
 
 bool pel__pipeline_makes_float(const pel__pipeline *pipeline); /* any stage: its results are float32 unless the user says otherwise */
 
+bool pel__pipeline_fetches(const pel__pipeline *pipeline);     /* the first stage takes its input part by part */
+
 bool pel__pipeline_resolve(pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);

@@ -83,7 +83,7 @@ static int64_t buffer_bytes(const pel__plan_request *q, const pel__plan_image *p
                             const pel_region *in, const pel_region *out, int32_t slots)
 {
     const int64_t size_in = (int64_t)pel_dtype_size(image->dtype), size_out = (int64_t)pel_dtype_size(q->dtype);
-    const int64_t voxels_in = pel__region_voxels(in), voxels_out = pel__region_voxels(out);
+    const int64_t voxels_in = pel__pipeline_fetches(q->pipeline) ? 0 : pel__region_voxels(in), voxels_out = pel__region_voxels(out);
     const bool through = !pel__pipeline_computes(q->pipeline) && image->dtype == q->dtype; /* one buffer serves reading and writing */
     int64_t n = slots * voxels_in * size_in + pyramid_voxels(p, out) * size_out;
     if (!through)

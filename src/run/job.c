@@ -108,7 +108,8 @@ static void measure_blocks(pel_run *run, int32_t image)
     pel__bench *b = &run->bench;
     for (int64_t i = 0; i < p->block_count; i++) {
         const pel_region out = pel__grid_cell(&p->bounds, p->block, i), in = halo_region(run, image, &out);
-        b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&in) * size_in);
+        if (!pel__pipeline_fetches(run->pipeline))
+            b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&in) * size_in);
         b->pyramid_bytes = pel__max(b->pyramid_bytes, lower_voxels(p, &out) * size_out);
         if (!passes_through(run))
             b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&out) * size_out);
@@ -260,6 +261,17 @@ static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, p
     return true;
 }
 
+typedef struct {
+    const pel_run *run;
+    int32_t image;
+} fetching;
+
+static bool fetch(void *arg, const pel_block *part, pel_error *err)
+{
+    const fetching *f = arg;
+    return pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err);
+}
+
 /* The filter over `in` into the slot's out_block (which has its region, dtype and memory). */
 bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err)
 {
@@ -267,7 +279,8 @@ bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, 
         return convert(run, in, slot, err);
     void *result = run->dtype == PEL_F32 ? slot->out_block.data : run->bench.result;
     const pel_block out = pel__block_dense(&slot->out_block.region, PEL_F32, result);
-    const pel__filter_call call = {.image = run->images[image],
+    fetching from = {run, image};
+    const pel__filter_call call = {.fetch = fetch, .fetch_arg = &from, .image = run->images[image],
                                    .noise = run->noise_model ? run->noise_model[image] : NULL, .in = in, .out = &out,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread,
                                    .stop = &run->stop};
@@ -316,6 +329,11 @@ static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
                                              : pel__plan_pooled_from(&p->layout, job.level, &job.region, factor);
     slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
     pel_source *source = job.level == 0 ? run->source : run->below[job.image];
+    slot->in_seconds = 0;
+    if (job.level == 0 && pel__pipeline_fetches(run->pipeline)) {
+        slot->in_block.data = NULL; /* the filter takes what it needs when it needs it */
+        return true;
+    }
     const bool ok = pel__read_region(source, job.level == 0 ? job.image : 0, &slot->in_block, run->pool, &run->stop, err);
     slot->in_seconds = pel__now() - start;
     return ok || name_job(err, &job, number);
