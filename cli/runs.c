@@ -159,6 +159,26 @@ static void print_shape(FILE *to, const char *label, const int64_t v[PEL_AXES])
         (void)fprintf(to, "%s%c=%" PRId64, a ? "," : "", axis_letters[a], v[a]);
 }
 
+/* How blocks go over the image, and what that costs. */
+static void print_sweep(FILE *to, const pel_run *run, const pel_plan_summary *s)
+{
+    const int64_t *const shape = pel_source_image(pel_run_source(run), 0)->shape;
+    char cut[64] = "", whole[64] = "";
+    for (int a = 0; a < PEL_AXES; a++) {
+        char *const list = s->block[a] < shape[a] ? cut : whole;
+        const size_t n = strlen(list);
+        if (s->halo[a] > 0)
+            (void)snprintf(list + n, 64 - n, "%s%c", n ? ", " : "", axis_letters[a]);
+    }
+    if (!cut[0] && !whole[0])
+        return;
+    if (!cut[0])
+        (void)fprintf(to, "  sweep    whole along %s: nothing is read twice\n", whole);
+    else
+        (void)fprintf(to, "  sweep    cut along %s%s%s: the cheapest that fits into memory; larger blocks would read less often\n", cut,
+                      whole[0] ? ", whole along " : "", whole);
+}
+
 static void print_noise(FILE *to, const pel_run *run)
 {
     const pel_source *source = pel_run_source(run);
@@ -210,6 +230,7 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
                   text_count(b, sizeof b, s.pyramid_jobs));
     print_shape(to, "  halo     ", s.halo);
     (void)fprintf(to, ": exact; reads %.2f times the image, computes %.2f times\n", s.halo_read, s.halo_work);
+    print_sweep(to, run, &s);
     print_noise(to, run);
     print_tuning(to, run);
     (void)fprintf(to, "  memory   %s promised of %s allowed; %d threads, reading and writing %s\n",

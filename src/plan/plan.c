@@ -16,6 +16,8 @@
 #define BASE_BYTES (28 * MIB)        /* program and libraries, resident (docs/architecture.md says how it was measured) */
 #define THREAD_BYTES (1 * MIB)       /* touched stack and allocator of a thread */
 #define MOST_SHARD_BYTES (1024 * MIB)
+#define WIDE_HALO 64                 /* voxels: with so wide a halo larger shards are the lesser evil */
+#define MOST_WIDE_SHARD_BYTES (4096 * MIB)
 #define MOST_CHUNKS 32768            /* inner chunks of a shard: the index stays below 512 KiB */
 #define WAIT_NANOSECONDS 4.0         /* for the disk, a voxel, where reading and writing do not overlap with computing */
 #define READ_NANOSECONDS 4.0         /* of one core for reading and decoding a voxel, roughly */
@@ -147,13 +149,15 @@ static int64_t side_of(const pel__plan_request *q, const pel_image *image, const
     return pel__min(chunk[axis] << step, pel__round_up(image->shape[axis], chunk[axis]));
 }
 
-static bool too_large(const pel__plan_request *q, const int64_t block[PEL_AXES], const int64_t chunk[PEL_AXES])
+static bool too_large(const pel__plan *plan, const pel__plan_request *q, const int64_t block[PEL_AXES], const int64_t chunk[PEL_AXES])
 {
-    int64_t bytes = 0, voxels = 0, per_chunk = 0;
+    int64_t bytes = 0, voxels = 0, per_chunk = 0, widest = 0;
+    for (int a = 0; a < PEL_AXES; a++)
+        widest = pel__max(widest, pel__max(plan->halo_before[a], plan->halo_after[a]));
     if (!pel__product(block, PEL_AXES, &voxels) || !pel__product(chunk, PEL_AXES, &per_chunk) ||
         !pel__mul(voxels, (int64_t)pel_dtype_size(q->dtype), &bytes))
         return true;
-    return bytes > MOST_SHARD_BYTES || voxels / per_chunk > MOST_CHUNKS;
+    return bytes > (widest >= WIDE_HALO ? MOST_WIDE_SHARD_BYTES : MOST_SHARD_BYTES) || voxels / per_chunk > MOST_CHUNKS;
 }
 
 typedef struct {
@@ -196,7 +200,7 @@ static bool choose_block(choice *best, const pel__plan *plan, const pel__plan_re
     for (;;) {
         for (int a = 0; a < PEL_AXES; a++)
             b[a] = side_of(q, image, chunk, a, step[a]);
-        if ((first || !too_large(q, b, chunk)) && !try_block(best, plan, q, image, b, err))
+        if ((first || !too_large(plan, q, b, chunk)) && !try_block(best, plan, q, image, b, err))
             return false;
         first = false;
         int a = PEL_X;
