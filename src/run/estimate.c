@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * One noise model a channel for the whole data set, given as text or estimated once from a fixed sample: windows of
- * 256 x 256 voxels at places of a low-discrepancy sequence over images, t, z, y and x, the same at every call. */
+ * One noise model a channel for the whole data set, given as text or estimated once from a fixed sample: at most 64
+ * windows of 256 x 256 voxels, cells of a grid through each image, one from each of as many equal stretches of the grid,
+ * the same at every call and none twice. */
 #include "noise/noise.h"
 
 #include "core/block.h"
@@ -69,15 +70,33 @@ double pel__sample_place(int64_t i, int k)
     return v - floor(v);
 }
 
-static pel_region window_at(const pel_image *image, int64_t channel, int64_t i)
+/* The grid that windows are cells of, for one channel. */
+static pel_region window_grid(const pel_image *image, int64_t channel, int64_t cell[PEL_AXES])
 {
-    pel_region r = {.ndim = PEL_AXES};
-    for (int a = 0; a < PEL_AXES; a++) {
-        r.shape[a] = a < PEL_Y ? 1 : pel__min(WINDOW, image->shape[a]);
-        r.origin[a] = (int64_t)(pel__sample_place(i, a) * (double)(image->shape[a] - r.shape[a] + 1));
-    }
-    r.origin[PEL_C] = channel;
-    return r;
+    pel_region bounds = pel__region(PEL_AXES, NULL, image->shape);
+    bounds.origin[PEL_C] = channel;
+    bounds.shape[PEL_C] = 1;
+    for (int a = 0; a < PEL_AXES; a++)
+        cell[a] = a < PEL_Y ? 1 : WINDOW;
+    return bounds;
+}
+
+/* Window i of n: somewhere in the i-th of n equal stretches of the grid's cells; n is not more than there are cells. */
+static pel_region window_at(const pel_image *image, int64_t channel, int64_t i, int64_t n)
+{
+    int64_t cell[PEL_AXES];
+    const pel_region bounds = window_grid(image, channel, cell);
+    const int64_t cells = pel__grid_cells(&bounds, cell);
+    const int64_t first = (int64_t)((double)i * (double)cells / (double)n), next = (int64_t)((double)(i + 1) * (double)cells / (double)n);
+    const int64_t at = first + (int64_t)(pel__sample_place(i, PEL_X) * (double)pel__max(1, next - first));
+    return pel__grid_cell(&bounds, cell, pel__min(at, cells - 1));
+}
+
+static int64_t windows_of(const pel_image *image, int64_t channel, int64_t most)
+{
+    int64_t cell[PEL_AXES];
+    const pel_region bounds = window_grid(image, channel, cell);
+    return pel__min(most, pel__grid_cells(&bounds, cell));
 }
 
 static bool add_window(pel__noise_estimator *e, pel_source *source, int32_t image, const pel_region *r, void *raw, float *pixels,
@@ -111,9 +130,14 @@ static bool add_windows(pel__noise_estimator *e, pel_source *source, const sampl
     bool ok = raw && pixels;
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "noise: no memory for a sample");
+    const int64_t images = s->last - s->first + 1;
     for (int64_t i = 0; ok && i < WINDOWS; i++) {
-        const int32_t image = s->first + (int32_t)(i % (s->last - s->first + 1));
-        const pel_region r = window_at(pel_source_image(source, image), s->channel, i);
+        const int64_t most = WINDOWS / images + (i % images < WINDOWS % images), turn = i / images;
+        const int32_t image = s->first + (int32_t)(i % images);
+        const int64_t n = windows_of(pel_source_image(source, image), s->channel, most);
+        if (turn >= n)
+            continue;
+        const pel_region r = window_at(pel_source_image(source, image), s->channel, turn, n);
         const pel_progress p = {.phase = "noise", .done = i, .total = WINDOWS};
         ok = add_window(e, source, image, &r, raw, pixels, err);
         if (ok && s->on_progress && !s->on_progress(s->arg, &p))
