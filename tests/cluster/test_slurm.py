@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""A real Slurm of three nodes on this machine: array jobs, workers kept by `cluster`, an allocation of our own."""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from cluster_help import embryo, records, run, undisturbed, work_queue  # noqa: F401
+from slurm import Slurm, missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    s = Slurm(tmp_path_factory.mktemp("slurm")).start()
+    yield s
+    s.stop()
+
+
+JOB = ("--scheduler", "slurm", "--cores", "1", "--memory", "256M")
+
+
+def submit(run, slurm, *words):
+    return run.cli.ok("submit", run.out, *JOB, *words, "--now", env=slurm.env)
+
+
+def keep(run, slurm, *words):
+    return run.start(*JOB, "--interface", "lo", "--poll-seconds", "1", *words, env=slurm.env)
+
+
+def finish(process, code=0):
+    out, message = process.communicate(timeout=300)
+    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
+    return message
+
+
+def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
+    assert "Submitted batch job" in submit(run, slurm, "--parts", "4", "--time", "1:00:00")
+    slurm.wait()
+    run.is_done()
+    done = [r["job"] for r in records(run.out) if r["ok"]]
+    assert sorted(done) == list(range(72))
+    assert "0 pending, 0 running" in run.cli("status", run.out, env=slurm.env).stdout
+
+
+def test_array_job_that_is_cancelled_is_submitted_again(run, slurm):
+    submit(run, slurm, "--parts", "3")
+    while not records(run.out) and slurm("squeue", "-h").stdout.strip():
+        time.sleep(0.01)
+    slurm("scancel", "--signal=KILL", *{i.split("_")[0] for i in slurm.queue()})
+    slurm.wait()
+    submit(run, slurm, "--parts", "5")
+    slurm.wait()
+    run.is_done()
+
+
+def test_the_early_signal_stops_a_part_cleanly(run, slurm):
+    submit(run, slurm, "--parts", "1", "--time", "1:00:00")
+    while not records(run.out) and slurm("squeue", "-h").stdout.strip():
+        time.sleep(0.01)
+    job = next(iter(slurm.queue()))
+    slurm("scancel", "--signal=USR1", "--batch", job)
+    slurm.wait()
+    said = "".join(open(run.file(f"log/{n}")).read() for n in os.listdir(run.file("log")))
+    status = json.loads(run.cli("status", run.out, "--json").stdout)
+    assert status["state"] == "done" or "interrupted" in said
+    if status["state"] != "done":
+        submit(run, slurm, "--parts", "1")
+        slurm.wait()
+    run.is_done()
+
+
+def test_workers_are_kept_and_replaced(run, slurm):
+    p = keep(run, slurm, "--workers", "1..3", "--batch-seconds", "1")
+    run.wait_for_records(10, p)
+    status = run.cli("status", run.out, env=slurm.env).stdout
+    assert "manager" in status and "jobs" in status
+    slurm("scancel", "--signal=KILL", "--full", *{i.split("_")[0] for i in slurm.queue()})
+    finish(p)
+    run.is_done()
+    assert max(run.manager()["workers"], 1) <= 3
+    slurm.wait()  # nothing is left behind
+
+
+def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm):
+    p = keep(run, slurm, "--workers", "2", "--batch-seconds", "1")
+    run.wait_for_records(10, p)
+    p.kill()
+    p.communicate()
+    jobs = len(open(run.file("jobs.jsonl")).readlines())
+    finish(keep(run, slurm, "--workers", "2", "--batch-seconds", "1"))
+    run.is_done()
+    assert len(open(run.file("jobs.jsonl")).readlines()) <= jobs + 1
+
+
+def test_why_there_are_no_workers(run, slurm):
+    p = keep(run, slurm, "--workers", "2", "--queue", "closed")
+    while True:
+        status = json.loads(run.cli("status", run.out, "--json", env=slurm.env).stdout)
+        if status.get("jobs", {}).get("reasons"):
+            break
+        assert p.poll() is None
+        time.sleep(0.1)
+    assert status["jobs"]["pending"] == 2 and "PartitionDown" in status["jobs"]["reasons"]
+    assert "PartitionDown" in run.cli("status", run.out, env=slurm.env).stdout
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+    slurm.wait()
+    p = keep(run, slurm, "--workers", "2", "--queue", "nowhere")
+    while "invalid partition" not in (line := p.stderr.readline()):
+        assert line, "the scheduler's refusal is told"
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+
+
+def test_runner_inside_an_allocation(run, slurm, tmp_path):
+    script = tmp_path / "job.sh"
+    script.write_text(f"#!/bin/sh\n#SBATCH --nodes=3\n#SBATCH --ntasks-per-node=1\n#SBATCH --output={tmp_path}/said\n"
+                      f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet\n")
+    assert slurm("sbatch", "--wait", str(script)).returncode == 0, open(tmp_path / "said").read()
+    run.is_done()
