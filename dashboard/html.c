@@ -142,14 +142,16 @@ void put_style(FILE *page)
         ".state.running{background:#0072b2}.state.done{background:#00795a}.state.incomplete{background:#b84f00}\n"
         ".bar{position:relative;height:1.1rem;border-radius:.55rem;background:var(--open);overflow:hidden;display:flex;margin:.7rem 0}"
         ".bar b{background:var(--done)}.bar i{background:var(--fail)}\n"
-        "dl.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.6rem 1rem;margin:.4rem 0}"
-        "dl.facts dt{color:var(--soft);font-size:.8rem}dl.facts dd{margin:0;font-variant-numeric:tabular-nums}"
+        "dl.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.4rem,1fr));gap:.6rem 1rem;margin:.4rem 0}"
+        "dl.facts dt{color:var(--soft);font-size:.8rem}dl.facts dd{margin:0;font-variant-numeric:tabular-nums;white-space:nowrap}dl.facts dd.t{font-size:.87rem}"
         "dl.facts dd.big{font-size:1.35rem;font-weight:600;line-height:1.2}\n"
         ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:0 .8rem;align-items:start}"
         ".two>section{height:calc(100% - .8rem)}\n"
         ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.87rem;font-variant-numeric:tabular-nums}"
         "th{text-align:left;font-weight:500;color:var(--soft)}th,td{padding:.22rem .7rem .22rem 0;border-bottom:1px solid var(--line);"
-        "vertical-align:top}td.n,th.n{text-align:right}tr:last-child td{border-bottom:0}td.k{color:var(--soft);white-space:nowrap}td.w{min-width:16rem}\n",
+        "vertical-align:top}td.n,th.n{text-align:right;white-space:nowrap}th{white-space:nowrap}tr:last-child td{border-bottom:0}td.k{color:var(--soft);white-space:nowrap}td.w{min-width:14rem}td.s{color:var(--soft)}"
+        ".tall{max-height:26rem;overflow-y:auto}td.w small{color:var(--soft);font-size:.92em}\n"
+        ".split{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:.6rem 2rem;align-items:start}\n",
         page);
     (void)fputs(
         ".memory{margin:.6rem 0}.memory svg{display:block;width:100%;height:1.1rem;border-radius:.3rem}"

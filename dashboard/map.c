@@ -114,10 +114,10 @@ static void put_grid(FILE *page, int64_t rows, int64_t columns)
     put(page, "\"/>");
 }
 
-/* Cells are as wide as the space allows: 4 to 22 pixels. */
+/* Cells are as wide as the space allows: 4 to 22 pixels. Panels that have labels are not alone. */
 static void put_panel(FILE *page, const cell *cells, int64_t rows, int64_t columns, const char *label)
 {
-    const int64_t side = rows > columns ? rows : columns, fair = side > 0 ? 260 / side : 22;
+    const int64_t side = rows > columns ? rows : columns, fair = (label[0] ? 150 : 300) / side;
     const int64_t size = fair > 22 ? 22 : fair < 4 ? 4 : fair;
     put(page, "<figure><svg role=\"img\" aria-label=\"blocks %s\" viewBox=\"0 0 %" PRId64 " %" PRId64 "\" width=\"%" PRId64 "\">", label,
         columns, rows, columns * size);

@@ -54,7 +54,8 @@ static void put_head(FILE *page, const facts *f, const page_options *o)
 
 static void put_term(FILE *page, const char *term, const char *value, bool big)
 {
-    put(page, "<div><dt>%s</dt><dd%s>", term, big ? " class=\"big\"" : "");
+    const bool time = strstr(value, "UTC") != NULL;
+    put(page, "<div><dt>%s</dt><dd%s>", term, big ? " class=\"big\"" : time ? " class=\"t\"" : "");
     put_text(page, value, 200);
     put(page, "</dd></div>\n");
 }
@@ -108,6 +109,7 @@ static void put_moving(FILE *page, const facts *f, const page_options *o)
         put_term(page, "left, about", f->blocks_per_s > 0 ? say_duration(a, f->left_s) : "?", true);
         put_term(page, "ends about", f->blocks_per_s > 0 ? say_time(a, f->now_us + (int64_t)(fmin(f->left_s, 1e9) * 1e6)) : "?", false);
     }
+    put_term(page, "last sign of life", f->sign_us > 0 ? say_time(a, f->sign_us) : "none", false);
     if (s->blocks_failed > 0)
         put_term(page, "failed", say_count(a, s->blocks_failed), true);
     if (f->bytes_per_s > 0) {
@@ -123,7 +125,6 @@ static void put_moving(FILE *page, const facts *f, const page_options *o)
     put_term(page, "work, all starts", say_duration(a, s->seconds), false);
     if (f->begun_us > 0)
         put_term(page, "planned", say_time(a, f->begun_us), false);
-    put_term(page, "last sign of life", f->sign_us > 0 ? say_time(a, f->sign_us) : "none", false);
     put(page, "</dl>\n<p>%s</p>\n</header>\n", advice(f));
 }
 
@@ -200,15 +201,14 @@ static void put_failures(FILE *page, const facts *f)
         put(page, "<p class=\"none\">No block has failed.</p>\n</section>\n");
         return;
     }
-    put(page, "<div class=\"scroll\"><table>\n<tr><th class=\"n\">block</th><th>what</th><th class=\"n\">attempt</th><th>host</th><th>when</th></tr>\n");
+    put(page, "<div class=\"scroll tall\"><table>\n<tr><th class=\"n\">block</th><th>why, and where</th></tr>\n");
     for (int64_t i = 0; i < f->failure_count && i < FACTS_FAILURES; i++) {
         const fact_block *b = &f->failures[i];
         put(page, "<tr><td class=\"n\">%" PRId64 "</td><td class=\"w\">", b->number);
         put_text(page, b->error, 511);
-        put(page, "<br><span class=\"none\">%s%s</span></td><td class=\"n\">%" PRId32 "</td><td>", b->level > 0 ? "pyramid, " : "",
-            facts_place(place, sizeof place, f, b), b->attempt);
+        put(page, "<br><small>%s%s · attempt %" PRId32 " on ", b->level > 0 ? "pyramid, " : "", facts_place(place, sizeof place, f, b), b->attempt);
         put_text(page, b->host, 64);
-        put(page, "</td><td class=\"k\">%s</td></tr>\n", say_time(a, b->at_us));
+        put(page, " · %s</small></td></tr>\n", say_time(a, b->at_us));
     }
     put(page, "</table></div>\n");
     if (f->failure_count > FACTS_FAILURES)
@@ -221,14 +221,14 @@ static void put_failures(FILE *page, const facts *f)
 static void put_slow(FILE *page, const facts *f)
 {
     char a[QUANTITY], place[160];
-    put(page, "<div class=\"scroll\"><table>\n<tr><th class=\"n\">block</th><th class=\"n\">took</th><th class=\"n\">of the median</th>"
-              "<th>host</th><th>where</th></tr>\n");
+    put(page, "<div class=\"scroll\"><table>\n<tr><th class=\"n\">block</th><th class=\"n\">took</th><th class=\"n\">to median</th>"
+              "<th>where</th></tr>\n");
     for (int32_t i = 0; i < f->slow_count && i < 5; i++) {
         const fact_block *b = &f->slow[i];
-        put(page, "<tr><td class=\"n\">%" PRId64 "</td><td class=\"n\">%s</td><td class=\"n\">%.1f ×</td><td>", b->number,
+        put(page, "<tr><td class=\"n\">%" PRId64 "</td><td class=\"n\">%s</td><td class=\"n\">%.1f ×</td><td class=\"s\">", b->number,
             say_seconds(a, b->seconds), f->median > 0 ? b->seconds / f->median : 1);
         put_text(page, b->host, 64);
-        put(page, "</td><td class=\"k\">%s</td></tr>\n", facts_place(place, sizeof place, f, b));
+        put(page, ", %s</td></tr>\n", facts_place(place, sizeof place, f, b));
     }
     put(page, "</table></div>\n");
 }
@@ -263,8 +263,11 @@ static void put_stragglers(FILE *page, const facts *f)
         return;
     }
     put(page, "median %s, slowest %.1f times as long</small></h2>\n", say_seconds(a, f->median), f->median > 0 ? f->longest / f->median : 1);
+    put(page, "<div class=\"split\">\n<div>\n");
     put_histogram(page, f);
+    put(page, "</div>\n<div>\n");
     put_slow(page, f);
+    put(page, "</div>\n</div>\n");
     put_hosts(page, f);
     put(page, "</section>\n");
 }
@@ -275,18 +278,19 @@ static void put_picture(FILE *page, const facts *f, const page_options *o)
 {
     char *text = NULL;
     size_t size = 0;
-    put(page, "<section>\n<h2>Blocks <small>where they lie in the image</small></h2>\n");
-    put_map(page, f);
-    put(page, "</section>\n");
     FILE *aside = open_memstream(&text, &size);
     const bool any = aside && put_preview(aside, f, o->output);
     if (aside)
         (void)fclose(aside);
+    put(page, "<div class=\"two\">\n<section>\n<h2>Blocks <small>where they lie in the image</small></h2>\n");
+    put_map(page, f);
+    put(page, "</section>\n");
     if (any) {
         put(page, "<section>\n<h2>Preview <small>middle plane of the lowest resolution level</small></h2>\n");
         (void)fwrite(text, 1, size, page);
         put(page, "</section>\n");
     }
+    put(page, "</div>\n");
     free(text);
 }
 
