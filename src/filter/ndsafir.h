@@ -15,7 +15,7 @@ typedef struct pel__ndsafir {
     pel__ndsafir_kernel *kernel;
 } pel__ndsafir;
 
-#define PEL__NDSAFIR_PARAMS 11
+#define PEL__NDSAFIR_PARAMS 12
 extern const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS];
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err);

@@ -21,8 +21,10 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
      .help = "radius of the patches that are compared; auto: y=3,x=3, with time t=1,y=2,x=2, with depth z=1,y=1,x=1"},
     {.name = "axes", .unit = "", .fallback = "auto", .kind = PEL__LETTERS, .exact = true,
      .help = "axes searched for similar patches, of t z y x; auto: all that are longer than 1"},
+    {.name = "quality", .unit = "", .fallback = "standard", .choices = "fast|standard|strong", .kind = PEL__CHOICE, .exact = true,
+     .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,8, 1,2,3,6,12 (strong: much noise)"},
     {.name = "iterations", .unit = "", .fallback = "auto", .min = 1, .max = PEL__MAX_STEPS, .kind = PEL__INTEGER, .exact = true,
-     .help = "times that the window grows; auto: 4 in a plane, 3 with depth or time"},
+     .help = "times that the window grows; auto: by quality, standard 4 in a plane, 3 with depth or time"},
     {.name = "p-value", .unit = "", .fallback = "0.01", .min = 1e-9, .max = 0.5, .kind = PEL__NUMBER, .exact = true,
      .help = "of the chi-square test that two patches differ by noise only; smaller smooths a little more"},
     {.name = "strength", .unit = "", .fallback = "1", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
@@ -32,9 +34,9 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "aggregate", .unit = "", .fallback = "auto", .choices = "auto|no|last", .kind = PEL__CHOICE, .exact = true,
      .help = "average all patches that hold a voxel, in the last iteration; auto: last in a plane, no with depth or time"},
     {.name = "radius-xy", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
-     .help = "window radius along y and x in each iteration; auto: 1,2,4,8"},
+     .help = "window radius along y and x in each iteration; auto: by quality"},
     {.name = "radius-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
-     .help = "window radius along z in each iteration; auto: 1,1,2"},
+     .help = "window radius along z in each iteration; auto: by quality"},
     {.name = "radius-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along t in each iteration; auto: 1,1,1"},
     {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
@@ -87,11 +89,39 @@ static bool resolve_axes(pel__values *v, const pel_image *image, pel_error *err)
     return set_auto(v, "axes", n ? text : "yx", err);
 }
 
+/* Windows by quality: how many iterations, and the radii of each; a list that is too short goes on with its last entry. */
+typedef struct preset {
+    const char *name;
+    int64_t count;
+    int32_t xy[5], z[4];
+} preset;
+
+static const preset plane_presets[] = {
+    {"fast", 3, {1, 2, 4, 8, 16}, {0}},
+    {"standard", 4, {1, 2, 4, 8, 16}, {0}},
+    {"strong", 5, {1, 2, 3, 6, 12}, {0}},
+};
+static const preset deep_presets[] = {
+    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 2}},
+    {"standard", 3, {1, 2, 4, 8, 16}, {1, 1, 2, 2}},
+    {"strong", 4, {1, 2, 3, 5, 8}, {1, 2, 2, 3}},
+};
+
+static const preset *preset_of(const pel__values *v, bool plane)
+{
+    const preset *list = plane ? plane_presets : deep_presets;
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(list[i].name, pel__value_text(v, "quality")) == 0)
+            return &list[i];
+    }
+    return &list[1];
+}
+
 /* An explicit list of radii says how many iterations there are. */
-static bool resolve_iterations(pel__values *v, bool plane, pel_error *err)
+static bool resolve_iterations(pel__values *v, int64_t usual, pel_error *err)
 {
     static const char *const lists[] = {"radius-xy", "radius-z", "radius-t"};
-    int64_t count = plane ? 4 : 3, radii[PEL__MAX_STEPS];
+    int64_t count = usual, radii[PEL__MAX_STEPS];
     char text[PEL__VALUE_SIZE];
     for (int i = 2; i >= 0; i--) {
         if (!pel__value_is_auto(v, lists[i]))
@@ -103,18 +133,19 @@ static bool resolve_iterations(pel__values *v, bool plane, pel_error *err)
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err)
 {
-    static const int32_t xy[] = {1, 2, 4, 8, 16}, z[] = {1, 1, 2}, t[] = {1}, none[] = {0};
+    static const int32_t t[] = {1}, none[] = {0};
     if (!resolve_axes(v, image, err))
         return false;
     const uint32_t axes = pel__value_letters(v, "axes");
     const bool has_z = (axes & 1U << PEL_Z) && image->shape[PEL_Z] > 1, has_t = (axes & 1U << PEL_T) && image->shape[PEL_T] > 1;
     const bool plane = !has_z && !has_t;
-    if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, plane, err))
+    const preset *p = preset_of(v, plane);
+    if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
         return false;
     const int64_t count = pel__value_integer(v, "iterations");
     return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane ? "last" : "no", err) &&
-           set_steps(v, "radius-xy", xy, 5, count, err) &&
-           set_steps(v, "radius-z", has_z ? z : none, has_z ? 3 : 1, count, err) &&
+           set_steps(v, "radius-xy", p->xy, 5, count, err) &&
+           set_steps(v, "radius-z", has_z ? p->z : none, has_z ? 4 : 1, count, err) &&
            set_steps(v, "radius-t", has_t ? t : none, 1, count, err);
 }
 

@@ -10,7 +10,7 @@
  * sample is the same at every call: windows at places of a low-discrepancy sequence
  * over time, depth and plane of the first image. A candidate is taken when it is better than the default by more than
  * half the standard error of that difference, so a doubtful gain changes nothing. Tried and worse: either step alone,
- * and probes that move only every fourth or sixteenth voxel. */
+ * probes that move only every fourth or sixteenth voxel, one-sided probes of single voxels. */
 #include "run/tune.h"
 
 #include "core/bytes.h"
