@@ -49,10 +49,10 @@ def test_verbs_and_options_exist(page, cli):
     text = read(page)
     code = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S) + re.findall(r"`(pellucid [^`\n]+)`", text)
     for line in "\n".join(code).replace("\\\n", " ").split("\n"):
-        for verb, words in re.findall(r"\bpellucid ([a-z]+)\b([^|;&#)]*)", line):
+        for verb, words in re.findall(r"\bpellucid (plan [a-z]+|[a-z]+)\b([^|;&#)]*)", line):
             if verb == "help":
                 continue
-            known = cli.ok("help", verb)
+            known = cli.ok(*verb.split(), "--help")
             for option in re.findall(r"(?<!\S)--([a-z][a-z0-9-]*)", words):
                 assert f"--{option}" in known, f"{page}: {line.strip()}: --{option}"
 
