@@ -22,6 +22,7 @@ typedef struct verb {
     int (*run)(const struct verb *self, int argc, char **argv);
 } verb;
 
+int verb_bench(const verb *self, int argc, char **argv);
 int verb_block(const verb *self, int argc, char **argv);
 int verb_checksum(const verb *self, int argc, char **argv);
 int verb_cluster(const verb *self, int argc, char **argv);

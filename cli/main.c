@@ -45,6 +45,7 @@ static const verb verbs[] = {
     {"status", "progress of a run", verb_status},
     {"report", "the page of a run: progress, workers, memory, failures, block map, settings", verb_report},
     {"verify", "audit of every file, and windows across block faces recomputed", verb_verify},
+    {"bench", "how fast this machine denoises, and how long for a file of yours", verb_bench},
     {"compare", "differences of two images: PSNR, unequal voxels", verb_compare},
     {"checksum", "CRC-32 of the pixel values of any source", verb_checksum},
 #if PELLUCID_PNG

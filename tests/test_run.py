@@ -451,3 +451,10 @@ def test_a_changed_plan_is_refused_not_believed(cli, embryo, undisturbed, tmp_pa
     assert done.returncode in (2, 3) and "plan.json" in done.stderr
     assert cli("status", out).returncode in (0, 1, 3)
     assert cli("verify", out, "--windows", "1").returncode in (1, 2, 3)
+
+
+def test_bench_tells_speeds_and_writes_nothing(cli, embryo, tmp_path):
+    rows = cli.json("bench", embryo, *NOISE, "--threads", "2", cwd=tmp_path)
+    assert [r["quality"] for r in rows] == ["fast", "standard", "strong"]
+    assert all(r["voxels_per_second"] > 0 and r["seconds"] > 0 for r in rows)
+    assert os.listdir(tmp_path) == []
