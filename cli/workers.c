@@ -123,9 +123,12 @@ static void keep_processes(cluster *c)
 
 static void end_processes(cluster *c)
 {
-    for (int k = 0; k < c->process_count; k++)
-        if (c->processes[k].pid > 0)
-            (void)kill(-c->processes[k].pid, SIGTERM);
+    for (int k = 0; k < c->process_count; k++) {
+        if (c->processes[k].pid <= 0)
+            continue;
+        (void)kill(-c->processes[k].pid, SIGTERM);
+        (void)kill(-c->processes[k].pid, SIGCONT); /* one that was stopped hears it only then */
+    }
     for (int tries = 0, left = 1; left && tries < 100; tries++) {
         left = 0;
         for (int k = 0; k < c->process_count; k++) {

@@ -28,9 +28,11 @@ typedef struct {
     int64_t last_failed; /* so that one block that fails twice counts once */
 } host;
 
+/* An orphan's twin ended badly and its blocks went out anew: it may still bring some home, its failures do not count. */
 typedef struct {
     pel__batch open;
     int64_t *blocks;
+    bool orphan;
 } batch;
 
 struct pel__dispatch {
@@ -263,7 +265,7 @@ const pel__batch *pel__dispatch_straggler(pel__dispatch *d, double now, pel_erro
     for (int64_t i = 0; i < d->batch_count; i++) {
         const pel__batch *late = &d->batches[i].open;
         const double expected = (double)late->count * d->seconds_per_block;
-        if (late->twin >= 0 || !(late->started > 0) || now - late->started < 3 * expected + d->o.straggler_seconds)
+        if (late->twin >= 0 || d->batches[i].orphan || !(late->started > 0) || now - late->started < 3 * expected + d->o.straggler_seconds)
             continue;
         int64_t *list = malloc((size_t)late->count * sizeof *list), n = 0;
         for (int64_t k = 0; list && k < late->count; k++)
@@ -289,10 +291,11 @@ int64_t pel__dispatch_needless(const pel__dispatch *d)
 {
     for (int64_t i = 0; i < d->batch_count; i++) {
         const pel__batch *b = &d->batches[i].open;
+        const bool double_work = b->twin >= 0 || d->batches[i].orphan;
         int64_t left = 0;
-        for (int64_t k = 0; b->twin >= 0 && k < b->count; k++)
-            left += d->blocks[b->blocks[k]].state == OUT;
-        if (b->twin >= 0 && left == 0)
+        for (int64_t k = 0; double_work && k < b->count; k++)
+            left += d->blocks[b->blocks[k]].state != DONE && d->blocks[b->blocks[k]].state != GIVEN_UP;
+        if (double_work && left == 0)
             return b->id;
     }
     return -1;
@@ -373,8 +376,11 @@ static bool untold(pel__dispatch *d, int64_t b, const batch *from, const pel__ba
 
 static void learn(pel__dispatch *d, const pel__batch *b, const pel__batch_result *r)
 {
-    if (!(r->seconds > 0) || r->ending != PEL__ENDED)
-        return;
+    int64_t done = 0;
+    for (int64_t i = 0; r->done && i < b->count; i++)
+        done += r->done[i];
+    if (!(r->seconds > 0) || r->ending != PEL__ENDED || done < b->count)
+        return; /* whoever fails is quick */
     const double each = r->seconds / (double)b->count;
     d->seconds_per_block = d->seconds_per_block > 0 ? 0.7 * d->seconds_per_block + 0.3 * each : each;
 }
@@ -389,7 +395,7 @@ static bool settle(pel__dispatch *d, const batch *b, const pel__batch_result *r,
                 change(d, n, DONE);
             d->hosts[at].streak = 0;
             d->hosts[at].good = true;
-        } else if (d->blocks[n].state == OUT && b->open.twin < 0) {
+        } else if (d->blocks[n].state == OUT && !b->orphan) {
             const char *const text = r->text ? r->text[i] : NULL;
             if (r->ending == PEL__ENDED && text ? !failed(d, n, at, text, err) : !untold(d, n, b, r, err))
                 return false;
@@ -403,10 +409,13 @@ bool pel__dispatch_result(pel__dispatch *d, int64_t id, const pel__batch_result 
     batch *found = find_batch(d, id);
     if (!found)
         return true;
-    const batch b = *found; /* what is left of a twin's blocks is the other twin's to do */
+    const batch b = *found;
     *found = d->batches[--d->batch_count];
-    if (b.open.twin >= 0 && find_batch(d, b.open.twin))
-        find_batch(d, b.open.twin)->open.twin = -1;
+    batch *twin = b.open.twin >= 0 ? find_batch(d, b.open.twin) : NULL;
+    if (twin) {
+        twin->open.twin = -1;
+        twin->orphan = true;
+    }
     d->counts.lost += r->ending == PEL__LOST;
     d->counts.crashes += r->ending == PEL__CRASHED || r->ending == PEL__OUT_OF_MEMORY;
     learn(d, &b.open, r);
