@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *selection_text(selection *s)
@@ -17,11 +18,39 @@ const char *selection_text(selection *s)
     return used > 0 ? s->text : NULL;
 }
 
+/* The first of the names that is set and not empty; the environment does not change while the program runs. */
+static const char *variable(const char *const *names)
+{
+    for (; *names; names++) {
+        const char *const value = getenv(*names); /* NOLINT(concurrency-mt-unsafe) */
+        if (value && value[0])
+            return value;
+    }
+    return NULL;
+}
+
+#define VARIABLE(...) variable((const char *const[]){__VA_ARGS__, NULL})
+
+pel_remote remote_from_environment(void)
+{
+    return (pel_remote){
+        .endpoint = VARIABLE("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        .region = VARIABLE("AWS_REGION", "AWS_DEFAULT_REGION"),
+        .key_id = VARIABLE("AWS_ACCESS_KEY_ID"),
+        .secret = VARIABLE("AWS_SECRET_ACCESS_KEY"),
+        .token = VARIABLE("AWS_SESSION_TOKEN"),
+        .http_proxy = VARIABLE("http_proxy", "all_proxy", "ALL_PROXY"), /* HTTP_PROXY may be a header's of a CGI program */
+        .https_proxy = VARIABLE("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+        .no_proxy = VARIABLE("no_proxy", "NO_PROXY"),
+    };
+}
+
 bool input_open(const verb *self, pel_source **out, const char *path, const input_options *in, int64_t threads, int *code)
 {
     pel_error err = {0};
     selection select = in->select;
-    const pel_open_options how = {.select = selection_text(&select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .axes = in->axes, .pixel_size = in->pixel_size,
+    const pel_remote remote = remote_from_environment();
+    const pel_open_options how = {.select = selection_text(&select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .axes = in->axes, .pixel_size = in->pixel_size, .remote = &remote,
                                   .threads = (int32_t)threads};
     if (!pel_source_open(out, path, &how, &err)) {
         *code = say_error(self, &err, true);

@@ -19,6 +19,9 @@ typedef struct selection {
     {OPTION_TEXT, "y", "A:B", "only these rows", &(s).y, 0, 0},                                                       \
     {OPTION_TEXT, "x", "A:B", "only these columns", &(s).x, 0, 0}
 
+/* Keys, endpoint and proxies from the environment, as other programs for S3 and HTTP take them. */
+pel_remote remote_from_environment(void);
+
 /* For pel_open_options.select; NULL where nothing was selected. */
 const char *selection_text(selection *s);
 

@@ -22,6 +22,7 @@ typedef struct {
     const char *input, *output;
     const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
     const char *values[MOST_PARAMETERS];
+    pel_remote remote;
     int64_t memory, threads, levels, level;
     bool recover, mask, fresh, quiet, json, no_timing, prepare;
     selection select;
@@ -308,7 +309,8 @@ static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS
                          .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
-    o.open = (pel_open_options){.level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes, .pixel_size = w->pixel_size,
+    w->remote = remote_from_environment();
+    o.open = (pel_open_options){.remote = &w->remote, .level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes, .pixel_size = w->pixel_size,
                                 .select = selection_text(&w->select)};
     for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
         pel_parameter p;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `status` and `verify`: looking at a run from outside. */
 #include "cluster_status.h"
+#include "input.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -119,10 +120,11 @@ int verb_verify(const verb *self, int argc, char **argv)
         return code;
     pel_error err = {0};
     pel_run *run = NULL;
+    const pel_remote remote = remote_from_environment();
     pel_verify_result r = {0};
     progress line = progress_start(self->name, quiet);
     stop_install();
-    const bool ok = pel_run_open(&run, output, 0, (int32_t)threads, &err) &&
+    const bool ok = pel_run_open(&run, output, 0, (int32_t)threads, &remote, &err) &&
                     pel_run_verify(&r, run, windows, (uint64_t)seed, progress_show, &line, &err);
     progress_end(&line);
     pel_run_destroy(run);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `submit`: the script of an array job whose every job does its part of a run. */
+#include "input.h"
 #include "jobs.h"
 #include "options.h"
 
@@ -24,9 +25,10 @@ static int fit(const verb *self, const words *w, job_script *job)
 {
     pel_error err = {0};
     pel_run *run = NULL;
+    const pel_remote remote = remote_from_environment();
     pel_plan_summary s;
     const int64_t memory = job->memory > 0 ? job_program_memory(job->memory) : 0;
-    if (!pel_run_open(&run, w->output, memory, (int32_t)job->cores, &err)) {
+    if (!pel_run_open(&run, w->output, memory, (int32_t)job->cores, &remote, &err)) {
         (void)say_error(self, &err, true);
         return EXIT_USAGE;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `work` and `block`: a share of a run that exists. Any number of these may run at once, on any number of machines that
  * see the folder; they need no manager and know nothing of each other. */
+#include "input.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -161,11 +162,12 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
 {
     pel_error err = {0};
     pel_run *run = NULL;
+    const pel_remote remote = remote_from_environment();
     bool finished = false;
     progress line = progress_start(self->name, w->quiet);
     stop_install();
     line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
-    bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &err);
+    bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &remote, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);
     else if (ok)

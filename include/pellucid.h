@@ -125,6 +125,18 @@ typedef struct pel_image {
 
 typedef struct pel_source pel_source;
 
+/* How http://, https:// and s3:// stores are reached; only what is needed of it, the rest NULL or 0. Strings are copied
+ * on opening. */
+typedef struct pel_remote {
+    const char *endpoint;  /* s3: "https://storage.example.org:9000"; NULL = Amazon's */
+    const char *region;    /* s3: NULL = "us-east-1" */
+    const char *key_id, *secret, *token; /* s3: requests are signed with them; NULL = anonymous; token: temporary keys */
+    const char *http_proxy, *https_proxy; /* URLs of the proxies for either kind of address; NULL = none */
+    const char *no_proxy;  /* host names to be reached without them, separated by commas */
+    int32_t attempts;      /* of a request that fails for a passing reason; 0 = 6 */
+    int32_t wait_ms;       /* before the second attempt, then twice as long each time; 0 = 250 */
+} pel_remote;
+
 typedef struct pel_open_options {
     int32_t level;         /* Zarr: resolution level, 0 = full */
     bool recover;          /* CZI: walk the segments of a file whose directory is missing or damaged */
@@ -134,6 +146,7 @@ typedef struct pel_open_options {
     const char *select;    /* a part: "image=0:3;c=2;z=10:200" (numbers or half-open ranges; keys image t c z y x); the
                               source then looks as if it held nothing else. NULL = all */
     const char *pixel_size; /* "z=1,y=0.5,x=0.5" (micrometres; t seconds): goes before what the file says; NULL = the file's */
+    const pel_remote *remote; /* NULL = anonymous, no proxy */
     const char *helper_dir; /* where the helper programs (pellucid-jxr) are; NULL = beside the library's install */
     int32_t threads;       /* how many threads will read at once: bounds helper processes and scratch; 0 = 1 */
 } pel_open_options;
@@ -290,8 +303,10 @@ typedef struct pel_run pel_run;
  * into the memory: PEL_NO_MEMORY, naming the limit that would do. */
 PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_progress *on_progress, void *arg, pel_error *err);
 
-/* Opens the run that lies beside an output (its plan and its input). memory_bytes and threads as in the options. */
-PEL_API bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, pel_error *err);
+/* Opens the run that lies beside an output (its plan and its input). memory_bytes and threads as in the options; remote
+ * as in pel_open_options: keys are not kept with the run. */
+PEL_API bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, const pel_remote *remote,
+                          pel_error *err);
 
 PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
 PEL_API void pel_run_summary(const pel_run *run, pel_plan_summary *out);

@@ -3,7 +3,7 @@
 # Installs the Debian packages that are missing; without root it says which and how.
 set -eu
 packages="gcc g++ pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev
-libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev python3 python3-venv
+libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev libcurl4-openssl-dev python3 python3-venv
 coop-computing-tools coop-computing-tools-dev slurm-wlm munge"
 
 if ! command -v dpkg-query >/dev/null; then

@@ -323,7 +323,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     return o;
 }
 
-bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, pel_error *err)
+bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, const pel_remote *remote, pel_error *err)
 {
     char folder[PEL__PATH_MAX];
     json_object *d = NULL;
@@ -339,6 +339,7 @@ bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32
     if (ok) {
         pel_run_options o = options_of(d, settings, filter);
         o.output = output;
+        o.open.remote = remote;
         o.memory_bytes = memory_bytes;
         o.threads = threads;
         ok = pel_run_plan(out, &o, NULL, NULL, err);

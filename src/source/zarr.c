@@ -15,10 +15,9 @@
 
 static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
 {
-    (void)path;
     (void)head;
     (void)n;
-    return is_folder ? PEL__YES : PEL__NO;
+    return is_folder || pel__store_is_remote(path) ? PEL__YES : PEL__NO;
 }
 
 void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...)
@@ -173,7 +172,14 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
         return false;
     pel__zarr_keep_identity(s, &root);
     bool ok = false;
-    if (root.kind == PEL__NODE_NONE)
+    const char *const refused = pel__store_refused(s->store);
+    if (pel__store_is_remote(s->base.path) && !pel__zarr_consolidated(s->store, &root, err))
+        ok = false;
+    else if (root.kind == PEL__NODE_NONE && refused[0])
+        ok = pel__fail(err, PEL_IO, "%s: HTTP 403: access denied, or nothing is there", refused);
+    else if (root.kind == PEL__NODE_NONE && pel__store_is_remote(s->base.path))
+        ok = pel__fail(err, PEL_NOT_FOUND, "no zarr.json, .zarray, .zgroup or .zattrs there: no Zarr store");
+    else if (root.kind == PEL__NODE_NONE)
         ok = pel__fail(err, PEL_FORMAT, "a folder without zarr.json, .zarray, .zgroup or .zattrs: no Zarr store");
     else if (root.kind == PEL__NODE_GROUP)
         ok = open_group(s, &root, options->level, err);
@@ -189,7 +195,7 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
 
 static void keep_sizes(pel__zarr_source *s)
 {
-    s->base.resident_bytes = 64 << 10;
+    s->base.resident_bytes = (64 << 10) + pel__store_resident_bytes(s->store);
     keep_mtime(s, "zarr.json");
     keep_mtime(s, ".zattrs");
     for (int32_t i = 0; i < s->base.image_count; i++) {
@@ -213,7 +219,7 @@ static bool open_zarr(pel_source **out, const char *path, const pel_open_options
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", path);
     }
     s->base.type = &pel__source_zarr;
-    if (!pel__store_open(&s->store, path, err)) {
+    if (!pel__store_open(&s->store, path, options->remote, err)) {
         destroy(&s->base);
         return false;
     }

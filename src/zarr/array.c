@@ -61,7 +61,12 @@ void pel__zarr_array_close(pel__zarr_array *array)
 int64_t pel__zarr_array_thread_bytes(const pel__zarr_array *array)
 {
     const int64_t widened = array->type.half ? pel__chain_leaf(&array->chain)->bytes : 0;
-    return pel__chain_thread_bytes(&array->chain) + widened;
+    int64_t fetched = 0;
+    if (pel__store_windows(array->store) && array->chain.inner)
+        fetched = PEL__STORE_CONNECTION + pel__max(PEL__STORE_WINDOW, pel__chain_index_bytes(&array->chain));
+    else if (pel__store_windows(array->store))
+        fetched = PEL__STORE_CONNECTION + pel__chain_stored_max(&array->chain);
+    return pel__chain_thread_bytes(&array->chain) + widened + fetched;
 }
 
 bool pel__zarr_chunk_key(const pel__zarr_array *a, const int64_t *grid, char *out, size_t size)
@@ -169,27 +174,103 @@ static uint64_t index_number(const pel__zarr_chain *chain, const uint8_t *index,
     return chain->index_swap ? __builtin_bswap64(v) : v;
 }
 
-/* A shard in the open object: n bytes at offset. */
+static pel_region cell_region(int32_t ndim, const int64_t *origin, const int64_t *cell, const int64_t *grid)
+{
+    pel_region c = {.ndim = ndim};
+    for (int32_t i = 0; i < ndim; i++) {
+        c.origin[i] = origin[i] + grid[i] * cell[i];
+        c.shape[i] = cell[i];
+    }
+    return c;
+}
+
+/* A shard in the open object: n bytes at offset, its place in the array, and the inner chunks to be read of it. */
 typedef struct shard {
     const pel__zarr_chain *chain;
     const uint8_t *index;
     int64_t offset, n;
+    const pel_region *whole;
+    uint32_t *list;
+    int64_t count;
 } shard;
 
-/* Inner chunk `i` of the shard, at `cell`. */
-static bool read_entry(reading *r, const shard *s, int64_t i, const pel_region *cell, pel_error *err)
+static int64_t entry_offset(const shard *s, int64_t i)
+{
+    return (int64_t)index_number(s->chain, s->index, 2 * i);
+}
+
+static int64_t entry_bytes(const shard *s, int64_t i)
+{
+    return (int64_t)index_number(s->chain, s->index, 2 * i + 1);
+}
+
+static pel_region entry_cell(const shard *s, int64_t i)
+{
+    int64_t grid[PEL_MAX_NDIM];
+    for (int32_t k = s->chain->ndim - 1; k >= 0; k--) {
+        grid[k] = i % s->chain->grid[k];
+        i /= s->chain->grid[k];
+    }
+    return cell_region(s->chain->ndim, s->whole->origin, s->chain->inner->shape, grid);
+}
+
+/* Puts inner chunk i on the list, or fills its place if it is not stored. */
+static bool list_entry(reading *r, shard *s, int64_t i, pel_error *err)
 {
     const uint64_t at = index_number(s->chain, s->index, 2 * i), bytes = index_number(s->chain, s->index, 2 * i + 1);
     if (at == MISSING && bytes == MISSING) {
-        const pel_region part = pel__region_intersect(cell, r->box);
+        const pel_region cell = entry_cell(s, i), part = pel__region_intersect(&cell, r->box);
         fill(r, &part);
         return true;
     }
     if (at > (uint64_t)s->n || bytes > (uint64_t)s->n - at)
         return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: bytes %llu + %llu, the shard has %lld", (long long)i,
                          (unsigned long long)at, (unsigned long long)bytes, (long long)s->n);
-    return read_chunk(r, s->chain->inner, s->offset + (int64_t)at, (int64_t)bytes, cell, err)
-        || pel__where(err, "inner chunk %lld: ", (long long)i);
+    s->list[s->count++] = (uint32_t)i;
+    return true;
+}
+
+static int by_offset(const void *a, const void *b, void *arg)
+{
+    const int64_t x = entry_offset(arg, *(const uint32_t *)a), y = entry_offset(arg, *(const uint32_t *)b);
+    return (x > y) - (x < y);
+}
+
+/* How many entries from `first` on to fetch at once: near each other and not too much together. */
+static int64_t fetch_together(reading *r, const shard *s, int64_t first, pel_error *err)
+{
+    const int64_t begin = entry_offset(s, s->list[first]);
+    int64_t end = begin + entry_bytes(s, s->list[first]), k = first + 1;
+    if (s->chain->inner->inner || !pel__store_windows(r->array->store) || end - begin > PEL__STORE_WINDOW)
+        return 1;
+    for (; k < s->count; k++) {
+        const int64_t at = entry_offset(s, s->list[k]), stop = pel__max(end, at + entry_bytes(s, s->list[k]));
+        if (at > end + PEL__STORE_GAP || stop - begin > PEL__STORE_WINDOW)
+            break;
+        end = stop;
+    }
+    if (k == first + 1) /* alone: straight to where it is wanted */
+        return 1;
+    return pel__object_expect(r->object, s->offset + begin, end - begin, err) ? k - first : 0;
+}
+
+/* In the order of the file. */
+static bool read_entries(reading *r, const shard *s, pel_error *err)
+{
+    int64_t fetched = 0;
+    for (int64_t k = 0; k < s->count; k++) {
+        const int64_t i = s->list[k];
+        const pel_region cell = entry_cell(s, i);
+        if (k == fetched) {
+            const int64_t more = fetch_together(r, s, k, err);
+            if (more == 0)
+                return false;
+            fetched += more;
+        }
+        if (!read_chunk(r, s->chain->inner, s->offset + entry_offset(s, i), entry_bytes(s, i), &cell, err))
+            return pel__where(err, "inner chunk %lld: ", (long long)i);
+    }
+    return true;
 }
 
 /* Steps `grid` to the next cell of [low, high) in C order; false after the last. */
@@ -212,34 +293,33 @@ static void touched(const pel_region *box, const int64_t *origin, const int64_t 
     }
 }
 
-static pel_region cell_region(int32_t ndim, const int64_t *origin, const int64_t *cell, const int64_t *grid)
-{
-    pel_region c = {.ndim = ndim};
-    for (int32_t i = 0; i < ndim; i++) {
-        c.origin[i] = origin[i] + grid[i] * cell[i];
-        c.shape[i] = cell[i];
-    }
-    return c;
-}
-
 static bool read_shard(reading *r, const pel__zarr_chain *chain, int64_t offset, int64_t n, const pel_region *whole,
                        pel_error *err)
 {
     const pel_region part = pel__region_intersect(whole, r->box);
-    int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM];
+    int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM], cells = 1;
     uint8_t *index = NULL;
     if (!read_index(r, chain, offset, n, &index, err))
         return false;
     touched(&part, whole->origin, chain->inner->shape, low, high);
+    for (int32_t k = 0; k < chain->ndim; k++)
+        cells *= high[k] - low[k]; /* at most chain->entries */
     memcpy(grid, low, sizeof grid);
-    bool ok = true;
-    do {
+    shard s = {.chain = chain, .index = index, .offset = offset, .n = n, .whole = whole};
+    s.list = malloc((size_t)cells * sizeof *s.list);
+    bool ok = s.list || pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    while (ok) {
         int64_t i = 0;
         for (int32_t k = 0; k < chain->ndim; k++)
             i = i * chain->grid[k] + grid[k];
-        const pel_region cell = cell_region(chain->ndim, whole->origin, chain->inner->shape, grid);
-        ok = read_entry(r, &(shard){chain, index, offset, n}, i, &cell, err);
-    } while (ok && next_cell(chain->ndim, low, high, grid));
+        ok = list_entry(r, &s, i, err);
+        if (!next_cell(chain->ndim, low, high, grid))
+            break;
+    }
+    if (ok)
+        qsort_r(s.list, (size_t)s.count, sizeof *s.list, by_offset, &s);
+    ok = ok && read_entries(r, &s, err);
+    free(s.list);
     free(index);
     return ok;
 }
@@ -259,7 +339,10 @@ static bool read_cell(reading *r, const int64_t *grid, pel_error *err)
     const pel_region chunk = cell_region(a->ndim, zero, a->chunk, grid);
     if (!pel__zarr_chunk_key(a, grid, r->key, sizeof r->key))
         return pel__fail(err, PEL_ARGUMENT, "the key of a chunk is too long");
-    if (!pel__store_object(a->store, r->key, &r->object, err))
+    const pel__zarr_chain *const c = &a->chain;
+    const pel__want all = {PEL__WANT_ALL, pel__chain_stored_max(c)};
+    const pel__want index = {c->index_first ? PEL__WANT_HEAD : PEL__WANT_TAIL, pel__chain_index_bytes(c)};
+    if (!pel__store_object(a->store, r->key, c->inner ? &index : &all, &r->object, err))
         return false;
     if (!r->object) {
         const pel_region part = pel__region_intersect(&chunk, r->box);

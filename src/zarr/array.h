@@ -23,6 +23,10 @@ typedef struct pel__zarr_node {
 bool pel__zarr_node_read(pel__zarr_node *node, pel__store *store, const char *path, pel_error *err);
 void pel__zarr_node_free(pel__zarr_node *node);
 
+/* Takes over the documents of the nodes below from the root's consolidated metadata, if it has any: worth a request each
+ * where every one costs a round trip; never where the documents themselves, which cannot be stale, are near. */
+bool pel__zarr_consolidated(pel__store *store, const pel__zarr_node *root, pel_error *err);
+
 typedef struct pel__zarr_array {
     pel__store *store; /* borrowed */
     char *path;        /* "" or "0/1/" */

@@ -86,6 +86,38 @@ void pel__zarr_node_free(pel__zarr_node *node)
     *node = (pel__zarr_node){0};
 }
 
+/* ---- consolidated metadata ---------------------------------------------------------------------------------- */
+
+/* "0" or "0/.zarray" of the map to the key of its document. */
+static bool keep_documents(pel__store *store, json_object *map, const char *name, pel_error *err)
+{
+    if (!json_object_is_type(map, json_type_object))
+        return true;
+    json_object_object_foreach(map, path, document) {
+        char key[PEL__PATH_MAX];
+        if ((size_t)snprintf(key, sizeof key, "%s%s", path, name) >= sizeof key || !document)
+            continue;
+        if (!pel__store_keep_document(store, key, document))
+            return pel__fail(err, PEL_NO_MEMORY, "out of memory: consolidated metadata");
+    }
+    return true;
+}
+
+bool pel__zarr_consolidated(pel__store *store, const pel__zarr_node *root, pel_error *err)
+{
+    if (root->kind != PEL__NODE_GROUP)
+        return true;
+    if (root->format == 3)
+        return keep_documents(store, pel__json_get(pel__json_get(root->meta, "consolidated_metadata", json_type_object), "metadata",
+                                                   json_type_object), "/zarr.json", err);
+    pel__zarr_node unused = {0};
+    json_object *document = NULL;
+    bool ok = read_document(&unused, store, "", ".zmetadata", &document, err);
+    ok = ok && keep_documents(store, pel__json_get(document, "metadata", json_type_object), "", err);
+    json_object_put(document);
+    return ok;
+}
+
 /* ---- what both versions have ------------------------------------------------------------------------------- */
 
 static bool parse_shape(pel__zarr_array *a, json_object *meta, pel_error *err)
@@ -217,13 +249,19 @@ static void guess_separator(pel__zarr_array *a)
     pel__object *object = NULL;
     if (a->ndim < 2 || !pel__zarr_chunk_key(a, first, key, sizeof key))
         return;
-    if (pel__store_object(a->store, key, &object, NULL) && object) {
+    const pel__want little = {PEL__WANT_HEAD, 1};
+    if (pel__store_object(a->store, key, &little, &object, NULL) && object) {
+        pel__object_close(object);
+        return;
+    }
+    a->separator = '/';
+    if (pel__zarr_chunk_key(a, first, key, sizeof key) && pel__store_object(a->store, key, &little, &object, NULL) && object) {
         pel__object_close(object);
         return;
     }
     (void)snprintf(key, sizeof key, "%s0", a->path);
-    if (pel__store_has_folder(a->store, key))
-        a->separator = '/';
+    if (!pel__store_has_folder(a->store, key))
+        a->separator = '.';
 }
 
 bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)

@@ -62,7 +62,7 @@ int64_t pel__chain_thread_bytes(const pel__zarr_chain *chain)
 {
     int64_t n = 0;
     for (; chain->inner; chain = chain->inner)
-        n += pel__chain_index_bytes(chain);
+        n += pel__chain_index_bytes(chain) + 4 * chain->entries; /* and the list of those to read */
     n += pel__chain_stored_max(chain) + chain->bytes; /* as stored, as voxels */
     int32_t inner_steps = 0;
     for (int32_t i = 0; i < chain->steps; i++) {

@@ -1,43 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * The reading half of store.h, over a folder. Absence and every other failure are kept apart: a chunk that is not
- * there is fill value, one that cannot be opened is an error. */
+ * The reading half of store.h: hands on to the kind of store. */
 #include "zarr/store.h"
 
-#include <errno.h>
+#include "zarr/url.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-struct pel__store {
-    char *root;
-};
-
-struct pel__object {
-    pel__file *file;
-};
-
-bool pel__store_open(pel__store **out, const char *root, pel_error *err)
+bool pel__store_is_remote(const char *root)
 {
-    struct stat st;
-    if (stat(root, &st) != 0)
-        return pel__fail_errno(err, errno, "%s: cannot open", root);
-    if (!S_ISDIR(st.st_mode))
-        return pel__fail(err, PEL_FORMAT, "%s: found a file, expected the folder of a Zarr store", root);
-    pel__store *const store = calloc(1, sizeof *store);
-    if (!store || !(store->root = strdup(root))) {
-        free(store);
-        return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
-    }
-    *out = store;
-    return true;
+    return pel__url_is_remote(root);
+}
+
+bool pel__store_open(pel__store **out, const char *root, const pel_remote *remote, pel_error *err)
+{
+    return pel__url_is_remote(root) ? pel__store_open_remote(out, root, remote, err) : pel__store_open_folder(out, root, err);
 }
 
 void pel__store_close(pel__store *store)
 {
     if (!store)
         return;
+    json_object_put(store->documents);
     free(store->root);
-    free(store);
+    free(store->refused);
+    store->type->close(store);
 }
 
 const char *pel__store_root(const pel__store *store)
@@ -45,68 +32,105 @@ const char *pel__store_root(const pel__store *store)
     return store->root;
 }
 
-bool pel__store_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
+const char *pel__store_refused(const pel__store *store)
 {
-    char path[PEL__PATH_MAX];
-    struct stat st;
-    *out = NULL;
-    *size = 0;
-    if (!pel__path_join(path, sizeof path, store->root, key, err))
-        return false;
-    if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        return true;
-    return pel__file_slurp(out, size, path, limit, err);
+    return store->refused ? store->refused : "";
 }
 
-bool pel__store_object(pel__store *store, const char *key, pel__object **out, pel_error *err)
+/* ---- documents ----------------------------------------------------------------------------------------------- */
+
+bool pel__store_keep_document(pel__store *store, const char *key, json_object *document)
 {
-    char path[PEL__PATH_MAX];
-    pel_error e = {0};
-    *out = NULL;
-    if (!pel__path_join(path, sizeof path, store->root, key, err))
+    if (!store->documents && !(store->documents = json_object_new_object()))
         return false;
-    pel__file *file = NULL;
-    if (!pel__file_open(&file, path, &e)) {
-        if (e.code == PEL_NOT_FOUND)
-            return true;
-        return pel__fail(err, e.code, "%s", e.text);
+    const char *const text = document ? json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN) : NULL;
+    json_object *const value = text ? json_object_new_string(text) : NULL;
+    if (!value || json_object_object_add(store->documents, key, value) != 0) {
+        json_object_put(value);
+        return false;
     }
-    pel__object *const object = calloc(1, sizeof *object);
-    if (!object) {
-        pel__file_close(file);
-        return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", path);
-    }
-    object->file = file;
-    *out = object;
+    store->document_bytes += (int64_t)(strlen(text) + strlen(key)) + 256;
     return true;
+}
+
+int64_t pel__store_resident_bytes(const pel__store *store)
+{
+    return store->document_bytes;
+}
+
+static const char *kept(const pel__store *store, const char *node, size_t n, const char *name)
+{
+    char key[PEL__PATH_MAX];
+    json_object *value = NULL;
+    if (!store->documents || n + strlen(name) + 1 > sizeof key)
+        return NULL;
+    memcpy(key, node, n);
+    memcpy(key + n, name, strlen(name) + 1);
+    return json_object_object_get_ex(store->documents, key, &value) ? json_object_get_string(value) : NULL;
+}
+
+/* A node of which any document was consolidated has no others. */
+static bool all_kept(const pel__store *store, const char *key, const char **text)
+{
+    static const char *const names[] = {"zarr.json", ".zarray", ".zgroup"};
+    const char *const slash = strrchr(key, '/');
+    const size_t n = slash ? (size_t)(slash - key) + 1 : 0;
+    *text = kept(store, key, n, key + n);
+    bool any = *text != NULL;
+    for (int i = 0; i < 3; i++)
+        any = any || kept(store, key, n, names[i]);
+    return any;
+}
+
+bool pel__store_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
+{
+    const char *text = NULL;
+    *out = NULL;
+    *size = 0;
+    if (!all_kept(store, key, &text))
+        return store->type->text(store, key, limit, out, size, err);
+    if (!text)
+        return true;
+    *out = strdup(text);
+    *size = strlen(text);
+    return *out || pel__fail(err, PEL_NO_MEMORY, "out of memory");
+}
+
+/* ---- objects ------------------------------------------------------------------------------------------------- */
+
+bool pel__store_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err)
+{
+    *out = NULL;
+    return store->type->object(store, key, want, out, err);
 }
 
 void pel__object_close(pel__object *object)
 {
-    if (!object)
-        return;
-    pel__file_close(object->file);
-    free(object);
+    if (object)
+        object->type->close_object(object);
 }
 
 int64_t pel__object_size(const pel__object *object)
 {
-    return pel__file_size(object->file);
-}
-
-int64_t pel__object_mtime_ns(const pel__object *object)
-{
-    return pel__file_mtime_ns(object->file);
+    return object->size;
 }
 
 bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err)
 {
-    return pel__file_read(object->file, offset, dst, (size_t)n, err);
+    return object->type->read(object, offset, dst, n, err);
+}
+
+bool pel__object_expect(pel__object *object, int64_t offset, int64_t n, pel_error *err)
+{
+    return !object->type->expect || object->type->expect(object, offset, n, err);
+}
+
+bool pel__store_windows(const pel__store *store)
+{
+    return store->type->windows;
 }
 
 bool pel__store_has_folder(pel__store *store, const char *key)
 {
-    char path[PEL__PATH_MAX];
-    struct stat st;
-    return pel__path_join(path, sizeof path, store->root, key, NULL) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return store->type->has_folder(store, key);
 }

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT
+ * See http.h, over libcurl. Each thread that asks takes a handle from a shelf and puts it back, so that there are never
+ * more connections than reading threads, and they are kept open. The environment is not asked for anything: proxies and
+ * keys come from the caller. */
+#include "zarr/http.h"
+
+#include "core/bytes.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define CONNECT_SECONDS 20L
+#define STALL_SECONDS 60L
+#define MAX_REDIRECTS 5L
+#define MAX_ERROR_BODY (1 << 20)
+#define MAX_PAUSE_MS 20000
+#define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+typedef struct shelf_handle {
+    CURL *curl;
+    struct shelf_handle *next;
+} shelf_handle;
+
+struct pel__http {
+    pthread_mutex_t mutex;
+    shelf_handle *idle;
+    struct curl_slist *headers; /* of S3 */
+    char *key, *secret, *service, *http_proxy, *https_proxy, *no_proxy;
+    int32_t attempts, wait_ms;
+    bool s3;
+    atomic_bool proven; /* a server has answered: from then on a refused connection is a passing trouble */
+};
+
+/* One attempt. */
+typedef struct transfer {
+    const pel__request *q;
+    pel__reply *reply;
+    CURL *curl;
+    bool begun, enough, too_long, no_memory, ranged;
+    int64_t first, last, skip, room;
+    int64_t retry_seconds, refused; /* bytes of a body that only says why not */
+    char why[512];
+} transfer;
+
+/* ---- open --------------------------------------------------------------------------------------------------- */
+
+static bool copy(char **out, const char *text)
+{
+    *out = text && text[0] ? strdup(text) : NULL;
+    return *out || !text || !text[0];
+}
+
+static bool add_header(pel__http *h, const char *name, const char *value)
+{
+    char *line = NULL;
+    if (asprintf(&line, "%s: %s", name, value) < 0)
+        return false;
+    struct curl_slist *const more = curl_slist_append(h->headers, line);
+    free(line);
+    if (more)
+        h->headers = more;
+    return more != NULL;
+}
+
+/* S3 wants the payload's hash among the headers; curl signs every header that it is given. */
+static bool set_up_signing(pel__http *h, const pel_remote *remote)
+{
+    const char *const region = remote->region && remote->region[0] ? remote->region : "us-east-1";
+    if (asprintf(&h->service, "aws:amz:%s:s3", region) < 0) {
+        h->service = NULL;
+        return false;
+    }
+    return copy(&h->key, remote->key_id) && copy(&h->secret, remote->secret) && add_header(h, "x-amz-content-sha256", EMPTY_SHA256)
+        && (!remote->token || !remote->token[0] || add_header(h, "x-amz-security-token", remote->token));
+}
+
+bool pel__http_open(pel__http **out, const pel_remote *remote, bool s3, pel_error *err)
+{
+    static const pel_remote none;
+    const pel_remote *const r = remote ? remote : &none;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) /* counts; safe in threads since 7.84 */
+        return pel__fail(err, PEL_IO, "libcurl cannot be set up");
+    pel__http *const h = calloc(1, sizeof *h);
+    if (!h) {
+        curl_global_cleanup();
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    }
+    (void)pthread_mutex_init(&h->mutex, NULL);
+    h->s3 = s3;
+    h->attempts = r->attempts > 0 ? r->attempts : 6;
+    h->wait_ms = r->wait_ms > 0 ? r->wait_ms : 250;
+    const bool sign = s3 && r->key_id && r->key_id[0] && r->secret && r->secret[0];
+    if (!copy(&h->http_proxy, r->http_proxy) || !copy(&h->https_proxy, r->https_proxy) || !copy(&h->no_proxy, r->no_proxy) || (sign && !set_up_signing(h, r))) {
+        pel__http_close(h);
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    }
+    *out = h;
+    return true;
+}
+
+void pel__http_close(pel__http *h)
+{
+    if (!h)
+        return;
+    while (h->idle) {
+        shelf_handle *const next = h->idle->next;
+        curl_easy_cleanup(h->idle->curl);
+        free(h->idle);
+        h->idle = next;
+    }
+    curl_slist_free_all(h->headers);
+    (void)pthread_mutex_destroy(&h->mutex);
+    free(h->key);
+    free(h->secret);
+    free(h->service);
+    free(h->http_proxy);
+    free(h->https_proxy);
+    free(h->no_proxy);
+    free(h);
+    curl_global_cleanup();
+}
+
+static shelf_handle *take(pel__http *h)
+{
+    (void)pthread_mutex_lock(&h->mutex);
+    shelf_handle *one = h->idle;
+    if (one)
+        h->idle = one->next;
+    (void)pthread_mutex_unlock(&h->mutex);
+    if (one)
+        return one;
+    one = calloc(1, sizeof *one);
+    if (one && (one->curl = curl_easy_init()))
+        return one;
+    free(one);
+    return NULL;
+}
+
+static void put(pel__http *h, shelf_handle *one)
+{
+    (void)pthread_mutex_lock(&h->mutex);
+    one->next = h->idle;
+    h->idle = one;
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+/* ---- what comes in ------------------------------------------------------------------------------------------ */
+
+static bool header_is(const char *line, size_t n, const char *name, char *value, size_t size)
+{
+    const size_t k = strlen(name);
+    if (n <= k || strncasecmp(line, name, k) != 0 || line[k] != ':')
+        return false;
+    size_t from = k + 1, to = n;
+    while (from < to && (line[from] == ' ' || line[from] == '\t'))
+        from++;
+    while (to > from && (line[to - 1] == '\r' || line[to - 1] == '\n' || line[to - 1] == ' '))
+        to--;
+    (void)snprintf(value, size, "%.*s", (int)pel__min((int64_t)(to - from), (int64_t)size - 1), line + from);
+    return true;
+}
+
+/* "bytes 0-99/1234"; the length may be "*". */
+static void keep_range(transfer *t, const char *text)
+{
+    char *end = NULL;
+    if (strncasecmp(text, "bytes ", 6) != 0)
+        return;
+    t->first = strtoll(text + 6, &end, 10);
+    if (*end != '-')
+        return;
+    t->last = strtoll(end + 1, &end, 10);
+    if (*end != '/' || t->first < 0 || t->last < t->first || t->last == INT64_MAX)
+        return;
+    t->ranged = true;
+    t->reply->total = end[1] == '*' ? -1 : strtoll(end + 1, NULL, 10);
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *arg)
+{
+    transfer *const t = arg;
+    const size_t n = size * count;
+    char value[128];
+    if (n >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* another answer, after a redirect */
+        t->ranged = false;
+        t->reply->total = -1;
+    }
+    if (header_is(line, n, "content-range", value, sizeof value))
+        keep_range(t, value);
+    if (header_is(line, n, "retry-after", value, sizeof value))
+        t->retry_seconds = strtoll(value, NULL, 10);
+    if (header_is(line, n, "x-amz-bucket-region", value, sizeof value))
+        (void)snprintf(t->reply->region, sizeof t->reply->region, "%.31s", value);
+    return n;
+}
+
+static int32_t status_of(const transfer *t)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    return (int32_t)status;
+}
+
+static int64_t length_of(const transfer *t)
+{
+    curl_off_t n = -1;
+    (void)curl_easy_getinfo(t->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n);
+    return (int64_t)n;
+}
+
+/* What part of the object the first byte is, and whether it can fit. False: read no further. */
+static bool begin_body(transfer *t, int32_t status)
+{
+    const pel__request *const q = t->q;
+    const bool part = status == 206;
+    t->begun = true;
+    t->reply->offset = part ? t->first : q->range == PEL__RANGE_SPAN ? q->offset : 0;
+    t->skip = part ? 0 : t->reply->offset;
+    if (!part && q->range == PEL__RANGE_TAIL) {
+        t->enough = true;
+        return false;
+    }
+    if (part || q->range != PEL__RANGE_ALL)
+        return true;
+    t->too_long = length_of(t) > q->n;
+    return !t->too_long;
+}
+
+static bool make_space(transfer *t, int64_t more)
+{
+    pel__reply *const r = t->reply;
+    if (t->q->dst || r->got + more < t->room)
+        return true;
+    const int64_t known = length_of(t), doubled = pel__max(2 * t->room, r->got + more);
+    const int64_t room = 1 + pel__min(t->q->n, pel__max(known > 0 && !t->skip ? pel__min(known, t->q->n) : 4096, doubled));
+    uint8_t *const body = realloc(r->body, (size_t)room);
+    if (!body)
+        return false;
+    r->body = body;
+    t->room = room;
+    return true;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *arg)
+{
+    transfer *const t = arg;
+    const pel__request *const q = t->q;
+    const size_t n = size * count;
+    const int32_t status = status_of(t);
+    if (status != 200 && status != 206) {
+        const size_t have = strlen(t->why);
+        (void)snprintf(t->why + have, sizeof t->why - have, "%.*s", (int)pel__min((int64_t)n, 512), data);
+        t->refused += (int64_t)n;
+        t->enough = t->refused > MAX_ERROR_BODY;
+        return t->enough ? 0 : n;
+    }
+    if (!t->begun && !begin_body(t, status))
+        return 0;
+    const int64_t skipped = pel__min(t->skip, (int64_t)n), left = (int64_t)n - skipped;
+    const int64_t taken = pel__min(left, q->n - t->reply->got);
+    t->skip -= skipped;
+    if (!make_space(t, taken)) {
+        t->no_memory = true;
+        return 0;
+    }
+    if (taken > 0)
+        memcpy((q->dst ? q->dst : t->reply->body) + t->reply->got, data + skipped, (size_t)taken);
+    t->reply->got += taken;
+    if (left == taken)
+        return n;
+    t->enough = status == 200 && q->range == PEL__RANGE_SPAN; /* a server without ranges: the rest is not wanted */
+    t->too_long = !t->enough;
+    return 0;
+}
+
+/* ---- one attempt --------------------------------------------------------------------------------------------- */
+
+static void set_up(const pel__http *h, transfer *t, char *error)
+{
+    CURL *const c = t->curl;
+    const pel__request *const q = t->q;
+    const bool tls = strncmp(q->url, "https:", 6) == 0;
+    const char *const proxy = tls ? h->https_proxy : h->http_proxy;
+    char range[64];
+    curl_easy_reset(c);
+    (void)curl_easy_setopt(c, CURLOPT_URL, q->url);
+    (void)curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
+    (void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, h->s3 ? 0L : 1L);
+    (void)curl_easy_setopt(c, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
+    (void)curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "pellucid");
+    (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    (void)curl_easy_setopt(c, CURLOPT_PROXY, proxy ? proxy : "");
+    (void)curl_easy_setopt(c, CURLOPT_NOPROXY, h->no_proxy ? h->no_proxy : "");
+    (void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
+    (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
+    if (h->key) {
+        (void)curl_easy_setopt(c, CURLOPT_AWS_SIGV4, h->service);
+        (void)curl_easy_setopt(c, CURLOPT_USERNAME, h->key);
+        (void)curl_easy_setopt(c, CURLOPT_PASSWORD, h->secret);
+        (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
+    }
+    if (q->range == PEL__RANGE_NOTHING)
+        (void)curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+    if (q->range == PEL__RANGE_SPAN)
+        (void)snprintf(range, sizeof range, "%lld-%lld", (long long)q->offset, (long long)(q->offset + q->n - 1));
+    else
+        (void)snprintf(range, sizeof range, "-%lld", (long long)q->n);
+    if (q->range == PEL__RANGE_SPAN || q->range == PEL__RANGE_TAIL)
+        (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
+}
+
+/* <Code>AccessDenied</Code> */
+static void keep_reason(transfer *t)
+{
+    const char *const code = strstr(t->why, "<Code>");
+    if (code)
+        (void)snprintf(t->reply->reason, sizeof t->reply->reason, "%.*s", (int)pel__min((int64_t)strcspn(code + 6, "<"), 63), code + 6);
+}
+
+static bool passes(const pel__http *h, CURLcode code)
+{
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+        return true;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_SSL_CONNECT_ERROR:
+        return atomic_load(&h->proven);
+    default:
+        return false;
+    }
+}
+
+static bool status_passes(int32_t status)
+{
+    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+/* Checks what came against what was asked. False with *again where another attempt may help. */
+static bool check(transfer *t, bool *again, pel_error *err)
+{
+    const pel__request *const q = t->q;
+    pel__reply *const r = t->reply;
+    if (r->status != 200 && r->status != 206)
+        return true;
+    if (r->status == 200) {
+        r->total = length_of(t);
+        return true;
+    }
+    const bool asked = q->range == PEL__RANGE_SPAN ? t->first == q->offset && t->last < q->offset + q->n : q->range == PEL__RANGE_TAIL;
+    if (!t->ranged || !asked)
+        return pel__fail(err, PEL_IO, "the server sent another part than bytes %lld + %lld", (long long)q->offset, (long long)q->n);
+    *again = r->got != t->last - t->first + 1;
+    if (*again)
+        return pel__fail(err, PEL_DAMAGED, "%lld bytes came, %lld were announced", (long long)r->got, (long long)(t->last - t->first + 1));
+    r->status = 200;
+    return true;
+}
+
+static bool attempt(pel__http *h, transfer *t, bool *again, pel_error *err)
+{
+    char error[CURL_ERROR_SIZE] = "";
+    set_up(h, t, error);
+    const CURLcode code = curl_easy_perform(t->curl);
+    pel__reply *const r = t->reply;
+    r->status = status_of(t);
+    *again = false;
+    if (t->no_memory)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    if (t->too_long)
+        return pel__fail(err, PEL_DAMAGED, "more than the %lld bytes that are taken", (long long)t->q->n);
+    if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && t->enough)) {
+        *again = passes(h, code);
+        return pel__fail(err, PEL_IO, "%s", error[0] ? error : curl_easy_strerror(code));
+    }
+    atomic_store(&h->proven, true);
+    keep_reason(t);
+    if (status_passes(r->status)) {
+        *again = true;
+        return pel__fail(err, PEL_IO, "HTTP %d%s%s", (int)r->status, r->reason[0] ? " " : "", r->reason);
+    }
+    return check(t, again, err);
+}
+
+static void pause_before(const pel__http *h, int32_t attempts_made, int64_t retry_seconds)
+{
+    int64_t ms = h->wait_ms;
+    for (int32_t i = 1; i < attempts_made && ms < MAX_PAUSE_MS; i++)
+        ms *= 2;
+    ms = pel__min(MAX_PAUSE_MS, pel__max(ms, pel__min(retry_seconds, 3600) * 1000));
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+static void forget(const pel__request *q, pel__reply *reply)
+{
+    if (!q->dst)
+        free(reply->body);
+    *reply = (pel__reply){.body = q->dst, .total = -1};
+}
+
+bool pel__http_get(pel__http *h, const pel__request *q, pel__reply *reply, pel_error *err)
+{
+    shelf_handle *const one = take(h);
+    pel_error e = {0};
+    if (!one)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    bool ok = false, again = true;
+    int32_t made = 0;
+    *reply = (pel__reply){.body = NULL};
+    while (!ok && again) {
+        transfer t = {.q = q, .reply = reply, .curl = one->curl};
+        forget(q, reply);
+        e = (pel_error){0};
+        ok = attempt(h, &t, &again, &e);
+        again = !ok && again && ++made < h->attempts;
+        if (again)
+            pause_before(h, made, t.retry_seconds);
+    }
+    put(h, one);
+    if (ok)
+        return true;
+    forget(q, reply);
+    reply->body = NULL;
+    return made > 1 ? pel__fail(err, e.code, "%s: %s (%d attempts)", q->url, e.text, (int)made)
+                    : pel__fail(err, e.code, "%s: %s", q->url, e.text);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ * A store that is a folder. Absence and every other failure are kept apart: a chunk that is not there is fill value, one
+ * that cannot be opened is an error. */
+#include "zarr/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct folder_object {
+    pel__object base;
+    pel__file *file;
+} folder_object;
+
+static void close_store(pel__store *store)
+{
+    free(store);
+}
+
+static bool read_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    struct stat st;
+    if (!pel__path_join(path, sizeof path, store->root, key, err))
+        return false;
+    if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return true;
+    return pel__file_slurp(out, size, path, limit, err);
+}
+
+static bool has_folder(pel__store *store, const char *key)
+{
+    char path[PEL__PATH_MAX];
+    struct stat st;
+    return pel__path_join(path, sizeof path, store->root, key, NULL) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void close_object(pel__object *object)
+{
+    pel__file_close(((folder_object *)object)->file);
+    free(object);
+}
+
+static bool read_object(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err)
+{
+    return pel__file_read(((folder_object *)object)->file, offset, dst, (size_t)n, err);
+}
+
+static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
+
+static const pel__store_type folder = {
+    .text = read_text,
+    .object = open_object,
+    .read = read_object,
+    .close_object = close_object,
+    .has_folder = has_folder,
+    .close = close_store,
+};
+
+static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    pel_error e = {0};
+    pel__file *file = NULL;
+    (void)want;
+    if (!pel__path_join(path, sizeof path, store->root, key, err))
+        return false;
+    if (!pel__file_open(&file, path, &e)) {
+        if (e.code == PEL_NOT_FOUND)
+            return true;
+        return pel__fail(err, e.code, "%s", e.text);
+    }
+    folder_object *const object = calloc(1, sizeof *object);
+    if (!object) {
+        pel__file_close(file);
+        return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", path);
+    }
+    object->base = (pel__object){.type = &folder, .size = pel__file_size(file)};
+    object->file = file;
+    *out = &object->base;
+    return true;
+}
+
+bool pel__store_open_folder(pel__store **out, const char *root, pel_error *err)
+{
+    struct stat st;
+    if (stat(root, &st) != 0)
+        return pel__fail_errno(err, errno, "%s: cannot open", root);
+    if (!S_ISDIR(st.st_mode))
+        return pel__fail(err, PEL_FORMAT, "%s: found a file, expected the folder of a Zarr store", root);
+    pel__store *const store = calloc(1, sizeof *store);
+    if (!store || !(store->root = strdup(root))) {
+        free(store);
+        return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
+    }
+    store->type = &folder;
+    *out = store;
+    return true;
+}
