@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `cluster`: a run on as many workers as there are. Starts the manager (a program of its own), keeps workers alive until
  * the run is done, and tells how it ended. Whatever dies, the same command goes on: the ledger knows what is done. */
+#include "input.h"
 #include "cluster.h"
 #include "progress.h"
 
@@ -102,6 +103,7 @@ static int check_words(cluster *c, cluster_words *w)
 static int check_run(cluster *c, bool *done)
 {
     pel_error err = {0};
+    const pel_remote remote = remote_from_environment();
     pel_run *run = NULL;
     pel_status s;
     pel_plan_summary plan;
@@ -114,7 +116,7 @@ static int check_run(cluster *c, bool *done)
     *done = strcmp(s.state, "done") == 0;
     if (*done)
         return EXIT_DONE;
-    if (!pel_run_open(&run, c->output, c->job.memory > 0 ? job_program_memory(c->job.memory) : 0, (int32_t)c->job.cores, &err)) {
+    if (!pel_run_open(&run, c->output, c->job.memory > 0 ? job_program_memory(c->job.memory) : 0, (int32_t)c->job.cores, &remote, &err)) {
         (void)say_error(c->self, &err, true);
         return EXIT_USAGE;
     }
