@@ -17,7 +17,7 @@ SANITIZED_TESTS := $(addprefix tests/test_,cli.py docs.py run.py tiff.py czi_con
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: all deps demo test sanitize soak bench bench-quality install tidy lint clean
+.PHONY: all deps test-deps demo test sanitize soak bench bench-quality install tidy lint clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -29,6 +29,9 @@ $(BUILD)/build.ninja:
 deps:
 	@scripts/deps.sh
 
+test-deps:
+	@scripts/deps.sh tests
+
 # The Python environment of tests, demo picture and benchmarks; made anew when the list changes.
 $(VENV)/.ready: tests/requirements.txt
 	python3 -m venv $(VENV)
@@ -36,7 +39,7 @@ $(VENV)/.ready: tests/requirements.txt
 	touch $@
 
 # The prerequisites in order: packages, then everything that needs them.
-test: deps
+test: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.ready
 	@$(PYTHON) tests/run.py --build $(BUILD) $(TEST_ARGS)
@@ -45,7 +48,7 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@scripts/demo.sh $(BUILD)/pellucid $(BUILD)/demo
 
-sanitize: deps
+sanitize: test-deps
 	@test -f build-asan/build.ninja || meson setup --buildtype debugoptimized -Db_sanitize=address,undefined -Db_lundef=false build-asan
 	ninja -C build-asan
 	@test -f build-tsan/build.ninja || meson setup --buildtype debugoptimized -Db_sanitize=thread -Db_lundef=false build-tsan
@@ -65,13 +68,13 @@ tidy: all
 	@scripts/tidy.sh $(BUILD)
 
 # The large memory tests, then MINUTES of randomised kills and resumes.
-soak: deps
+soak: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.ready
 	@PELLUCID=$(BUILD)/pellucid PELLUCID_SOAK=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_memory.py
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
 
-bench bench-quality: deps
+bench bench-quality: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.ready
 	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/$@.sh
