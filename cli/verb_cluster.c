@@ -3,6 +3,7 @@
  * the run is done, and tells how it ended. Whatever dies, the same command goes on: the ledger knows what is done. */
 #include "input.h"
 #include "cluster.h"
+#include "dashboard.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -236,6 +237,7 @@ static int watch(cluster *c)
 {
     int status = 0;
     bool told = false;
+    dashboard page = {.output = c->output, .version = PELLUCID_VERSION};
     for (int k = 0; waitpid(c->manager, &status, WNOHANG) == 0; k++) {
         if (stop_asked() && !told) {
             told = true;
@@ -246,12 +248,14 @@ static int watch(cluster *c)
             workers_keep(c, member(o, "blocks_waiting") + member(o, "blocks_out") + 1);
             show_progress(c, o, false);
             json_object_put(o);
+            dashboard_tick(&page);
         }
         (void)usleep(100000);
     }
     json_object *const o = read_manager_file(c);
     show_progress(c, o, true);
     json_object_put(o);
+    dashboard_end(&page);
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }
 

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
+#include "watch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,7 +65,7 @@ int verb_status(const verb *self, int argc, char **argv)
     const operand operands[] = {{"OUT", "the output of a run", &output, false}};
     const option options[] = {{OPTION_INTEGER, "block", "N", "every try at this block: host, seconds, peak memory, reason", &block, 0, 1e15},
                               {OPTION_FLAG, "failures", NULL, "every failure of every block, in the order of time", &failures, 0, 0},
-                              {OPTION_FLAG, "watch", NULL, "again every two seconds until nobody works on it", &follow, 0, 0},
+                              {OPTION_FLAG, "watch", NULL, "again every two seconds until nobody works on it: progress, workers, memory, failures, the slowest block", &follow, 0, 0},
                               {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0}};
     const command c = {.verb = self, .text = "Works from any machine that sees the folder; exit code 0 when done, 1 otherwise.",
                        .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
@@ -75,6 +76,8 @@ int verb_status(const verb *self, int argc, char **argv)
     pel_status s;
     if (failures || block >= 0)
         return cluster_history(self, output, failures ? -1 : block, json);
+    if (follow && !json && !watch_run(output, &err))
+        return say_error(self, &err, true);
     for (;;) {
         if (!pel_run_status(&s, output, &err))
             return say_error(self, &err, true);

@@ -166,7 +166,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     bool finished = false;
     progress line = progress_start(self->name, w->quiet);
     stop_install();
-    line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
+    if (!w->report) /* a manager keeps the page itself */
+        line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
     bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &remote, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);

@@ -14,11 +14,11 @@ bool dashboard_write(const char *output, const char *path, const char *version, 
  * borrowed); an output of NULL means no page. */
 typedef struct dashboard {
     const char *output, *version;
-    double due; /* on the steady clock; 0 = not begun */
+    double due, pause; /* on the steady clock; 0 = not begun */
 } dashboard;
 
-/* Call often: rewrites the page every few seconds, less often where that takes long. That it cannot be written does not
- * trouble the run. */
+/* Call often: rewrites the page every few seconds, less often where that takes long or where others that share the run
+ * have just done it. That it cannot be written does not trouble the run. */
 void dashboard_tick(dashboard *d);
 void dashboard_end(dashboard *d); /* the final page */
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define MOST_PLAN_BYTES ((long)64 << 20)
+#define MANAGER_SECONDS 60 /* a manager writes its file every second; clocks of hosts differ */
 #define PAUSE_SECONDS 60.0 /* nothing at all for longer than this and than the longest block: nobody worked */
 
 static bool fail(pel_error *err, int32_t code, const char *text)
@@ -26,7 +27,7 @@ static bool fail(pel_error *err, int32_t code, const char *text)
 static json_object *member(const json_object *o, const char *name, json_type type)
 {
     json_object *v = NULL;
-    return o && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, type) ? v : NULL;
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, type) ? v : NULL;
 }
 
 const char *facts_text(const facts *f, const char *section, const char *name)
@@ -243,6 +244,23 @@ static void measure_speed(facts *f)
 
 bool facts_running(const facts *f) { return strcmp(f->status.state, "running") == 0; }
 
+/* Between two tasks nobody may be at work on blocks while a manager is. */
+static void note_manager(facts *f)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof path, "%s/manager.json", f->folder);
+    f->manager = load_json(path);
+    json_object *v = member(f->manager, "state", json_type_string), *at = member(f->manager, "at", json_type_int);
+    const char *state = v ? json_object_get_string(v) : "";
+    const int64_t at_us = at ? json_object_get_int64(at) : 0;
+    if (at_us <= 0 || at_us > INT64_MAX / 1000000)
+        return;
+    f->managed = (strcmp(state, "running") == 0 || strcmp(state, "finishing") == 0) && f->now_us / 1000000 - at_us < MANAGER_SECONDS;
+    f->sign_us = at_us * 1000000 > f->sign_us ? at_us * 1000000 : f->sign_us;
+    if (f->managed)
+        (void)snprintf(f->status.state, sizeof f->status.state, "running");
+}
+
 /* status.json says when somebody who had the run whole last wrote it. */
 static void note_status_file(facts *f)
 {
@@ -293,6 +311,7 @@ bool facts_gather(facts *out, const char *output, pel_error *err)
         return false;
     }
     note_status_file(out);
+    note_manager(out);
     qsort(out->workers, (size_t)out->worker_count, sizeof *out->workers, by_name);
     measure_speed(out);
     return true;
@@ -301,6 +320,7 @@ bool facts_gather(facts *out, const char *output, pel_error *err)
 void facts_destroy(facts *f)
 {
     json_object_put(f->plan);
+    json_object_put(f->manager);
     free(f->images);
     free(f->state);
     free(f->seconds);

@@ -53,6 +53,8 @@ typedef struct facts {
     uint8_t *state;
     float *seconds; /* of the finished ones */
 
+    json_object *manager; /* manager.json of `cluster`, NULL where there was none */
+    bool managed;         /* it is at work */
     fact_worker workers[FACTS_WORKERS];
     int32_t worker_count, workers_alive, workers_gone; /* count: shown */
     fact_host hosts[FACTS_HOSTS];

@@ -130,14 +130,56 @@ static void put_moving(FILE *page, const facts *f, const page_options *o)
 
 /* ---- workers and memory -------------------------------------------------------------------------------------------------- */
 
+static int64_t integer(const json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
+}
+
+/* Of hosts avoided and blocks given up the first ones. */
+static void put_manager_list(FILE *page, const facts *f, const char *name, const char *title)
+{
+    json_object *list = NULL;
+    if (!json_object_object_get_ex(f->manager, name, &list) || !json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0)
+        return;
+    put(page, "<p class=\"bad\">%s: ", title);
+    for (size_t i = 0; i < json_object_array_length(list) && i < 8; i++) {
+        json_object *v = json_object_array_get_idx(list, i);
+        put(page, "%s", i ? ", " : "");
+        if (json_object_is_type(v, json_type_object))
+            put(page, "%" PRId64 " (%" PRId64 " failures)", integer(v, "block"), integer(v, "failures"));
+        else
+            put_text(page, v ? json_object_get_string(v) : "", 64);
+    }
+    put(page, "%s</p>\n", json_object_array_length(list) > 8 ? ", …" : "");
+}
+
+/* Of `cluster`: how many are connected, how much waits, what it gave up. */
+static void put_manager(FILE *page, const facts *f)
+{
+    json_object *host = NULL;
+    if (!json_object_is_type(f->manager, json_type_object))
+        return;
+    (void)json_object_object_get_ex(f->manager, "host", &host);
+    put(page, "<p>%s on ", f->managed ? "Manager" : "The last manager was");
+    put_text(page, host ? json_object_get_string(host) : "?", 64);
+    if (f->managed)
+        put(page, ", port %" PRId64 ": <b>%" PRId64 "</b> workers connected, %" PRId64 " tasks running, %" PRId64 " blocks waiting", integer(f->manager, "port"),
+            integer(f->manager, "workers"), integer(f->manager, "tasks_running"), integer(f->manager, "blocks_waiting"));
+    put(page, "</p>\n");
+    put_manager_list(page, f, "hosts_avoided", "hosts avoided");
+    put_manager_list(page, f, "given_up", "blocks given up");
+}
+
 static void put_workers(FILE *page, const facts *f)
 {
     char a[QUANTITY];
     put(page, "<section>\n<h2>Workers <small>%" PRId32 " at work%s</small></h2>\n", f->workers_alive,
         f->workers_gone > 0 ? ", others ended without a word" : "");
-    if (f->worker_count == 0)
+    put_manager(page, f);
+    if (f->worker_count == 0 && !f->managed)
         put(page, "<p class=\"none\">Nobody is working on this run.</p>\n");
-    else
+    if (f->worker_count > 0)
         put(page, "<div class=\"scroll\"><table>\n<tr><th>host</th><th class=\"n\">process</th><th class=\"n\">threads</th>"
                   "<th class=\"n\">since</th><th class=\"n\">last sign</th></tr>\n");
     for (int32_t i = 0; i < f->worker_count; i++) {
