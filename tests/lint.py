@@ -139,6 +139,20 @@ def check_symbols(root, build=None):
     return found + ([] if exported else ["the library exports nothing"])
 
 
+def check_cluster_library_apart(root, build=None):
+    """CCTools (GPL v2, and it ends the process on some errors) is in pellucid-manager and nowhere else."""
+    found = [f"{path}: names a header of CCTools" for path in sources(root, "src", "cli", "dashboard", "include")
+             if not os.path.basename(path).startswith("workqueue")
+             and re.search(r'#\s*include\s*[<"][^>"]*(work_queue|dttools|cctools)', read(root, path))]
+    build = build or os.path.join(root, "build")
+    for name in ("pellucid", os.path.join("src", "libpellucid.so")):
+        binary = os.path.join(build, name)
+        if os.path.exists(binary):
+            needed = subprocess.run(["readelf", "-d", binary], check=True, capture_output=True, text=True).stdout
+            found += [f"{name}: {line.strip()}" for line in needed.splitlines() if re.search("NEEDED.*(work_queue|dttools)", line)]
+    return found
+
+
 FUNCTION = re.compile(r"^(?!typedef|struct|enum|union|#|static const \w+ \w+\[)[A-Za-z_][^;{}=]*\)\s*\n\{\n(.*?)^\}", re.M | re.S)
 
 
@@ -229,7 +243,7 @@ def check_headers_alone(root, build=None):
     return found
 
 
-CHECKS = (check_include_directions, check_symbols, check_lengths, check_banned_calls, check_text, check_headers_alone)
+CHECKS = (check_include_directions, check_symbols, check_cluster_library_apart, check_lengths, check_banned_calls, check_text, check_headers_alone)
 
 
 def main():

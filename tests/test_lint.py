@@ -58,6 +58,12 @@ def test_banned_calls_are_found(tmp_path):
     assert [f.split(": ")[1] for f in lint.check_banned_calls(str(tmp_path))] == ["strcpy", "printf", "atoi"]
 
 
+def test_cluster_library_elsewhere_is_found(tmp_path):
+    put(tmp_path, "src/engine/threads.c", "#include <work_queue.h>\n")
+    put(tmp_path, "src/engine/workqueue_main.c", "#include <work_queue.h>\n")
+    assert lint.check_cluster_library_apart(str(tmp_path)) == ["src/engine/threads.c: names a header of CCTools"]
+
+
 def test_text_rules_are_found(tmp_path):
     put(tmp_path, "src/core/a.c", "int a;\t\nint b; \n\n")
     assert len(lint.check_text(str(tmp_path))) == 5
