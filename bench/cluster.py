@@ -23,7 +23,7 @@ PELLUCID = os.path.abspath(os.environ.get("PELLUCID", os.path.join(ROOT, "build"
 EMPTY = """#!/bin/sh
 # Reports the blocks of --blocks as done: "3,7-9" -> [3,7,8,9]
 while [ $# -gt 0 ]; do [ "$1" = --blocks ] && list=$2; shift; done
-[ -n "$list" ] || exit 0
+[ -n "$list" ] || exec sleep 1000 # finishing: the clock has stopped by then
 echo "$list" | awk -F, '{printf "{\\"done\\":["; c="";
   for (i = 1; i <= NF; i++) { n = split($i, r, "-"); for (b = r[1]; b <= r[n]; b++) { printf "%s%d", c, b; c = "," } } print "],\\"failed\\":{}}"}'
 """
@@ -49,28 +49,29 @@ def peak_kib(pid):
 
 
 def empty_blocks(folder, blocks):
-    """Seconds from the first to the last empty block, and the manager's peak memory. The run cannot finish: nothing was written."""
+    """Blocks a second from the start of the command to the last empty block, the manager's peak memory, tasks. The run cannot
+    finish: nothing was written."""
     side = {10000: (100, 100), 100000: (1000, 100)}.get(blocks, (blocks // 100, 100))
     out = prepared(folder, f"empty-{blocks}.ome.zarr", f"y={side[0] * 16},x={side[1] * 16}", "y=16,x=16")
     program = os.path.join(folder, "empty")
     with open(program, "w") as f:
         f.write(EMPTY)
     os.chmod(program, 0o755)
+    began = time.monotonic()
     p = subprocess.Popen([PELLUCID, "cluster", out, "--workers", "local:2", "--cores", "1", "--program", program, "--quiet"], stderr=subprocess.DEVNULL)
-    state, peak, first, last = {}, 0, 0.0, 0.0
+    state, peak, last = {}, 0, 0.0
     while p.poll() is None:
         try:
             with open(out + ".run/manager.json") as f:
                 state = json.load(f)
         except (OSError, ValueError):
             continue
-        first = first or (time.monotonic() if state["workers"] else 0.0)
         peak = max(peak, peak_kib(state["pid"]))
         if state["state"] == "finishing" and not last:
             last = time.monotonic()
             p.terminate()
         time.sleep(0.01)
-    return blocks / (last - first) if last else float("nan"), peak / 1024, state["tasks"]
+    return blocks / (last - began) if last else float("nan"), peak / 1024, state["tasks"]
 
 
 def timed(*words, env=None):
