@@ -34,12 +34,13 @@ int verb_plan(const verb *self, int argc, char **argv)
         const verb both = {name, self->summary, self->run}; /* so that help and mistakes name both words */
         return run_filter(&both, filter, argc - 1, argv + 1, true);
     }
+    if (argc > 1 && argv[1][0] != '-')
+        return command_wrong(self, "found '%s', expected denoise, gaussian, dog, median or convert", argv[1]);
     int code = EXIT_DONE;
     const char *what = NULL;
     const operand operands[] = {{"VERB", "denoise, gaussian, dog, median or convert, then the words of that verb", &what, false}};
     const command c = {.verb = self, .text = "Prints what the command would do; writes nothing.", .operands = operands,
                        .operand_count = COUNT(operands), .examples = "  pellucid plan denoise embryo.czi embryo.ome.zarr --memory 4G"};
-    if (!command_parse(&c, argc, argv, &code))
-        return code;
-    return command_wrong(self, "found %s, expected denoise, gaussian, dog, median or convert", what);
+    (void)command_parse(&c, argc, argv, &code); /* help, or the verb is missing */
+    return code;
 }

@@ -91,10 +91,28 @@ def test_unknown_option_names_the_nearest(cli):
     (["compare", SMALL, SMALL, "--peak", "nan"], "expected a number"),
     (["compare", SMALL, SMALL, "--image-b", "0"], "--image-b needs --image"),
     (["compare", SMALL, "phantom:z=3,y=40,x=50"], "differ in shape"),
+    (["phantom", "a.czi", "--size", "z=1,z=2"], "an axis is given twice"),
+    (["phantom", "a.czi", "--size", "q=3"], "expected a list such as z=1,y=3,x=3"),
+    (["phantom", "a.czi", "--size", "1,2,3,4,5,6"], "expected a list"),
+    (["phantom", "a.czi", "--size", "y=,x=3"], "expected a whole number"),
+    (["phantom", "a.czi", "--size", ""], "expected a list"),
+    (["phantom", "a.czi", "--size", "z=0"], "out of range"),
+    (["phantom", "a.czi", "--size", "x=99999999999"], "out of range"),
+    (["phantom", "a.czi", "--voxel", "z=-1"], "out of range"),
+    (["phantom", "a.czi", "--noise", "3.9"], "expected gain,offset"),
+    (["phantom", "a.xyz"], "must end in .czi, .tif or .tiff"),
+    (["convert", SMALL, "a.ome.zarr", "--memory", "12X"], "expected a size such as 300M"),
+    (["convert", SMALL, "a.ome.zarr", "--memory", "-3G"], "expected a size"),
+    (["convert", SMALL, "a.ome.zarr", "--memory", "9999999999T"], "expected a size"),
+    (["convert", SMALL, "a.ome.zarr", "--memory", "G"], "expected a size"),
+    (["convert", SMALL, "a.ome.zarr", "--memory", "1M"], "memory"),
+    (["plan"], "VERB is missing"),
+    (["plan", "frobnicate", "a", "b"], "frobnicate"),
 ])
-def test_wrong_usage(cli, words, text):
-    stderr = cli.fails(2, *words)
+def test_wrong_usage(cli, words, text, tmp_path):
+    stderr = cli.fails(2, *words, cwd=tmp_path)
     assert text in stderr and stderr.startswith("pellucid " + words[0])
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("verb", ["info", "checksum", "noise"])
@@ -140,6 +158,19 @@ def test_info_json(cli):
     assert image["dtype"] == "uint16" and image["bytes"] == 2 * 2 * 3 * 40 * 50 * 2
     assert image["pixel_size"] == {"t_s": 1, "z_um": 0.3, "y_um": 0.1, "x_um": 0.1}
     assert len(image["channels"]) == 2 and re.fullmatch("#[0-9a-f]{6}", image["channels"][0]["colour"])
+
+
+@pytest.mark.parametrize("text, bytes_", [("400M", 400 << 20), ("400MiB", 400 << 20), ("400m", 400 << 20), ("0.5G", 1 << 29),
+                                         ("409600K", 400 << 20), ("419430400", 400 << 20), ("1TB", 1 << 40)])
+def test_sizes(cli, text, bytes_, tmp_path):
+    plan = cli.json("plan", "convert", SMALL, tmp_path / "a.ome.zarr", "--no-timing", f"--memory={text}")
+    assert plan["memory_limit"] == bytes_
+
+
+def test_lists_by_position_are_the_last_axes(cli):
+    named = cli.ok("phantom", "--computed", "--size", "z=3,y=40,x=50")
+    assert cli.ok("phantom", "--computed", "--size", "3,40,50") == named
+    assert cli.ok("phantom", "--computed", "--size=x=50,z=3,y=40") == named
 
 
 def test_info_text(cli):
