@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define EVERY_SECONDS 2
-#define BAR 40
+#define BAR 32
 #define WORKERS_SHOWN 6
 #define FAILURES_SHOWN 3
 
@@ -68,7 +68,7 @@ static void show_progress(screen *s, const facts *f, const char *output)
          text_count(a, sizeof a, st->blocks_done), text_count(b, sizeof b, st->blocks_total), text_count(c, sizeof c, st->blocks_failed));
     if (st->blocks_done == st->blocks_total && st->pyramid_total > 0)
         line(s, "  pyramid   %s of %s jobs", text_count(a, sizeof a, st->pyramid_done), text_count(b, sizeof b, st->pyramid_total));
-    else if (f->blocks_per_s > 0)
+    else if (f->blocks_per_s > 0 && facts_running(f))
         line(s, "  speed     %.1f MB/s of pixels; about %s left", f->bytes_per_s * 1e-6, text_duration(a, sizeof a, f->left_s));
     if (f->sign_us > 0)
         line(s, "  last sign %s ago", text_duration(a, sizeof a, f->now_us > f->sign_us ? (double)(f->now_us - f->sign_us) * 1e-6 : 0));
@@ -95,7 +95,7 @@ static void show_blocks(screen *s, const facts *f)
     char place[160];
     for (int64_t i = 0; i < f->failure_count && i < FAILURES_SHOWN; i++) {
         const fact_block *b = &f->failures[i];
-        line(s, "  failed    block %" PRId64 ", attempt %" PRId32 " on %s: %s", b->number, b->attempt, b->host, b->error);
+        line(s, "  failed    attempt %" PRId32 " on %s: %s", b->attempt, b->host, b->error);
     }
     if (f->failure_count > FAILURES_SHOWN)
         line(s, "            and %" PRId64 " more: --failures", f->failure_count - FAILURES_SHOWN);

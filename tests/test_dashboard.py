@@ -353,3 +353,33 @@ def test_shares_keep_the_page(cli, tmp_path):
     assert "running" not in own_page(output).text
     cli.ok("work", output, "--part", "2/2", "--quiet")
     assert "done" in own_page(output).text and "16 of 16" in own_page(output).text
+
+
+def test_watch_ends_when_nobody_works(cli, finished, large):
+    """Not on a terminal: no cursor is moved, and texts of files move none either."""
+    shown = cli.ok("status", finished, "--watch")
+    status = look(cli, finished)
+    assert f"{status['blocks_done']} of {status['blocks_total']} blocks" in shown and "100.0 %" in shown and "slowest" in shown
+    assert "\033" not in shown
+    shown = cli("status", large, "--watch").stdout
+    assert "block 20001 " in shown and "failed    attempt 1 on node-" in shown and "more: --failures" in shown
+
+
+def test_watch_obeys_no_text(cli, tmp_path):
+    output = prepared(cli, tmp_path, "y=64,x=64", "y=16,x=16")
+    write_ledger(output, [failed(1, NOW, "\033[2Jgone\r\nnew line", host="a\033b")])
+    shown = cli("status", output, "--watch").stdout.split("\n" + str(output))[0]
+    assert "\033" not in shown and "?[2Jgone??new line" in shown
+
+
+@pytest.mark.parametrize("state, age, running", [("running", 0, True), ("finishing", 5, True), ("running", 3600, False), ("done", 0, False)])
+def test_manager_of_a_cluster(cli, tmp_path, state, age, running):
+    output = prepared(cli, tmp_path, "y=64,x=64", "y=16,x=16")
+    manager = {"state": state, "at": int(time.time()) - age, "host": "<b>n9</b>", "port": 9123, "workers": 17, "tasks_running": 5,
+               "blocks_waiting": 11, "given_up": [{"block": 3, "failures": 4, "host": "n1", "error": "no"}], "hosts_avoided": ["<i>n4"]}
+    with open(str(output) + ".run/manager.json", "w", encoding="utf-8") as f:
+        json.dump(manager, f)
+    cli.ok("report", output)
+    page = own_page(output)
+    assert "<b>n9</b>" in page.text and "hosts avoided: <i>n4" in page.text and "3 (4 failures)" in page.text
+    assert page.refreshes() == running and ("17 workers connected" in page.text) == running
