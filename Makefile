@@ -73,6 +73,7 @@ soak: test-deps
 	@$(MAKE) --no-print-directory $(VENV)/.ready
 	@PELLUCID=$(BUILD)/pellucid PELLUCID_SOAK=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_memory.py
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
+	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 100
 
 bench bench-quality: test-deps
 	@$(MAKE) --no-print-directory all

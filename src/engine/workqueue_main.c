@@ -366,6 +366,8 @@ static void describe_crash(char *out, size_t size, const told *r)
     if (status > 128)
         (void)snprintf(out, size, "killed by signal %d%s%s%s", status - 128, status == 128 + SIGKILL ? " (out of memory?)" : "",
                        r->last[0] ? ": " : "", r->last);
+    else if (status < 0)
+        (void)snprintf(out, size, "ended without a word%s%s", r->last[0] ? ": " : "", r->last);
     else
         (void)snprintf(out, size, "ended with code %d without a report%s%s", status, r->last[0] ? ": " : "", r->last);
 }

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A long run of randomised kills in a cluster: workers are killed or stopped, the manager or the whole command is killed and started again,
+until the run is done; then every byte is compared with an undisturbed run. Prints a line a round with its seed.
+
+    PELLUCID=build/pellucid python tests/cluster/soak.py --rounds 100
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster_help import descendants, pixels  # noqa: E402
+
+PELLUCID = os.path.abspath(os.environ.get("PELLUCID", "build/pellucid"))
+WORDS = ("--noise", "3.92,-388", "--iterations", "2", "--chunk", "z=4,y=32,x=32", "--block", "z=4,y=64,x=64", "--quiet")
+
+
+def run(*words):
+    done = subprocess.run([PELLUCID, *words], capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def disturb(process, rng):
+    """One blow at random; what was hit."""
+    below = descendants(process.pid)
+    workers = [pid for pid, line in below if line.startswith("work_queue_worker")]
+    tasks = [pid for pid, line in below if " block " in line and "--report" in line]
+    managers = [pid for pid, line in below if "pellucid-manager" in line.split(" ")[0]]
+    kind = rng.choice(["worker"] * 6 + ["task"] * 2 + ["manager", "command", "stop"])
+    victims = {"worker": workers, "task": tasks, "manager": managers, "command": [process.pid], "stop": [process.pid]}[kind]
+    if not victims:
+        return None
+    try:
+        os.kill(rng.choice(victims), signal.SIGTERM if kind == "stop" else signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    return kind
+
+
+def one_round(folder, image, seed):
+    rng = random.Random(seed)
+    out = os.path.join(folder, "out.ome.zarr")
+    run("denoise", image, out, *WORDS, "--prepare")
+    hits, starts = [], 0
+    while True:
+        starts += 1
+        process = subprocess.Popen([PELLUCID, "cluster", out, "--workers", f"local:{rng.randint(1, 3)}", "--cores", "1", "--batch-seconds", "1", "--late-seconds",
+                                    "5", "--attempts", "9", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None:
+            if len(hits) < 40:
+                time.sleep(rng.uniform(0, 1))
+                hits += [kind for kind in [disturb(process, rng)] if kind]
+            else:
+                time.sleep(0.1)
+        message = process.communicate()[1]
+        if process.returncode == 0:
+            return hits, starts
+        if process.returncode not in (1, 2, 4, -signal.SIGKILL, -signal.SIGTERM) or starts > 60:
+            raise AssertionError(f"exit {process.returncode} after {starts} starts\n{message}")
+        time.sleep(0.2)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="pellucid-cluster-soak-")
+    try:
+        image, plain = os.path.join(folder, "a.czi"), os.path.join(folder, "plain.ome.zarr")
+        run("phantom", image, "--size", "c=2,z=9,y=193,x=170", "--tiles", "y=80,x=90", "--overlap", "10", "--compression", "zstd1", "--quiet")
+        run("denoise", image, plain, *WORDS, "--threads", "1")
+        wanted = pixels(plain)
+        for k in range(args.rounds):
+            hits, starts = one_round(folder, image, args.seed + k)
+            out = os.path.join(folder, "out.ome.zarr")
+            assert pixels(out) == wanted, f"seed {args.seed + k}: other bytes"
+            run("verify", out, "--windows", "4")
+            print(f"round {k + 1}, seed {args.seed + k}: {len(hits)} blows ({', '.join(f'{hits.count(h)} {h}' for h in sorted(set(hits)))}), {starts} starts, same bytes",
+                  flush=True)
+            shutil.rmtree(out)
+            shutil.rmtree(out + ".run")
+        print(f"{args.rounds} rounds passed")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
