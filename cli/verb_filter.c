@@ -41,6 +41,7 @@ int verb_plan(const verb *self, int argc, char **argv)
     const operand operands[] = {{"VERB", "denoise, gaussian, dog, median or convert, then the words of that verb", &what, false}};
     const command c = {.verb = self, .text = "Prints what the command would do; writes nothing.", .operands = operands,
                        .operand_count = COUNT(operands), .examples = "  pellucid plan denoise embryo.czi embryo.ome.zarr --memory 4G"};
-    (void)command_parse(&c, argc, argv, &code); /* help, or the verb is missing */
-    return code;
+    if (command_parse(&c, argc, argv, &code))
+        return command_wrong(self, "expected the verb first, then its words"); /* `plan -- denoise` */
+    return code; /* help, or the verb is missing */
 }
