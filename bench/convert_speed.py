@@ -8,7 +8,6 @@ compared, and the lower levels to one grey value.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -28,6 +27,11 @@ def zstd_metadata(path):
         document = json.load(f)
     keep = ("shape", "data_type", "fill_value", "chunk_grid", "chunk_key_encoding", "codecs", "dimension_names")
     return {k: document[k] for k in keep}
+
+
+def peak():
+    with open("/proc/self/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
 
 
 def script(czi, like, out, threads, sync):
@@ -64,7 +68,7 @@ def script(czi, like, out, threads, sync):
         for first in range(0, below.shape[2], depth):
             part = slice(first, min(first + depth, below.shape[2]))
             below[:, :, part].write(half[:, :, part]).result()
-    print(time.perf_counter() - start[0], time.process_time() - start[1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(time.perf_counter() - start[0], time.process_time() - start[1], peak())
 
 
 def pellucid(czi, out, threads):
@@ -76,7 +80,9 @@ def pellucid(czi, out, threads):
     child.returncode = code
     if code != 0:
         raise SystemExit("pellucid convert failed")
-    return [time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]
+    took = time.perf_counter() - start
+    status = json.loads(subprocess.run([PROGRAM, "status", out, "--json"], check=True, capture_output=True, text=True).stdout)
+    return [took, usage.ru_utime + usage.ru_stime, status["memory_peak"]]
 
 
 def other(who, czi, folder, threads):

@@ -2,7 +2,8 @@
  * Pixels into shards. The chunks of a shard are encoded on the pool in batches of a few per thread; while one batch is
  * encoded, one worker appends the batch before it to its file, in C order, and syncs the file when the shard is full. So
  * memory is bounded by two batches and not by the shard, and the bytes are the same for every number of threads. Where a
- * file is one chunk, the batch is made of files instead and each worker writes its own. */
+ * file is one chunk, the batch is made of files instead: each worker writes its own, and while the next batch is encoded
+ * a crew that only waits for the disk syncs and renames them, many at once, because a file system commits them together. */
 #include "core/block.h"
 #include "core/budget.h"
 #include "core/bytes.h"
@@ -10,11 +11,16 @@
 #include "sink/omezarr.h"
 #include "zarr/store.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #define BATCH_BYTES ((int64_t)2 << 20) /* raw, of one thread's part of a batch; at least two chunks */
 #define MAX_PART 32                     /* chunks of a thread's part */
 #define MISSING UINT64_MAX
+#define FILES 64             /* of a batch where chunks are files, at least; two batches are open at once */
+#define MOST_FILES 256
+#define SYNCERS 16           /* threads that wait for the disk */
+#define SYNCER_BYTES (32 << 10)
 
 /* One encoded chunk of a batch; bytes -1: every voxel is zero, nothing is stored. */
 typedef struct slot {
@@ -29,6 +35,7 @@ typedef struct batch {
     int64_t first, n; /* n 0: no batch */
     bool last;        /* the shard ends with it */
     slot *slot;
+    pel__store_writer *file; /* where a chunk is a file, of each slot */
 } batch;
 
 /* What the tasks of one write call share. */
@@ -43,6 +50,7 @@ typedef struct work {
     int64_t slots;           /* of a batch */
     batch coming, going;     /* being encoded, being stored */
     uint8_t **gather;        /* a raw chunk per worker */
+    uint8_t **encoded;       /* where a chunk is a file: an encoded one per worker */
     uint8_t *index;          /* of the shard being stored */
     pel__store_writer file;  /* the shard being stored */
     pel__file_record record; /* of it */
@@ -63,27 +71,30 @@ static int64_t index_bytes(const pel__level *level)
     return n > 1 ? 16 * n + 4 : 0;
 }
 
+static bool sharded(const pel__level *level)
+{
+    return pel__ome_chunks_per_shard(level) > 1;
+}
+
 static int64_t slot_count(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
     const int64_t part = pel__max(2, pel__min(MAX_PART, BATCH_BYTES / pel__ome_chunk_bytes(spec, level)));
-    const int64_t n = pel__ome_chunks_per_shard(level), want = threads * part;
-    return n > 1 ? pel__min(n, want) : want;
+    if (sharded(level))
+        return pel__min(pel__ome_chunks_per_shard(level), threads * part);
+    return pel__min(pel__max(FILES, 2 * (int64_t)threads), MOST_FILES);
 }
 
-/* Two batches of slots where shards are stored beside the encoding, one where chunks are files. */
-static int64_t batch_count(const pel__level *level)
-{
-    return pel__ome_chunks_per_shard(level) > 1 ? 2 : 1;
-}
-
+/* Shards keep every encoded chunk of two batches, files one a worker and two batches of open files. */
 static int64_t scratch_bytes(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
     pel__step step[PEL__OME_STEPS];
     const int32_t steps = pel__ome_steps(spec, step);
     const int64_t chunk = pel__ome_chunk_bytes(spec, level), slots = slot_count(spec, level, threads);
-    const int64_t one = pel__arena_cost(slots * (int64_t)sizeof(slot)) + slots * pel__arena_cost(chain_bound(step, steps, chunk));
-    return batch_count(level) * one + pel__arena_cost(threads * (int64_t)sizeof(uint8_t *))
-        + threads * pel__arena_cost(chunk) + pel__arena_cost(index_bytes(level));
+    const int64_t encoded = pel__arena_cost(chain_bound(step, steps, chunk)), list = pel__arena_cost(threads * (int64_t)sizeof(uint8_t *));
+    const int64_t two = 2 * pel__arena_cost(slots * (int64_t)sizeof(slot));
+    const int64_t files = 2 * pel__arena_cost(slots * (int64_t)sizeof(pel__store_writer)) + list + threads * encoded;
+    return two + (sharded(level) ? 2 * slots * encoded : files) + list + threads * pel__arena_cost(chunk)
+        + pel__arena_cost(index_bytes(level));
 }
 
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads)
@@ -94,7 +105,7 @@ int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t 
     int64_t libraries = 0;
     for (int32_t i = 0; i < steps; i++)
         libraries += pel__step_encode_bytes(&step[i], pel__ome_chunk_bytes(spec, l));
-    return scratch_bytes(spec, l, threads) + threads * libraries;
+    return scratch_bytes(spec, l, threads) + threads * libraries + (sharded(l) ? 0 : SYNCERS * SYNCER_BYTES);
 }
 
 /* ---- one chunk --------------------------------------------------------------------------------------------- */
@@ -152,7 +163,7 @@ static bool encode(const work *w, const uint8_t *raw, slot *s, pel_error *err)
         n = io.got;
     }
     pel__codec_put(w->sink->shelf, state);
-    if (ok && w->steps == 0)
+    if (ok && w->steps == 0 && raw != s->data)
         memcpy(s->data, raw, (size_t)n);
     s->bytes = n;
     return ok;
@@ -164,7 +175,8 @@ static bool encode_chunk(const work *w, const pel_region *chunk, slot *s, int32_
     s->bytes = -1;
     if (pel__region_empty(&inside))
         return true;
-    const uint8_t *const raw = gather(w, chunk, w->gather[worker]);
+    const bool stored_raw = w->steps == 0 || w->step[0].kind == PEL__STEP_CRC32C; /* gathered where it is stored */
+    const uint8_t *const raw = gather(w, chunk, stored_raw ? s->data : w->gather[worker]);
     return all_zero(raw, w->chunk_bytes) || encode(w, raw, s, err);
 }
 
@@ -227,6 +239,14 @@ static bool shard_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     return encode_chunk(w, &chunk, &w->coming.slot[i - 1], worker, err);
 }
 
+/* What came is going. */
+static void move_on(work *w)
+{
+    const batch done = w->going;
+    w->going = w->coming;
+    w->coming = (batch){.slot = done.slot, .file = done.file};
+}
+
 /* Runs the tasks, reports the shard that was completed, and moves on: what came is going. */
 static bool run_batch(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
 {
@@ -234,9 +254,7 @@ static bool run_batch(work *w, pel__pool *pool, pel__on_file *on_file, void *arg
         return false;
     if (w->going.n > 0 && w->going.last && !on_file(arg, &w->record, err))
         return false;
-    slot *const free_slots = w->going.slot;
-    w->going = w->coming;
-    w->coming = (batch){.slot = free_slots};
+    move_on(w);
     return true;
 }
 
@@ -261,20 +279,12 @@ static bool write_shards(work *w, pel__pool *pool, pel__on_file *on_file, void *
 
 /* ---- a chunk a file ---------------------------------------------------------------------------------------- */
 
-static bool store_chunk(const work *w, slot *s, pel_error *err)
+static bool store_chunk(const work *w, const slot *s, pel__store_writer *file, pel_error *err)
 {
-    pel__file_record *const record = &s->record;
-    pel__store_writer file = {0};
-    record->bytes = -1;
-    record->crc32c = 0;
+    *file = (pel__store_writer){0};
     if (s->bytes < 0)
-        return pel__store_remove(w->sink->spec.path, record->path, err);
-    const bool ok = pel__writer_begin(&file, w->sink->spec.path, record->path, err)
-        && pel__writer_append(&file, s->data, s->bytes, err) && pel__writer_commit(&file, err);
-    pel__writer_abort(&file);
-    record->bytes = file.bytes;
-    record->crc32c = file.crc32c;
-    return ok;
+        return pel__store_remove(w->sink->spec.path, s->record.path, err);
+    return pel__writer_begin(file, w->sink->spec.path, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err);
 }
 
 static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
@@ -287,21 +297,76 @@ static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     for (int k = 0; k < PEL_AXES; k++)
         grid[k] = cell.origin[k] / w->level->chunk[k];
     pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, s->record.path, sizeof s->record.path);
-    return encode_chunk(w, &chunk, s, worker, err) && store_chunk(w, s, err);
+    s->data = w->encoded[worker];
+    return encode_chunk(w, &chunk, s, worker, err) && store_chunk(w, s, &w->coming.file[i], err);
+}
+
+static bool sync_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    const work *const w = arg;
+    slot *const s = &w->going.slot[i];
+    pel__store_writer *const file = &w->going.file[i];
+    s->record.bytes = s->bytes < 0 ? -1 : file->bytes;
+    s->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
+    return s->bytes < 0 || pel__writer_commit(file, err);
+}
+
+/* The batch that is going, handed to the crew by a thread of its own. */
+typedef struct syncing {
+    work *work;
+    pel__pool *syncers;
+    pel_error error;
+    bool ok;
+} syncing;
+
+static void *sync_going(void *arg)
+{
+    syncing *const s = arg;
+    s->ok = pel__pool_run(s->syncers, PEL__WRITE_FIRST, s->work->going.n, sync_task, s->work, &s->error);
+    return NULL;
+}
+
+/* Encodes and writes what is coming while what is going is synced. */
+static bool run_files(work *w, pel__pool *pool, pel__pool *syncers, pel_error *err)
+{
+    syncing s = {.work = w, .syncers = syncers, .ok = true};
+    pthread_t thread;
+    const bool beside = w->going.n > 0 && pthread_create(&thread, NULL, sync_going, &s) == 0;
+    const bool ok = w->coming.n == 0 || pel__pool_run(pool, PEL__WRITE_FIRST, w->coming.n, file_task, w, err);
+    if (beside)
+        (void)pthread_join(thread, NULL);
+    else if (w->going.n > 0)
+        (void)sync_going(&s);
+    if (ok && !s.ok && err)
+        *err = s.error;
+    return ok && s.ok;
+}
+
+static void abort_files(const batch *b)
+{
+    for (int64_t i = 0; i < b->n; i++)
+        pel__writer_abort(&b->file[i]);
 }
 
 static bool write_files(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
 {
     const int64_t count = pel__grid_cells(&w->files, w->level->chunk);
-    for (int64_t *const first = &w->coming.first; *first < count; *first += w->slots) {
-        const int64_t n = pel__min(w->slots, count - *first);
-        if (!pel__pool_run(pool, PEL__WRITE_FIRST, n, file_task, w, err))
-            return false;
-        for (int64_t i = 0; i < n; i++)
-            if (!on_file(arg, &w->coming.slot[i].record, err))
-                return false;
+    pel__pool *syncers = NULL;
+    bool ok = pel__pool_create(&syncers, (int32_t)pel__min(SYNCERS, count), err);
+    for (int64_t first = 0; ok && first < count + w->slots; first += w->slots) { /* once more for the last to go */
+        w->coming.first = first;
+        w->coming.n = pel__max(0, pel__min(w->slots, count - first));
+        memset(w->coming.file, 0, (size_t)w->coming.n * sizeof *w->coming.file); /* none is open */
+        ok = run_files(w, pool, syncers, err);
+        for (int64_t i = 0; ok && i < w->going.n; i++)
+            ok = on_file(arg, &w->going.slot[i].record, err);
+        if (ok)
+            move_on(w);
     }
-    return true;
+    abort_files(&w->coming);
+    abort_files(&w->going);
+    pel__pool_destroy(syncers);
+    return ok;
 }
 
 /* ---- write ------------------------------------------------------------------------------------------------- */
@@ -319,28 +384,35 @@ static bool check_block(const pel__sink_spec *spec, const pel__level *l, const p
                               pel__region_text(&b->region, text, sizeof text), pel_dtype_name(b->dtype));
 }
 
-static bool carve_slots(const work *w, pel__arena *arena, slot **out)
+static bool carve_batch(const work *w, pel__arena *arena, batch *b)
 {
-    slot *const list = pel__arena_take(arena, w->slots * (int64_t)sizeof(slot));
-    bool ok = list != NULL;
+    b->slot = pel__arena_take(arena, w->slots * (int64_t)sizeof(slot));
+    if (!sharded(w->level))
+        return (b->file = pel__arena_take(arena, w->slots * (int64_t)sizeof *b->file)) && b->slot;
+    bool ok = b->slot != NULL;
     for (int64_t i = 0; ok && i < w->slots; i++)
-        ok = (list[i].data = pel__arena_take(arena, w->bound)) != NULL;
-    *out = list;
+        ok = (b->slot[i].data = pel__arena_take(arena, w->bound)) != NULL;
     return ok;
+}
+
+static uint8_t **carve_workers(pel__arena *arena, int32_t threads, int64_t bytes)
+{
+    uint8_t **const list = pel__arena_take(arena, threads * (int64_t)sizeof(uint8_t *));
+    for (int32_t i = 0; list && i < threads; i++)
+        if (!(list[i] = pel__arena_take(arena, bytes)))
+            return NULL;
+    return list;
 }
 
 static bool carve(work *w, void *scratch, int64_t size, int32_t threads)
 {
     pel__arena arena = pel__arena_over(scratch, size);
     w->slots = slot_count(&w->sink->spec, w->level, threads);
-    w->gather = pel__arena_take(&arena, threads * (int64_t)sizeof(uint8_t *));
+    w->gather = carve_workers(&arena, threads, w->chunk_bytes);
     w->index = pel__arena_take(&arena, index_bytes(w->level));
-    bool ok = w->gather && (w->index || index_bytes(w->level) == 0) && carve_slots(w, &arena, &w->coming.slot);
-    if (ok && batch_count(w->level) == 2)
-        ok = carve_slots(w, &arena, &w->going.slot);
-    for (int32_t i = 0; ok && i < threads; i++)
-        ok = (w->gather[i] = pel__arena_take(&arena, w->chunk_bytes)) != NULL;
-    return ok;
+    if (!sharded(w->level) && !(w->encoded = carve_workers(&arena, threads, w->bound)))
+        return false;
+    return w->gather && (w->index || !sharded(w->level)) && carve_batch(w, &arena, &w->coming) && carve_batch(w, &arena, &w->going);
 }
 
 /* The contract's parameters. NOLINTNEXTLINE(readability-function-size) */
@@ -358,7 +430,7 @@ bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block 
     w.bound = chain_bound(w.step, w.steps, w.chunk_bytes);
     if (!carve(&w, scratch, scratch_bytes(spec, l, threads), threads))
         return pel__fail(err, PEL_INTERNAL, "scratch of a shard does not fit what was declared");
-    if (pel__ome_chunks_per_shard(l) > 1)
+    if (sharded(l))
         return write_shards(&w, pool, on_file, arg, err);
     return write_files(&w, pool, on_file, arg, err);
 }

@@ -94,6 +94,7 @@ typedef struct pel__store_writer {
     int fd_plus_one; /* 0: not begun */
     int64_t bytes;
     uint32_t crc32c; /* of all that was appended */
+    int64_t sent;    /* bytes that were told to go to the disk */
     char path[PEL__PATH_MAX];
     char temporary[PEL__PATH_MAX + 128];
 } pel__store_writer;

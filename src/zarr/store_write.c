@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WRITE_BACK ((int64_t)4 << 20)
+
 /* Opens a fresh temporary file in the target's folder. The name tells host, process and thread, so that no two
  * writers of a shared folder meet; one that exists was left by a dead namesake. */
 static int open_temporary(pel__store_writer *w)
@@ -56,6 +58,7 @@ bool pel__writer_begin(pel__store_writer *w, const char *root, const char *key, 
     w->fd_plus_one = fd + 1;
     w->bytes = 0;
     w->crc32c = 0;
+    w->sent = 0;
     return true;
 }
 
@@ -74,6 +77,10 @@ bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_e
     }
     w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
     w->bytes += n;
+    if (w->bytes - w->sent >= WRITE_BACK) { /* on its way to the disk by the time of the sync; a hint, errors show there */
+        (void)sync_file_range(w->fd_plus_one - 1, w->sent, w->bytes - w->sent, SYNC_FILE_RANGE_WRITE);
+        w->sent = w->bytes;
+    }
     return true;
 }
 
