@@ -154,7 +154,7 @@ CASE(poison_blocks_are_found_alone_and_given_up)
     const pel__dispatch_counts c = play(&w, &usual, runs);
     CHECK_INT(c.given_up, 2);
     CHECK_INT(c.bad_hosts, 0);
-    CHECK(c.failures <= 2 * usual.attempts);
+    CHECK(c.failures <= 2 * 3 * usual.attempts); /* on one host of several they get three times the tries, to meet another */
     for (int i = 2; i < 1000; i++)
         CHECK_INT(runs[i], 1);
 }

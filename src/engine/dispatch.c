@@ -324,12 +324,14 @@ static void count_failures(const pel__dispatch *d, int64_t b, int32_t *all, int3
     }
 }
 
-/* Two hosts that agree, or one that had its tries. */
+/* Two hosts that agree, or one that had its tries; more of them where blocks are done on other hosts, which it should meet. */
 static bool is_poison(const pel__dispatch *d, int64_t b)
 {
-    int32_t all = 0, hosts = 0;
+    int32_t all = 0, hosts = 0, good = 0;
     count_failures(d, b, &all, &hosts);
-    return all >= d->o.attempts || (hosts >= 2 && all >= 2);
+    for (int32_t i = 0; i < d->host_count; i++)
+        good += d->hosts[i].good && !d->hosts[i].bad;
+    return all >= d->o.attempts * (good > 1 ? 3 : 1) || (hosts >= 2 && all >= 2);
 }
 
 static bool failed(pel__dispatch *d, int64_t b, int32_t at, const char *text, pel_error *err)

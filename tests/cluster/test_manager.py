@@ -179,6 +179,21 @@ def test_host_where_everything_fails_is_avoided(run, program, launcher):
     run.is_done()
 
 
+def test_full_disk_of_one_host_costs_no_block(run, program, launcher):
+    """A limit on file size stands for the disk: on one host shards cannot be written."""
+    full = program("""
+        import resource
+        if verb == "block" and socket.gethostname() == "full":
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+        """)
+    finish(run.start("--runner", "--hosts", "full,sound", "--launcher", launcher, "--interface", "lo", "--cores", "1", *SHORT, "--program", full))
+    assert run.manager()["given_up"] == []
+    failed = [r for r in records(run.out) if not r["ok"]]
+    assert {r["host"] for r in failed} <= {"full"} and all("File too large" in r["error"] for r in failed)
+    run.is_done()
+
+
 def test_stalled_task_is_repeated_elsewhere(run, program):
     stalls = program("if verb == 'block' and 30 in blocks and first('stalled'): time.sleep(100000)")
     message = finish(run.start(*LOCAL, "--batch-seconds", "1", "--late-seconds", "1", "--program", stalls))
