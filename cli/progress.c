@@ -38,11 +38,14 @@ progress progress_start(const char *label, bool quiet)
 /* What done and total count; NULL: bytes. */
 static const char *unit_of(const char *phase)
 {
-    static const char *const units[][2] = {{"blocks", "blocks"}, {"pyramid", "shards"}, {"audit", "files"}, {"verify", "windows"}};
+    static const char *const units[][2] = {
+        {"checksum", NULL}, {"compare", NULL}, {"blocks", "blocks"}, {"pyramid", "shards"}, {"audit", "files"},
+        {"verify", "windows"}, {"noise", "samples"}, {"tuning", "samples"}, {"write", "tiles"},
+    };
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(phase, units[i][0]) == 0)
             return units[i][1];
-    return NULL;
+    return "steps";
 }
 
 /* Columns of the terminal: a line that wraps cannot be rewritten. */

@@ -17,8 +17,8 @@ typedef struct progress {
 
 progress progress_start(const char *label, bool quiet);
 
-/* A pel_on_progress: shows the line, and asks to stop after a signal (see stop_install). arg is the progress. Bytes are
- * the unit of done and total unless the phase is "blocks", "pyramid" or "audit". */
+/* A pel_on_progress: shows the line, and asks to stop after a signal (see stop_install). arg is the progress. The
+ * phase says what done and total count: see unit_of. */
 bool progress_show(void *arg, const pel_progress *now);
 
 void progress_end(progress *p); /* wipes the line of a terminal */

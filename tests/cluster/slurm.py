@@ -50,6 +50,8 @@ def missing():
     for program in ("munged", "slurmctld", "slurmd", "sbatch"):
         if not shutil.which(program):
             return f"no {program} (packages slurm-wlm, munge)"
+    if not os.path.ismount("/sys/fs/cgroup"):
+        return "slurmd does not start without /sys/fs/cgroup"
     return None
 
 

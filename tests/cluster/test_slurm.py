@@ -15,7 +15,12 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    s = Slurm(tmp_path_factory.mktemp("slurm")).start()
+    try:
+        s = Slurm(tmp_path_factory.mktemp("slurm")).start()
+    except RuntimeError as e:
+        if "Unable to initialize cgroup plugin" in str(e):  # a container whose control groups are not its own
+            pytest.skip("slurmd cannot use the control groups of this machine")
+        raise
     yield s
     s.stop()
 
