@@ -306,7 +306,7 @@ static bool read_shard(reading *r, const pel__zarr_chain *chain, int64_t offset,
         cells *= high[k] - low[k]; /* at most chain->entries */
     memcpy(grid, low, sizeof grid);
     shard s = {.chain = chain, .index = index, .offset = offset, .n = n, .whole = whole};
-    s.list = malloc((size_t)cells * sizeof *s.list);
+    s.list = malloc((size_t)pel__max(cells, 1) * sizeof *s.list);
     bool ok = s.list || pel__fail(err, PEL_NO_MEMORY, "out of memory");
     while (ok) {
         int64_t i = 0;

@@ -114,6 +114,7 @@ static void close_object(pel__object *object)
 }
 
 /* n bytes at offset into dst; an object that ends before is damaged. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): written through the request */
 static bool fetch(remote_object *o, int64_t offset, uint8_t *dst, int64_t n, pel_error *err)
 {
     const pel__request q = {.url = o->url, .range = PEL__RANGE_SPAN, .offset = offset, .n = n, .dst = dst};
