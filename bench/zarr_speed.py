@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOL = Path(os.environ.get("PELLUCID", ROOT / "build" / "pellucid")).resolve().parent / "tests" / "zarr_speed"
+TOOL = Path(os.environ.get("PELLUCID", ROOT / "build" / "pellucid")).resolve().parent / "tests" / "tool_zarr_speed"
 CHUNK, SHARD = (1, 1, 64, 64, 64), (1, 1, 256, 256, 256)
 LAYOUTS = {  # codec as pellucid calls it, shard
     "raw": ("none:nocrc32c", CHUNK),

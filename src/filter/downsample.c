@@ -44,10 +44,36 @@ static row_set rows_under(const job *j, const int64_t at[PEL_AXES])
 #define HALF_UP(wide, sum, k)                                                                                     \
     ((2 * (sum) + (k)) >= 0 ? (2 * (sum) + (k)) / (2 * (k)) : -((-(2 * (sum) + (k)) + 2 * (k) - 1) / (2 * (k))))
 
+#define AT_ONCE 256
+
+/* Pairs along x, the number of rows 1 << log: what pyramids are made of, in loops that become vectors. */
+#define PAIRS(name, type, wide)                                                                                   \
+    static void name(type *dst, const row_set *set, int64_t n, int log)                                           \
+    {                                                                                                             \
+        for (int64_t first = 0; first < n; first += AT_ONCE) {                                                    \
+            const int m = n - first < AT_ONCE ? (int)(n - first) : AT_ONCE;                                       \
+            wide sum[AT_ONCE];                                                                                    \
+            for (int i = 0; i < m; i++)                                                                           \
+                sum[i] = (wide)1 << log; /* half of what is divided by */                                         \
+            for (int32_t r = 0; r < set->count; r++) {                                                            \
+                const type *const from = (const type *)(const void *)set->row[r] + 2 * first;                     \
+                for (int i = 0; i < m; i++)                                                                       \
+                    sum[i] += (wide)from[2 * i] + (wide)from[2 * i + 1];                                          \
+            }                                                                                                     \
+            for (int i = 0; i < m; i++)                                                                           \
+                dst[first + i] = (type)(sum[i] >> (log + 1)); /* the floor for any sign */                        \
+        }                                                                                                         \
+    }
+
 #define INTEGER_ROW(name, type, wide)                                                                             \
+    PAIRS(name##_pairs, type, wide)                                                                               \
     static void name(void *dst, const row_set *set, int64_t n, int64_t have, int64_t fx)                          \
     {                                                                                                             \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
+        const bool pairs = fx == 2 && (set->count & (set->count - 1)) == 0;                                       \
+        const int64_t whole = pairs ? (have / 2 < n ? have / 2 : n) : 0;                                          \
+        if (pairs)                                                                                                \
+            name##_pairs(dst, set, whole, __builtin_ctz((unsigned)set->count));                                   \
+        for (int64_t i = whole; i < n; i++) {                                                                     \
             const int64_t first = i * fx, last = first + fx <= have ? first + fx : have;                          \
             const wide k = (wide)((last - first) * set->count);                                                   \
             wide sum = 0;                                                                                         \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A program for bench/zarr_speed.py: times Zarr writing and reading inside the process, on a crew of threads.
- *   zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES     lists are T,C,Z,Y,X
+ *   tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES     lists are T,C,Z,Y,X
  * VOXELS is a file of raw uint16, BOXES a text of ORIGIN:SHAPE;… Prints a line an operation: name, wall seconds, processor
  * seconds, peak of resident bytes above what was resident before and the pixels that the operation allocates. */
 #include "core/block.h"
@@ -183,7 +183,7 @@ int main(int argc, char **argv)
     pel_error err = {0};
     bench b = {0};
     if (argc != 9) {
-        fprintf(stderr, "usage: zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES\n");
+        fprintf(stderr, "usage: tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES\n");
         return 2;
     }
     const bool ok = prepare(&b, argv, &err) && timed("write", write_all, &b, &err) && timed("read", read_all, &b, &err)
