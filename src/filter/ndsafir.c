@@ -52,7 +52,7 @@ static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t ti
         deep |= s->radius[n][PEL__NZ] > 0;
         moving |= s->radius[n][PEL__NT] > 0;
     }
-    const int64_t rows = deep && !moving ? 16 : !deep && s->aggregate ? 64 : 32;
+    const int64_t rows = deep ? (moving ? 48 : 16) : s->aggregate ? 64 : 32;
     const int64_t shape[PEL_AXES] = {moving ? 3 : 1, 1, deep ? 8 : 1, rows, deep ? 128 : 256};
     for (int a = 0; a < PEL_AXES; a++)
         tile[a] = pel__min(shape[a], image->shape[a]);

@@ -44,6 +44,7 @@ typedef struct job {
 
 typedef struct box {
     int64_t y0, y1, x0, x1;
+    int64_t zero0, zero1; /* along x with what leaves the image, which is zero */
 } box;
 
 INLINE int64_t lowest(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -67,10 +68,10 @@ INLINE int64_t first_lane(int64_t x)
 
 /* ---- where ------------------------------------------------------------------------------------------------- */
 
-/* Pairs whose ends both lie in the image begin in [*low, *high) along t, z or y. */
+/* Pairs whose ends both lie in the image begin in [*low, *high) along this axis, those of one displacement at least. */
 INLINE void valid(const job *j, int axis, int64_t *low, int64_t *high)
 {
-    *low = j->k->low[axis] - lowest(j->d[axis], 0);
+    *low = j->k->low[axis] - lowest(j->d[axis] + (axis == PEL__NX ? j->count - 1 : 0), 0);
     *high = j->k->high[axis] - highest(j->d[axis], 0);
 }
 
@@ -90,8 +91,8 @@ static bool in_image(const job *j, int64_t t, int64_t z, int64_t y)
     return y >= low && y < high && plane_in_image(j, t, z);
 }
 
-/* The area of pairs that a stage must hold: tile or moved tile grown by `grow`, cut at the image (but for x) where
- * `cut`, then grown by `reach`. */
+/* The area of pairs that a stage must hold: tile or moved tile grown by `grow`, cut at the image (along x always)
+ * where `cut`, then grown by `reach`. */
 typedef struct area {
     int64_t grow[PEL__ND], reach[PEL__ND];
     bool cut;
@@ -120,9 +121,9 @@ static void unite(box *b, const job *j, bool moved, const area *r, int64_t t, in
             return;
     }
     if (b->y1 <= b->y0)
-        *b = (box){from[PEL__NY], to[PEL__NY], from[PEL__NX], to[PEL__NX]};
+        *b = (box){from[PEL__NY], to[PEL__NY], .zero0 = from[PEL__NX], .zero1 = to[PEL__NX]};
     else
-        *b = (box){lowest(b->y0, from[PEL__NY]), highest(b->y1, to[PEL__NY]), lowest(b->x0, from[PEL__NX]), highest(b->x1, to[PEL__NX])};
+        *b = (box){lowest(b->y0, from[PEL__NY]), highest(b->y1, to[PEL__NY]), .zero0 = lowest(b->zero0, from[PEL__NX]), .zero1 = highest(b->zero1, to[PEL__NX])};
 }
 
 /* Where pairs begin that this job needs on plane (t, z). Empty: y1 <= y0. */
@@ -133,6 +134,10 @@ static box needed(const job *j, const area *r, int64_t t, int64_t z)
         unite(&b, j, false, r, t, z);
     if (j->both || j->moved)
         unite(&b, j, true, r, t, z);
+    int64_t low, high;
+    valid(j, PEL__NX, &low, &high);
+    b.x0 = lowest(highest(b.zero0, low - r->reach[PEL__NX]), b.zero1);
+    b.x1 = highest(lowest(b.zero1, high + r->reach[PEL__NX]), b.x0);
     return b;
 }
 
@@ -474,7 +479,7 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
         const int64_t n = planes_around(j, from, t, z, g, planes);
         for (int64_t y = b.y0; y < b.y1; y++, w += to->stride) {
             if (!r->cut && !in_image(j, t, z, y)) {
-                memset(w + x0, 0, (size_t)(first_lane(b.x1 - 1) + PEL_LANES - x0) * sizeof *w);
+                memset(w + b.zero0, 0, (size_t)(b.zero1 - b.zero0) * sizeof *w);
                 continue;
             }
             for (int64_t i = 0; i < n; i++)
@@ -482,7 +487,7 @@ static void horizontal(const job *j, const stage *from, const stage *to, const a
             finish_rows(w, rows, add_planes(j, rows, n, from_x, b.x1 + p), x0, b.x1, p, weigh);
             if (k->odd)
                 cut_odd(w, k->u + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY], j->offset + g, x0, b.x1);
-            cut_at_image(j, w, g, b.x0, b.x1);
+            cut_at_image(j, w, g, b.zero0, b.zero1);
         }
     }
 }
