@@ -13,9 +13,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#define HUGE_PAGE (2 << 20)
 
 typedef struct bench {
     pel__sink_spec spec;
@@ -83,9 +85,18 @@ static bool write_all(bench *b, int64_t *allocated, pel_error *err)
     return ok;
 }
 
+/* In huge pages, as NumPy does with its arrays. */
+static void *pixels(int64_t bytes)
+{
+    void *const data = aligned_alloc(HUGE_PAGE, (size_t)pel__round_up(bytes, HUGE_PAGE));
+    if (data)
+        (void)madvise(data, (size_t)bytes, MADV_HUGEPAGE);
+    return data;
+}
+
 static bool read_box(bench *b, pel_source *s, const pel_region *r, bool check, pel_error *err)
 {
-    void *const data = malloc((size_t)pel__region_voxels(r) * 2);
+    void *const data = pixels(pel__region_voxels(r) * 2);
     const pel_block dst = pel__block_dense(r, PEL_U16, data);
     bool ok = data && pel__read_region(s, 0, &dst, b->pool, NULL, err);
     if (ok && check && memcmp(data, b->all.data, (size_t)pel__region_voxels(r) * 2) != 0)
