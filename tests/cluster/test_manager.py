@@ -82,10 +82,15 @@ def test_workers_are_killed(run):
     run.is_done()
 
 
-def test_manager_is_killed_and_the_same_command_again(run):
+def hold(program, n):
+    """Blocks from n on wait for ever: what is to be killed is still there."""
+    return program(f"if verb == 'block' and min(blocks) >= {n}: time.sleep(100000)", name=f"hold-{n}")
+
+
+def test_manager_is_killed_and_the_same_command_again(run, program):
     words = (*LOCAL, *SHORT)
     for n in (1, 20, 40):
-        p = run.start(*words)
+        p = run.start(*words, "--program", hold(program, n))
         run.wait_for_records(n, p)
         os.kill(manager_of(p), signal.SIGKILL)
         assert "the same command" in finish(p, 1)
@@ -111,12 +116,12 @@ def test_everything_is_killed_and_one_process_goes_on(run, embryo):
     run.is_done()
 
 
-def test_terminated_it_stops_cleanly_and_goes_on(run):
-    p = run.start(*LOCAL, *SHORT)
+def test_terminated_it_stops_cleanly_and_goes_on(run, program):
+    p = run.start(*LOCAL, *SHORT, "--program", hold(program, 5))
     run.wait_for_records(5, p)
     p.send_signal(signal.SIGUSR1)
     assert "the same command goes on" in finish(p, 4)
-    assert json.loads(run.cli("status", run.out, "--json").stdout)["state"] != "running"
+    assert run.manager()["state"] == "stopped"
     finish(run.start(*LOCAL, *SHORT))
     run.is_done()
 
