@@ -83,8 +83,12 @@ def test_workers_are_killed(run):
 
 
 def hold(program, n):
-    """Blocks from n on wait for ever: what is to be killed is still there."""
-    return program(f"if verb == 'block' and min(blocks) >= {n}: time.sleep(100000)", name=f"hold-{n}")
+    """Once n blocks are done further tasks wait for ever: what is to be killed is still there."""
+    return program(f"""
+        import glob
+        if verb == "block" and sum(len(open(f).readlines()) for f in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl")) >= {n}:
+            time.sleep(100000)
+        """, name=f"hold-{n}")
 
 
 def test_manager_is_killed_and_the_same_command_again(run, program):
