@@ -172,12 +172,17 @@ def test_damaged_tile_is_a_poison_of_its_blocks_only(cli, embryo, undisturbed, t
 
 
 def test_host_where_everything_fails_is_avoided(run, program, launcher):
-    """Two hosts by name; on one of them the program cannot start, and it asks for work faster than the good one."""
+    """Two hosts by name; on one of them the program cannot start. The good one does a first task, then waits until the
+    other has failed often enough to be known."""
     bad = program("""
         if verb == "block" and socket.gethostname() == "rotten":
+            next((n for n in range(3) if first(f"rotten{n}")), None)
             print("pellucid: libzstd.so.1: cannot open shared object file")
             sys.exit(127)
-        time.sleep(0.05)
+        if verb == "block" and not first("sound"):
+            late = time.monotonic() + 120
+            while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "rotten2")) and time.monotonic() < late:
+                time.sleep(0.05)
         """)
     message = finish(run.start("--runner", "--hosts", "rotten,sound", "--launcher", launcher, "--interface", "lo", "--cores", "1", *SHORT,
                                "--program", bad))
