@@ -47,6 +47,21 @@ CASE(checksums_have_their_check_values)
     CHECK_INT(pel__crc32(pel__crc32(0, "123456", 6), "789", 3), 0xCBF43926);
 }
 
+/* Long runs go in stripes, short ones byte by byte: any division of the same bytes must give the same. */
+CASE(checksums_do_not_depend_on_the_pieces)
+{
+    static uint8_t data[20011];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * i >> 3 ^ i);
+    for (size_t first = 0; first < 9; first++)
+        for (size_t n = 3060; n < sizeof data - first; n += 1501) {
+            uint32_t pieces = 77;
+            for (size_t i = 0; i < n; i += 7)
+                pieces = pel__crc32c(pieces, data + first + i, n - i < 7 ? n - i : 7);
+            CHECK_INT(pel__crc32c(77, data + first, n), pieces);
+        }
+}
+
 static pel_region box2(int64_t y, int64_t x, int64_t h, int64_t w)
 {
     return pel__region(2, (const int64_t[]){y, x}, (const int64_t[]){h, w});
@@ -236,6 +251,7 @@ int main(void)
     RUN(error_text_grows_leftwards);
     RUN(product_finds_overflow);
     RUN(checksums_have_their_check_values);
+    RUN(checksums_do_not_depend_on_the_pieces);
     RUN(regions_are_half_open);
     RUN(grid_covers_every_voxel_once);
     RUN(block_copy_moves_the_common_part);

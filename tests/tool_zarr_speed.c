@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A program for bench/zarr_speed.py: times Zarr writing and reading inside the process, on a crew of threads.
- *   tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES     lists are T,C,Z,Y,X
- * VOXELS is a file of raw uint16, BOXES a text of ORIGIN:SHAPE;… Prints a line an operation: name, wall seconds, processor
+ *   tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES SYNC     lists are T,C,Z,Y,X
+ * VOXELS is a file of raw uint16, BOXES a text of ORIGIN:SHAPE;…, SYNC 0 or 1; the round trip goes to STORE-trip. Prints a line an operation: name, wall seconds, processor
  * seconds, peak of resident bytes above what was resident before and the pixels that the operation allocates. */
 #include "core/block.h"
 #include "core/bytes.h"
@@ -136,7 +136,13 @@ static bool read_boxes(bench *b, int64_t *allocated, pel_error *err)
 
 static bool round_trip(bench *b, int64_t *allocated, pel_error *err)
 {
-    return write_all(b, allocated, err) && read_all(b, allocated, err);
+    char path[4096];
+    const char *const first = b->spec.path;
+    (void)snprintf(path, sizeof path, "%s-trip", first);
+    b->spec.path = path;
+    const bool ok = write_all(b, allocated, err) && read_all(b, allocated, err);
+    b->spec.path = first;
+    return ok;
 }
 
 static bool timed(const char *name, operation *run, bench *b, pel_error *err)
@@ -156,7 +162,7 @@ static bool load(bench *b, const char *path, pel_error *err)
 {
     const int64_t n = pel__region_voxels(&b->all.region) * 2;
     FILE *const f = fopen(path, "rb");
-    b->all.data = malloc((size_t)n);
+    b->all.data = pixels(n);
     const bool ok = f && b->all.data && fread(b->all.data, 1, (size_t)n, f) == (size_t)n;
     if (f)
         (void)fclose(f);
@@ -184,6 +190,7 @@ static bool prepare(bench *b, char **argv, pel_error *err)
     b->spec.layouts = &b->layout;
     b->spec.provenance = "{}";
     b->boxes = argv[8];
+    b->spec.unsynced = strcmp(argv[9], "0") == 0;
     const pel_region whole = pel__region(PEL_AXES, NULL, l->shape);
     b->all = pel__block_dense(&whole, PEL_U16, NULL);
     return load(b, argv[7], err) && pel__pool_create(&b->pool, atoi(argv[6]), err);
@@ -193,8 +200,8 @@ int main(int argc, char **argv)
 {
     pel_error err = {0};
     bench b = {0};
-    if (argc != 9) {
-        fprintf(stderr, "usage: tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES\n");
+    if (argc != 10) {
+        fprintf(stderr, "usage: tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES SYNC\n");
         return 2;
     }
     const bool ok = prepare(&b, argv, &err) && timed("write", write_all, &b, &err) && timed("read", read_all, &b, &err)

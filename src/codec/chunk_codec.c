@@ -4,6 +4,7 @@
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_estimate*: what a context will take */
 #include "codec/chunk_codec.h"
 
+#include "codec/zstd_encode.h"
 #include "core/bytes.h"
 
 #include <blosc.h>
@@ -184,10 +185,9 @@ static bool zstd_encode(pel__codec_state *state, const pel__step *step, pel__cod
 {
     if (!state->zstd_enc && !(state->zstd_enc = ZSTD_createCCtx()))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: zstd context");
-    (void)ZSTD_CCtx_setParameter(state->zstd_enc, ZSTD_c_compressionLevel, step->level);
-    (void)ZSTD_CCtx_setParameter(state->zstd_enc, ZSTD_c_checksumFlag, step->checksum);
-    /* One call over the whole chunk: the frame header then holds the content size, which old readers need. */
-    const size_t r = ZSTD_compress2(state->zstd_enc, io->dst, (size_t)io->capacity, io->src, (size_t)io->n);
+    const pel__zstd_job job = {.level = step->level, .checksum = step->checksum, .src = io->src, .n = (size_t)io->n, .dst = io->dst,
+                               .capacity = (size_t)io->capacity};
+    const size_t r = pel__zstd_encode(state->zstd_enc, &job);
     if (ZSTD_isError(r))
         return pel__fail(err, PEL_INTERNAL, "zstd: %s", ZSTD_getErrorName(r));
     io->got = (int64_t)r;

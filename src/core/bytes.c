@@ -4,6 +4,9 @@
 #include "core/bytes.h"
 
 #include <pthread.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 bool pel__product(const int64_t *factors, int32_t n, int64_t *out)
 {
@@ -62,9 +65,42 @@ uint32_t pel__crc32(uint32_t crc, const void *data, size_t n)
 }
 
 #if defined(__x86_64__)
+#define STRIPE 1024 /* bytes */
+/* x^(8 s - 33) modulo the polynomial, bits reversed: a carry-less product with it and the instruction itself move a
+ * checksum past s zero bytes. For s = 1024 and 2048. */
+#define PAST_ONE 0x170076fa
+#define PAST_TWO 0xa51b6135
+
+__attribute__((target("sse4.2,pclmul"))) static uint64_t past(uint64_t crc, uint64_t factor)
+{
+    const __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc), _mm_cvtsi64_si128((int64_t)factor), 0);
+    return __builtin_ia32_crc32di(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+/* The instruction takes three cycles but can begin one each cycle: three stripes at once, then put together. */
+__attribute__((target("sse4.2,pclmul"))) static uint64_t crc32c_stripes(uint64_t crc, const uint8_t *p, size_t stripes)
+{
+    uint64_t a = crc;
+    for (; stripes > 0; stripes--, p += (size_t)3 * STRIPE) {
+        uint64_t b = 0, c = 0;
+        for (size_t i = 0; i < STRIPE; i += 8) {
+            a = __builtin_ia32_crc32di(a, pel__load_u64(p + i));
+            b = __builtin_ia32_crc32di(b, pel__load_u64(p + STRIPE + i));
+            c = __builtin_ia32_crc32di(c, pel__load_u64(p + 2 * STRIPE + i));
+        }
+        a = past(a, PAST_TWO) ^ past(b, PAST_ONE) ^ c;
+    }
+    return a;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_cpu(uint32_t crc, const uint8_t *p, size_t n)
 {
     uint64_t c = crc;
+    const size_t stripes = __builtin_cpu_supports("pclmul") ? n / ((size_t)3 * STRIPE) : 0;
+    if (stripes > 0)
+        c = crc32c_stripes(c, p, stripes);
+    p += stripes * 3 * STRIPE;
+    n -= stripes * 3 * STRIPE;
     for (; n >= 8; n -= 8, p += 8)
         c = __builtin_ia32_crc32di(c, pel__load_u64(p));
     uint32_t c32 = (uint32_t)c;

@@ -225,7 +225,7 @@ static bool store_batch(work *w, pel_error *err)
         grid[i] = b->shard.origin[i] / w->level->shard[i];
     pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, w->record.path, sizeof w->record.path);
     if (b->first == 0)
-        w->file = (pel__store_writer){0};
+        w->file = (pel__store_writer){.unsynced = w->sink->spec.unsynced};
     return append_batch(w, err) && (!b->last || end_shard(w, err));
 }
 
@@ -281,10 +281,11 @@ static bool write_shards(work *w, pel__pool *pool, pel__on_file *on_file, void *
 
 static bool store_chunk(const work *w, const slot *s, pel__store_writer *file, pel_error *err)
 {
-    *file = (pel__store_writer){0};
+    *file = (pel__store_writer){.unsynced = w->sink->spec.unsynced};
     if (s->bytes < 0)
         return pel__store_remove(w->sink->spec.path, s->record.path, err);
-    return pel__writer_begin(file, w->sink->spec.path, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err);
+    return pel__writer_begin(file, w->sink->spec.path, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err)
+        && (!file->unsynced || pel__writer_commit(file, err)); /* with nothing to wait for it is done here */
 }
 
 static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
@@ -308,7 +309,7 @@ static bool sync_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     pel__store_writer *const file = &w->going.file[i];
     s->record.bytes = s->bytes < 0 ? -1 : file->bytes;
     s->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
-    return s->bytes < 0 || pel__writer_commit(file, err);
+    return s->bytes < 0 || file->fd_plus_one == 0 || pel__writer_commit(file, err);
 }
 
 /* The batch that is going, handed to the crew by a thread of its own. */
@@ -352,7 +353,7 @@ static bool write_files(work *w, pel__pool *pool, pel__on_file *on_file, void *a
 {
     const int64_t count = pel__grid_cells(&w->files, w->level->chunk);
     pel__pool *syncers = NULL;
-    bool ok = pel__pool_create(&syncers, (int32_t)pel__min(SYNCERS, count), err);
+    bool ok = pel__pool_create(&syncers, w->sink->spec.unsynced ? 1 : (int32_t)pel__min(SYNCERS, count), err);
     for (int64_t first = 0; ok && first < count + w->slots; first += w->slots) { /* once more for the last to go */
         w->coming.first = first;
         w->coming.n = pel__max(0, pel__min(w->slots, count - first));

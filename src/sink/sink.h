@@ -49,6 +49,7 @@ typedef struct pel__sink_spec {
     int32_t image_count;       /* more than one: a bioformats2raw.layout collection with images in 0, 1, 2, … */
     const pel_image *const *images;
     const pel__layout *layouts; /* one an image */
+    bool unsynced;             /* files are renamed without waiting for the disk: for measurements */
     const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
 } pel__sink_spec;
 

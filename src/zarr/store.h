@@ -95,6 +95,7 @@ typedef struct pel__store_writer {
     int64_t bytes;
     uint32_t crc32c; /* of all that was appended */
     int64_t sent;    /* bytes that were told to go to the disk */
+    bool unsynced;   /* the system may take its time: the name may outlive the bytes when the power fails */
     char path[PEL__PATH_MAX];
     char temporary[PEL__PATH_MAX + 128];
 } pel__store_writer;

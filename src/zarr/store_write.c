@@ -77,7 +77,7 @@ bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_e
     }
     w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
     w->bytes += n;
-    if (w->bytes - w->sent >= WRITE_BACK) { /* on its way to the disk by the time of the sync; a hint, errors show there */
+    if (!w->unsynced && w->bytes - w->sent >= WRITE_BACK) { /* on its way to the disk by the time of the sync; a hint, errors show there */
         (void)sync_file_range(w->fd_plus_one - 1, w->sent, w->bytes - w->sent, SYNC_FILE_RANGE_WRITE);
         w->sent = w->bytes;
     }
@@ -87,7 +87,7 @@ bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_e
 bool pel__writer_commit(pel__store_writer *w, pel_error *err)
 {
     const int fd = w->fd_plus_one - 1;
-    bool ok = fdatasync(fd) == 0;
+    bool ok = w->unsynced || fdatasync(fd) == 0;
     int reason = errno;
     w->fd_plus_one = 0;
     if (close(fd) != 0 && ok) {

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ * See zstd_encode.h. Pixels of a camera are mostly noise, in which the search for repetitions finds next to nothing but
+ * takes more than half of the time of level 1; what makes them smaller is the coding of single bytes. So level 1 tries
+ * both ways on a sample of each chunk, and searches the whole chunk only where that saves more than one part in 24.
+ * Without the search one position in 128 is still looked up, and what is found there taken at full length: empty areas and
+ * planes that repeat cost nothing. Higher levels are the library's own. */
+#include "codec/zstd_encode.h"
+
+#include <stdint.h>
+
+#define LEAST ((size_t)128 << 10) /* bytes of a chunk for which sampling pays */
+#define SAMPLES 2
+#define SAMPLE_SHARE 128 /* of a chunk's bytes, each sample */
+#define WORTH 24
+#define STEP 128
+
+static void set(ZSTD_CCtx *context, ZSTD_cParameter name, int value)
+{
+    (void)ZSTD_CCtx_setParameter(context, name, value);
+}
+
+/* Byte by byte, hardly a search. */
+static size_t encode_bytes(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    set(context, ZSTD_c_strategy, ZSTD_fast);
+    set(context, ZSTD_c_minMatch, 7);
+    set(context, ZSTD_c_targetLength, STEP);
+    set(context, ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
+    return ZSTD_compress2(context, job->dst, job->capacity, job->src, job->n);
+}
+
+/* As the level does for a chunk of `whole` bytes, whatever the length of this piece of it. */
+static size_t encode_sample(ZSTD_CCtx *context, const pel__zstd_job *job, size_t whole)
+{
+    const ZSTD_compressionParameters p = ZSTD_getCParams(job->level, whole, 0);
+    set(context, ZSTD_c_strategy, (int)p.strategy);
+    set(context, ZSTD_c_minMatch, (int)p.minMatch);
+    set(context, ZSTD_c_targetLength, (int)p.targetLength);
+    set(context, ZSTD_c_literalCompressionMode, ZSTD_ps_auto);
+    return ZSTD_compress2(context, job->dst, job->capacity, job->src, job->n);
+}
+
+static bool search_pays(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    size_t searched = 0, bytes = 0;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        pel__zstd_job part = *job;
+        part.n = job->n / SAMPLE_SHARE & ~(size_t)7;
+        part.src = (const uint8_t *)job->src + ((2 * i + 1) * job->n / (2 * SAMPLES) & ~(size_t)7);
+        const size_t a = encode_sample(context, &part, job->n), b = encode_bytes(context, &part);
+        if (ZSTD_isError(a) || ZSTD_isError(b))
+            return true;
+        searched += a;
+        bytes += b;
+    }
+    return bytes > searched + searched / WORTH;
+}
+
+size_t pel__zstd_encode(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    (void)ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters);
+    set(context, ZSTD_c_compressionLevel, job->level);
+    set(context, ZSTD_c_checksumFlag, job->checksum);
+    if (job->level == 1 && job->n >= LEAST) {
+        if (!search_pays(context, job))
+            return encode_bytes(context, job);
+        set(context, ZSTD_c_strategy, 0);
+        set(context, ZSTD_c_minMatch, 0);
+        set(context, ZSTD_c_targetLength, 0);
+        set(context, ZSTD_c_literalCompressionMode, ZSTD_ps_auto);
+    }
+    /* One call over the whole chunk: the frame header then holds the content size, which old readers need. */
+    return ZSTD_compress2(context, job->dst, job->capacity, job->src, job->n);
+}
