@@ -44,15 +44,14 @@ static json_object *load_manager(const char *output, bool *alive)
 }
 
 typedef struct {
-    char reason[8][96]; /* the first few different ones */
+    char reason[8][200]; /* the first few different ones */
     int64_t count[8];
     int reasons;
 } reasons;
 
-static void note_reason(void *arg, const char *id, const char *state, const char *reason)
+static void note_reason(void *arg, const char *state, const char *reason, int64_t jobs)
 {
     reasons *r = arg;
-    (void)id;
     if (strcmp(state, "running") == 0 || !reason[0] || strcmp(reason, "None") == 0)
         return;
     int k = 0;
@@ -62,7 +61,7 @@ static void note_reason(void *arg, const char *id, const char *state, const char
         return;
     if (k == r->reasons)
         (void)snprintf(r->reason[r->reasons++], sizeof r->reason[0], "%s", reason);
-    r->count[k]++;
+    r->count[k] += jobs;
 }
 
 static bool were_submitted(const char *output)

@@ -41,7 +41,7 @@ bool job_submit(char *said, size_t size, const char *output, const job_script *j
 typedef struct job_counts {
     int64_t pending, running, other; /* other: held, suspended, in error */
 } job_counts;
-typedef void on_job(void *arg, const char *id, const char *state, const char *reason);
+typedef void on_job(void *arg, const char *state, const char *reason, int64_t jobs);
 
 /* False: there are jobs and their scheduler cannot be asked. only_workers: not the parts. each may be NULL. */
 bool jobs_query(const char *output, bool only_workers, job_counts *out, on_job *each, void *arg);

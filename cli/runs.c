@@ -321,21 +321,33 @@ static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS
     return o;
 }
 
+typedef struct {
+    FILE *to;
+    int64_t left;
+} failure_arg;
+
 static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
 {
-    int *left = arg;
-    if ((*left)-- > 0)
-        (void)fprintf(stderr, "  failed (attempt %d on %s): %s\n", (int)attempt, host, text);
+    failure_arg *f = arg;
+    if (f->left-- > 0)
+        (void)fprintf(f->to, "  failed    attempt %d on %s: %s\n", (int)attempt, host, text);
+}
+
+void print_failures(FILE *to, const char *output, int64_t most)
+{
+    failure_arg f = {to, most};
+    (void)pel_run_failures(output, print_failure, &f, NULL);
+    if (f.left < 0)
+        (void)fprintf(to, "            and %" PRId64 " more: pellucid status %s --failures\n", -f.left, output);
 }
 
 static int report(const verb *self, const words *w, bool ok, const pel_error *err)
 {
     pel_status s;
     char a[32], b[32], c[32];
-    int left = 10;
     if (pel_run_status(&s, w->output, NULL)) {
         if (!ok && s.blocks_failed > 0)
-            (void)pel_run_failures(w->output, print_failure, &left, NULL);
+            print_failures(stderr, w->output, 10);
         if (ok && !w->quiet)
             (void)fprintf(stderr, "done: %s block%s, %s written, %s voxels clipped, peak memory %s; every file audited\n",
                           text_count(a, sizeof a, s.blocks_done), s.blocks_done == 1 ? "" : "s",

@@ -15,4 +15,7 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output);
 json_object *plan_json(const pel_run *run);
 
+/* The last failure of each block that is not done; where there are more than `most`, how many more. */
+void print_failures(FILE *to, const char *output, int64_t most);
+
 #endif

@@ -13,11 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
-{
-    (void)printf("  failed    attempt %d on %s: %s\n", (int)attempt, host, text);
-}
-
 static void print_status(const pel_status *s, const char *output)
 {
     char a[32], b[32], c[32];
@@ -97,7 +92,7 @@ int verb_status(const verb *self, int argc, char **argv)
         (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     }
     if (!json && s.blocks_failed > 0)
-        (void)pel_run_failures(output, print_failure, NULL, NULL);
+        print_failures(stdout, output, 1000);
     return strcmp(s.state, "done") == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -72,6 +72,8 @@ static int act(const verb *self, words *w)
     job_script job;
     if (!job_fill(self, &w->job, &job, &code))
         return code;
+    if (w->parts == 0)
+        return command_wrong(self, "--parts is missing: how many jobs?");
     const bool container = scheduler_is_container(job.scheduler);
     char output[PATH_MAX], log[PATH_MAX + 16], program[PATH_MAX];
     if (!realpath(w->output, output)) {
@@ -126,7 +128,5 @@ int verb_submit(const verb *self, int argc, char **argv)
     int code = EXIT_DONE;
     if (!command_parse(&c, argc, argv, &code))
         return code;
-    if (w.parts == 0)
-        return command_wrong(self, "--parts is missing: how many jobs?");
     return act(self, &w);
 }

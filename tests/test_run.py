@@ -343,7 +343,7 @@ def prepare(cli, embryo, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
     cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--prepare", "--quiet")
     status = json.loads(cli("status", out, "--json").stdout)
-    assert status["state"] == "planned" and status["blocks_done"] == 0
+    assert status["state"] == "planned" and status["blocks_done"] == 0 and status["memory_promised"] > 0
     return out
 
 
@@ -353,7 +353,8 @@ def test_parts_at_once_without_a_manager(cli, embryo, undisturbed, tmp_path):
     for p in parts:
         _, message = p.communicate(timeout=200)
         assert p.returncode == 0, message
-    assert json.loads(cli("status", out, "--json").stdout)["state"] == "done"
+    status = json.loads(cli("status", out, "--json").stdout)
+    assert status["state"] == "done" and status["memory_promised"] > 0
     assert pixels(out) == pixels(undisturbed)
     done = [r["job"] for r in records(out) if r["ok"]]
     assert len(done) == len(set(done))

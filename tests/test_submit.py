@@ -129,6 +129,7 @@ def test_wrong_words_are_refused(cli, run):
         scheduler = () if "--scheduler" in words else ("--scheduler", "slurm")
         assert part in cli.fails(2, "submit", run, "--parts", "2", *scheduler, *words), words
     assert "--parts" in cli.fails(2, "submit", run, "--scheduler", "slurm")
+    assert "slurm, pbs" in cli.fails(2, "submit", run, "--scheduler", "loadleveler"), "what is wrong is told before what is missing"
     assert "no such output" in cli.fails(2, "submit", run + "x", "--scheduler", "slurm", "--parts", "2")
 
 

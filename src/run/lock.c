@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define ALIVE_SECONDS 120 /* what another host has not touched for this long is dead */
+#define QUIET_SECONDS 15
 
 struct pel__lock {
     int fd;
@@ -139,6 +140,20 @@ void pel__worker_remove(const char *folder)
         (void)unlink(path);
 }
 
+/* A killed process that nobody has waited for still has its number. */
+static bool is_running(pid_t pid)
+{
+    char path[64], text[512] = "";
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return kill(pid, 0) == 0 || errno == EPERM;
+    read_text(fd, text, sizeof text);
+    (void)close(fd);
+    const char *end = strrchr(text, ')'); /* "1234 (name) S …" */
+    return !end || !end[1] || (end[2] != 'Z' && end[2] != 'X');
+}
+
 /* On this host the process is asked, elsewhere the age of the file. */
 bool pel__worker_alive(const char *path, const char *name)
 {
@@ -147,8 +162,19 @@ bool pel__worker_alive(const char *path, const char *name)
     if (!comma || name[0] == '.' || stat(path, &st) != 0)
         return false;
     if (same_host(name))
-        return kill((pid_t)strtol(comma + 1, NULL, 10), 0) == 0 || errno == EPERM;
+        return is_running((pid_t)strtol(comma + 1, NULL, 10));
     return time(NULL) - st.st_mtime < ALIVE_SECONDS;
+}
+
+/* A sign of life comes every two seconds; one that stays away, as that of a host that was lost, is worth saying. */
+static void describe(char *out, size_t size, const char *path, const char *name)
+{
+    struct stat st;
+    const char *comma = strrchr(name, ',');
+    const int64_t age = stat(path, &st) == 0 ? (int64_t)time(NULL) - st.st_mtime : 0;
+    const int n = snprintf(out, size, "%.*s, process %ld", (int)(comma - name), name, strtol(comma + 1, NULL, 10));
+    if (age >= QUIET_SECONDS && n > 0 && (size_t)n < size)
+        (void)snprintf(out + n, size - (size_t)n, ", last seen %lld s ago", (long long)age);
 }
 
 int32_t pel__workers_alive(char *out, size_t size, const char *folder)
@@ -160,9 +186,8 @@ int32_t pel__workers_alive(char *out, size_t size, const char *folder)
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         if (!pel__path_join(path, sizeof path, workers, e->d_name, NULL) || !pel__worker_alive(path, e->d_name))
             continue;
-        const char *comma = strrchr(e->d_name, ',');
         if (count++ == 0)
-            (void)snprintf(out, size, "%.*s, process %ld", (int)(comma - e->d_name), e->d_name, strtol(comma + 1, NULL, 10));
+            describe(out, size, path, e->d_name);
     }
     if (d)
         (void)closedir(d);

@@ -162,6 +162,7 @@ typedef struct pel__books {
 } pel__books;
 bool pel__books_open(pel__books *b, const char *output, pel_error *err); /* on false there is nothing to close */
 void pel__books_close(pel__books *b);
-bool pel__status_write(pel_run *run, const char *state, pel_error *err);
+bool pel__status_write(pel_run *run, const char *state, pel_error *err); /* of a process that works */
+bool pel__status_begin(pel_run *run, pel_error *err); /* of a run that was prepared and has no worker yet */
 
 #endif

@@ -79,16 +79,28 @@ static void copy_member(char *out, size_t size, const json_object *o, const char
     (void)snprintf(out, size, "%s", text);
 }
 
-/* "running" in the file counts only while somebody works: a killed process leaves it behind. */
+/* "running" in the file counts only while somebody works: a killed process leaves it behind. "planned" is what was there
+ * before anybody worked. */
 static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
 {
     copy_member(s->state, sizeof s->state, file, "state");
     if (s->workers > 0)
         (void)snprintf(s->state, sizeof s->state, "running");
-    else if (s->state[0] == '\0')
+    else if (s->state[0] == '\0' || strcmp(s->state, "planned") == 0)
         (void)snprintf(s->state, sizeof s->state, s->blocks_done == 0 ? "planned" : "interrupted");
     else if (strcmp(s->state, "running") == 0 || (strcmp(s->state, "done") == 0 && s->blocks_done + s->pyramid_done < jobs))
         (void)snprintf(s->state, sizeof s->state, "interrupted");
+}
+
+/* Of those that share a run each may have limits of its own: the most that one of them promised. */
+static void add_worker(void *arg, const pel_run_worker *w)
+{
+    pel_status *s = arg;
+    if (!w->alive)
+        return;
+    s->memory_promised = pel__max(s->memory_promised, w->memory_promised);
+    s->memory_limit = pel__max(s->memory_limit, w->memory_limit);
+    s->memory_peak = pel__max(s->memory_peak, w->memory_peak);
 }
 
 bool pel_run_status(pel_status *out, const char *output, pel_error *err)
@@ -115,6 +127,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->memory_peak = pel__max(t.rss_peak_bytes, member_integer(file, "memory_peak"));
     copy_member(out->last_error, sizeof out->last_error, file, "last_error");
     out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
+    (void)pel_run_each_worker(output, add_worker, out, NULL);
     settle_state(out, file, b.jobs);
     json_object_put(file);
     pel__books_close(&b);
@@ -177,10 +190,10 @@ static void add_integer(json_object *o, const char *name, int64_t v)
     json_object_object_add(o, name, json_object_new_int64(v));
 }
 
-bool pel__status_write(pel_run *run, const char *state, pel_error *err)
+static json_object *status_json(pel_run *run, const char *state)
 {
     const pel__ledger_totals t = pel__ledger_sums(run->ledger);
-    const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count;
+    const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count, resident = pel__resident_bytes();
     char last[400], names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
     pel__ledger_last_error(run->ledger, last, sizeof last);
@@ -199,18 +212,42 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     add_integer(o, "bytes_written", t.bytes_written);
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);
-    const int64_t resident = pel__resident_bytes();
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
     json_object_object_add(o, "last_error", json_object_new_string(last));
     add_integer(o, "threads", run->request.threads);
-    json_object_object_add(o, "seconds", json_object_new_double(pel__now() - run->started));
+    json_object_object_add(o, "seconds", json_object_new_double(run->started > 0 ? pel__now() - run->started : 0));
+    return o;
+}
+
+static const char *text_of(json_object *o)
+{
+    return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+static bool write_whole(const pel_run *run, json_object *o, pel_error *err)
+{
     char path[PEL__PATH_MAX];
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text = text_of(o);
     const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
+    return text && pel__path_join(path, sizeof path, run->folder, "status.json", err) && pel__file_replace(path, piece, 2, err);
+}
+
+bool pel__status_write(pel_run *run, const char *state, pel_error *err)
+{
+    json_object *o = status_json(run, state);
+    const char *text = text_of(o);
     bool ok = text && pel__worker_write(run->folder, text, err);
     if (run->finishing) /* of many that share a run, none speaks for the whole */
-        ok = ok && pel__path_join(path, sizeof path, run->folder, "status.json", err) && pel__file_replace(path, piece, 2, err);
+        ok = ok && write_whole(run, o, err);
+    json_object_put(o);
+    return ok;
+}
+
+bool pel__status_begin(pel_run *run, pel_error *err)
+{
+    json_object *o = status_json(run, "planned");
+    const bool ok = write_whole(run, o, err);
     json_object_put(o);
     return ok;
 }

@@ -186,7 +186,9 @@ bool pel__run_prepare(pel_run *run, pel_error *err)
     bool stale = false;
     if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, "lock", PEL__LOCK_WHOLE, &stale, err))
         return false;
-    const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) && make_output(run, err);
+    const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) && make_output(run, err) &&
+                    pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) &&
+                    (pel__ledger_count_done(run->ledger, 0, run->plan.job_count) > 0 || pel__status_begin(run, err));
     pel__lock_release(run->lock);
     run->lock = NULL;
     return ok;

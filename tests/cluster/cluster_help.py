@@ -40,6 +40,18 @@ class Run:
         with open(self.file("manager.json")) as f:
             return json.load(f)
 
+    def jobs(self):
+        """What was submitted, as noted."""
+        with open(self.file("jobs.jsonl")) as f:
+            return [json.loads(line) for line in f]
+
+    def logs(self):
+        text = ""
+        for name in sorted(os.listdir(self.file("log"))):
+            with open(self.file("log/" + name), errors="replace") as f:
+                text += f.read()
+        return text
+
     def wait_for_records(self, n, process):
         while process.poll() is None and len(records(self.out)) < n:
             time.sleep(0.005)
@@ -48,11 +60,18 @@ class Run:
     def is_done(self):
         """Done, audited, and bit for bit what one process makes undisturbed."""
         status = json.loads(self.cli("status", self.out, "--json").stdout)
-        # a process that was killed leaves a sign of life that must grow old first: "running"
+        # a process that was killed on a host of another name leaves a sign of life that must grow old first: "running"
         assert status["state"] in ("done", "running") and status["failed"] == 0 and status["blocks_done"] == status["blocks_total"], status
         assert pixels(self.out) == pixels(self.reference)
         result = self.cli.json("verify", self.out, "--windows", "4", "--seed", "1")
         assert result["missing"] == result["damaged"] == result["different"] == 0
+
+
+def finish(process, code=0, timeout=300):
+    """The end of a command; what it said."""
+    out, message = process.communicate(timeout=timeout)
+    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
+    return message
 
 
 @pytest.fixture

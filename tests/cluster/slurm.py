@@ -6,12 +6,17 @@
 
 Needs root and the Debian packages slurm-wlm and munge. It starts and ends its own processes only.
 """
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TORQUE = os.environ.get("PELLUCID_TORQUE", os.path.join(ROOT, "build", "aside", "torque"))
 
 CONF = """\
 ClusterName=test{port}
@@ -41,6 +46,11 @@ NodeName=n[1-{nodes}] NodeHostname=localhost Port=[{first}-{last}] CPUs={cpus} B
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=DOWN
 """
+
+
+def die_with_parent():
+    """So that a test run that is killed leaves no daemon behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 
 
 def missing():
@@ -86,9 +96,26 @@ class Slurm:
         self.env = {**os.environ, "SLURM_CONF": self.conf}
         self.env = {k: v for k, v in self.env.items() if not k.startswith("SLURM_") or k == "SLURM_CONF"}
 
+    def torque(self):
+        """The environment in which qsub, qstat and qdel are those of Torque over this Slurm; None: they are not there."""
+        programs = os.path.join(TORQUE, "usr", "bin")
+        if not os.access(os.path.join(programs, "qsub"), os.X_OK):
+            return None
+        own = os.path.join(self.folder, "torque") # qsub looks for sbatch beside itself
+        os.makedirs(own, exist_ok=True)
+        for name in os.listdir(programs):
+            shutil.copy2(os.path.join(programs, name), own)
+        for name in ("sbatch", "salloc", "srun"):
+            if not os.path.exists(os.path.join(own, name)):
+                os.symlink(shutil.which(name), os.path.join(own, name))
+        perl = [os.path.join(TORQUE, "usr/share/perl5")]
+        perl += [at for at, _, names in os.walk(os.path.join(TORQUE, "usr/lib")) if "Slurm.pm" in names]
+        libraries = [at for at, _, names in os.walk(os.path.join(TORQUE, "usr/lib")) if any(n.startswith("libslurm.so") for n in names)]
+        return {**self.env, "PATH": f"{own}:{os.environ['PATH']}", "PERL5LIB": ":".join(perl), "LD_LIBRARY_PATH": ":".join(libraries)}
+
     def spawn(self, *words):
         log = open(os.path.join(self.folder, f"{words[0]}-{len(self.processes)}.out"), "w")
-        self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, start_new_session=True))
+        self.processes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, start_new_session=True, preexec_fn=die_with_parent))
 
     def start(self):
         key = os.path.join(self.folder, "munge.key")

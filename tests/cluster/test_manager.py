@@ -10,17 +10,11 @@ import time
 
 import pytest
 
-from cluster_help import (BLOCKS, FAST, embryo, launcher, manager_of, pixels, program, records, run, start, undisturbed,  # noqa: F401
+from cluster_help import (BLOCKS, FAST, embryo, finish, launcher, manager_of, pixels, program, records, run, start, undisturbed,  # noqa: F401
                           work_queue, workers_of)
 
 LOCAL = ("--workers", "local:2", "--cores", "1")
 SHORT = ("--batch-seconds", "1", "--late-seconds", "1000")
-
-
-def finish(process, code=0, timeout=240):
-    out, message = process.communicate(timeout=timeout)
-    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
-    return message
 
 
 def test_two_workers_make_the_same_bits_and_leave_nothing_behind(run):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster_help import embryo, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, program, records, run, undisturbed, work_queue  # noqa: F401
 from slurm import Slurm, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -34,12 +34,6 @@ def submit(run, slurm, *words):
 
 def keep(run, slurm, *words):
     return run.start(*JOB, "--interface", "lo", "--poll-seconds", "1", *words, env=slurm.env)
-
-
-def finish(process, code=0):
-    out, message = process.communicate(timeout=300)
-    assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
-    return message
 
 
 def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
@@ -127,3 +121,52 @@ def test_runner_inside_an_allocation(run, slurm, tmp_path):
                       f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet\n")
     assert slurm("sbatch", "--wait", str(script)).returncode == 0, open(tmp_path / "said").read()
     run.is_done()
+
+
+@pytest.fixture
+def torque(slurm):
+    env = slurm.torque()
+    if not env:
+        pytest.skip("no Torque front end (scripts/deps.sh tests unpacks slurm-wlm-torque into build/aside)")
+    return env
+
+
+TORQUE = ("--scheduler", "torque", "--cores", "1", "--memory", "256M")
+
+
+def test_array_job_through_the_front_end_of_torque(run, slurm, torque):
+    run.cli.ok("submit", run.out, *TORQUE, "--parts", "4", "--time", "1:00:00", "--now", env=torque)
+    assert run.jobs()[0]["scheduler"] == "torque" and run.jobs()[0]["id"].isdigit()
+    slurm.wait()
+    run.is_done()
+    assert sorted(r["job"] for r in records(run.out) if r["ok"]) == list(range(72))
+    assert "0 pending, 0 running" in run.cli("status", run.out, env=torque).stdout
+
+
+def test_workers_through_the_front_end_of_torque(run, slurm, torque, program):
+    words = (*TORQUE, "--interface", "lo", "--poll-seconds", "1", "--batch-seconds", "1")
+    waits = program("""
+        while verb == "block" and not os.path.exists(sys.argv[2] + ".run/go"):
+            time.sleep(0.05)
+        """)
+    p = run.start(*words, "--workers", "1", "--program", waits, env=torque)
+    while True:
+        jobs = json.loads(run.cli("status", run.out, "--json", env=torque).stdout).get("jobs", {})
+        if jobs.get("running") == 1:
+            break
+        assert p.poll() is None
+        time.sleep(0.1)
+    open(run.file("go"), "w").close()
+    finish(p)
+    run.is_done()
+    slurm.wait()
+
+
+def test_stopped_it_cancels_through_the_front_end_of_torque(run, slurm, torque):
+    p = run.start(*TORQUE, "--interface", "lo", "--poll-seconds", "1", "--workers", "3", "--queue", "closed", env=torque)
+    while len(slurm("squeue", "-h", "-r").stdout.split("\n")) < 4:
+        assert p.poll() is None
+        time.sleep(0.1)
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+    slurm.wait()

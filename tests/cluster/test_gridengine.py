@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""A real Grid Engine on this machine: array jobs, workers kept by `cluster`, the notice before the end, an allocation of our own."""
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from cluster_help import embryo, finish, program, records, run, undisturbed, work_queue  # noqa: F401
+from gridengine import GridEngine, missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def sge(tmp_path_factory):
+    try:
+        engine = GridEngine(tmp_path_factory.mktemp("gridengine")).start()
+    except RuntimeError as e:
+        pytest.skip(f"Grid Engine does not run here: {str(e)[:300]}")
+    yield engine
+    engine.stop()
+
+
+JOB = ("--scheduler", "sge", "--cores", "1", "--memory", "512M")
+
+
+def submit(run, sge, *words):
+    return run.cli.ok("submit", run.out, *JOB, *words, "--now", env=sge.env)
+
+
+def keep(run, sge, *words):
+    return run.start(*JOB, "--interface", "lo", "--poll-seconds", "1", *words, env=sge.env)
+
+
+def jobs_of(run, sge):
+    return json.loads(run.cli("status", run.out, "--json", env=sge.env).stdout)["jobs"]
+
+
+def test_array_job_does_its_parts_and_the_last_one_audits(run, sge):
+    assert "job-array" in submit(run, sge, "--parts", "4", "--time", "1:00:00")
+    sge.wait()
+    run.is_done()
+    done = [r["job"] for r in records(run.out) if r["ok"]]
+    assert sorted(done) == list(range(72))
+    assert "0 pending, 0 running" in run.cli("status", run.out, env=sge.env).stdout
+
+
+def test_part_of_several_slots(run, sge):
+    """-pe smp, and memory counted a slot."""
+    run.cli.ok("submit", run.out, "--scheduler", "sge", "--cores", "2", "--memory", "512M", "--parts", "1", "--now", env=sge.env)
+    sge.wait()
+    run.is_done()
+    assert "slots        2" in sge("qacct", "-j", run.jobs()[0]["id"]).stdout
+
+
+def test_the_notice_before_the_end_stops_a_part_cleanly(run, sge, program):
+    """qdel of a job with -notify: SIGUSR2 first. The block that is under way waits for it, so that it is heard in the middle of a part."""
+    waits = program("""
+        import glob
+        if verb == "work":
+            os.environ["PELLUCID_TEST"] = "1"
+            import subprocess
+            child = subprocess.Popen([%r, *sys.argv[1:]])
+            signal.signal(signal.SIGUSR2, lambda *_: child.send_signal(signal.SIGUSR2))
+            while child.poll() is None and not glob.glob(sys.argv[2] + ".run/ledger/*.jsonl"):
+                time.sleep(0.002)
+            child.send_signal(signal.SIGSTOP)
+            signal.sigwait([signal.SIGUSR2])
+            open(sys.argv[2] + ".run/heard", "w").close()
+            child.send_signal(signal.SIGUSR2)
+            child.send_signal(signal.SIGCONT)
+            sys.exit(child.wait())
+        """ % run.cli.path)
+    submit(run, sge, "--parts", "1", "--program", waits)
+    while not records(run.out):
+        time.sleep(0.01)
+    sge.ok("qdel", run.jobs()[0]["id"])
+    sge.wait()
+    assert os.path.exists(run.file("heard")), "SIGUSR2 came"
+    status = json.loads(run.cli("status", run.out, "--json").stdout)
+    assert status["state"] == "interrupted" and 0 < status["blocks_done"] < 72
+    assert "share interrupted" in run.logs()
+    submit(run, sge, "--parts", "2")
+    sge.wait()
+    run.is_done()
+
+
+def test_workers_are_kept_replaced_and_cancelled(run, sge):
+    p = keep(run, sge, "--workers", "1..3", "--batch-seconds", "1")
+    run.wait_for_records(10, p)
+    seen = jobs_of(run, sge)
+    assert seen["running"] + seen["pending"] >= 1
+    sge("qdel", "-f", *{j["id"] for j in run.jobs()})
+    finish(p)
+    run.is_done()
+    sge.wait()  # nothing is left behind
+    assert 1 <= max(run.manager()["workers"], 1) <= 3
+
+
+def test_stopped_it_takes_its_jobs_along(run, sge, program):
+    p = keep(run, sge, "--workers", "2", "--program", program("if verb == 'block': time.sleep(1000)"))
+    while jobs_of_begun(run, sge).get("running", 0) < 2:
+        assert p.poll() is None
+        time.sleep(0.1)
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+    sge.wait(60)
+
+
+def jobs_of_begun(run, sge):
+    return json.loads(run.cli("status", run.out, "--json", env=sge.env).stdout).get("jobs", {})
+
+
+def test_why_there_are_no_workers(run, sge):
+    sge.ok("qmod", "-d", "all.q")
+    try:
+        p = keep(run, sge, "--workers", "2")
+        while not (seen := jobs_of_begun(run, sge)).get("reasons"):
+            assert p.poll() is None
+            time.sleep(0.1)
+        assert seen["pending"] == 2 and any("disabled" in reason for reason in seen["reasons"]), seen
+        assert "disabled" in run.cli("status", run.out, env=sge.env).stdout
+        p.send_signal(signal.SIGTERM)
+        finish(p, 4)
+        sge.wait(60)
+    finally:
+        sge("qmod", "-e", "all.q")
+    p = keep(run, sge, "--workers", "2", "--queue", "nowhere")
+    while "unknown queue" not in (line := p.stderr.readline()):
+        assert line, "the scheduler's refusal is told"
+    p.send_signal(signal.SIGTERM)
+    finish(p, 4)
+
+
+def test_runner_inside_an_allocation(run, sge, tmp_path):
+    script = tmp_path / "job.sh"
+    script.write_text(f"#!/bin/sh\n#$ -S /bin/sh\n#$ -pe smp 2\n#$ -j y\n#$ -o {tmp_path}/said\n"
+                      f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet\n")
+    assert sge("qsub", "-sync", "y", str(script)).returncode == 0, open(tmp_path / "said").read()
+    run.is_done()
