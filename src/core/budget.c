@@ -16,6 +16,7 @@ struct pel__budget {
 };
 
 #define PAGE 4096
+#define HUGE_PAGE (2 << 20)
 
 bool pel__budget_create(pel__budget **out, int64_t limit_bytes, pel_error *err)
 {
@@ -65,6 +66,8 @@ bool pel__budget_alloc(pel__budget *b, void **out, int64_t n, const char *what, 
         (void)book(b, -whole);
         return pel__fail_errno(err, errno, "%s: the system gives no %lld bytes", what, (long long)n);
     }
+    if (whole >= HUGE_PAGE) /* fewer faults; all of it is booked, so pages that are never touched singly cost no promise */
+        (void)madvise(p, (size_t)whole, MADV_HUGEPAGE);
     *out = p;
     return true;
 }

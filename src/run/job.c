@@ -221,28 +221,29 @@ static void measure(band_result *r, const float *v, int64_t n)
 }
 
 /* The same for whole numbers of up to 16 bits: their sums are exact in both, and loops like these become vectors. */
-#define MEASURE_WHOLE(name, type)                                                                                 \
+#define MEASURE_WHOLE(name, type, order, flip)                                                                    \
     static void name(band_result *r, const void *data, int64_t n)                                                 \
     {                                                                                                             \
         const type *const v = data;                                                                               \
         for (int64_t first = 0; first < n; first += CONVERT_AT_ONCE) {                                            \
             const int64_t end = pel__min(n, first + CONVERT_AT_ONCE);                                             \
-            type low = v[first], high = v[first];                                                                 \
+            order low = (order)(v[first] ^ (flip)), high = low;                                                   \
             int32_t sum = 0;                                                                                      \
             for (int64_t i = first; i < end; i++) {                                                               \
-                low = v[i] < low ? v[i] : low;                                                                    \
-                high = v[i] > high ? v[i] : high;                                                                 \
+                const order o = (order)(v[i] ^ (flip));                                                           \
+                low = o < low ? o : low;                                                                          \
+                high = o > high ? o : high;                                                                       \
                 sum += v[i];                                                                                      \
             }                                                                                                     \
-            r->minimum = fmin(r->minimum, low);                                                                   \
-            r->maximum = fmax(r->maximum, high);                                                                  \
+            r->minimum = fmin(r->minimum, (type)(low ^ (flip)));                                                  \
+            r->maximum = fmax(r->maximum, (type)(high ^ (flip)));                                                 \
             r->sum += sum;                                                                                        \
         }                                                                                                         \
     }
-MEASURE_WHOLE(measure_u8, uint8_t)
-MEASURE_WHOLE(measure_i8, int8_t)
-MEASURE_WHOLE(measure_u16, uint16_t)
-MEASURE_WHOLE(measure_i16, int16_t)
+MEASURE_WHOLE(measure_u8, uint8_t, uint8_t, 0)
+MEASURE_WHOLE(measure_i8, int8_t, int8_t, 0)
+MEASURE_WHOLE(measure_u16, uint16_t, int16_t, 0x8000) /* the oldest x86 vectors know the least and most of signed 16 bits only */
+MEASURE_WHOLE(measure_i16, int16_t, int16_t, 0)
 
 typedef void measure_whole(band_result *r, const void *data, int64_t n);
 
