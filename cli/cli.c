@@ -125,6 +125,16 @@ int64_t processor_count(void)
     return n > 0 ? n : 1;
 }
 
+const char *run_file(char out[RUN_PATH], const char *run, const char *name)
+{
+    if (!pel_run_folder(out, RUN_PATH, run, NULL))
+        out[0] = '\0';
+    const size_t n = strlen(out);
+    if (n == 0 || (size_t)snprintf(out + n, RUN_PATH - n, "/%s", name) >= RUN_PATH - n)
+        out[0] = '\0';
+    return out;
+}
+
 /* ---- stop ------------------------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t stop_signals;

@@ -63,6 +63,13 @@ extern const char axis_letters[PEL_AXES + 1];                      /* "tczyx" */
 
 int64_t processor_count(void);
 
+/* ---- the books of a run ------------------------------------------------------------------------------------------ */
+
+/* A file among them ("log", "jobs.jsonl"), of the run named by its output or by their folder; returned, too. "" where the
+ * name is too long. */
+#define RUN_PATH 4200
+const char *run_file(char out[RUN_PATH], const char *run, const char *name);
+
 /* ---- being asked to stop (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2) ----------------------------------------------------------------- */
 
 void stop_install(void); /* from now on the first signal sets the flag, the second one ends the process */

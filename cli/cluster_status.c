@@ -35,9 +35,8 @@ static const char *text(json_object *o, const char *name)
 /* NULL: no manager is at work. */
 static json_object *load_manager(const char *output, bool *alive)
 {
-    char path[4200];
-    (void)snprintf(path, sizeof path, "%s.run/manager.json", output);
-    json_object *const o = json_object_from_file(path);
+    char path[RUN_PATH];
+    json_object *const o = json_object_from_file(run_file(path, output, "manager.json"));
     const char *const state = text(o, "state");
     *alive = (strcmp(state, "running") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - integer(o, "at") < FRESH_SECONDS;
     return o;
@@ -66,9 +65,8 @@ static void note_reason(void *arg, const char *state, const char *reason, int64_
 
 static bool were_submitted(const char *output)
 {
-    char path[4200];
-    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
-    FILE *const f = fopen(path, "re");
+    char path[RUN_PATH];
+    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
     if (f)
         (void)fclose(f);
     return f != NULL;
@@ -203,11 +201,10 @@ static bool concerns(json_object *blocks, int64_t block)
 /* manager.jsonl: {"at_us", "host", "blocks": […], "text"} */
 static void add_events(entries *e, const char *output)
 {
-    char path[4200], line[900], when[32];
+    char path[RUN_PATH], line[900], when[32];
     char *record = NULL;
     size_t size = 0;
-    (void)snprintf(path, sizeof path, "%s.run/manager.jsonl", output);
-    FILE *const f = fopen(path, "re");
+    FILE *const f = fopen(run_file(path, output, "manager.jsonl"), "re");
     while (f && getline(&record, &size, f) > 0) {
         json_object *const o = json_tokener_parse(record), *const blocks = member(o, "blocks");
         if (o && json_object_is_type(blocks, json_type_array) && concerns(blocks, e->block)) {

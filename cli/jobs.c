@@ -222,8 +222,9 @@ bool program_beside(char *out, size_t size, const char *name)
 
 bool job_write(char *path, size_t size, const char *output, const char *name, const job_script *job, pel_error *err)
 {
-    const int n = snprintf(path, size, "%s.run/submit", output);
-    if (n < 0 || (size_t)n + 2 + strlen(name) >= size)
+    char folder[RUN_PATH];
+    const int n = snprintf(path, size, "%s", run_file(folder, output, "submit"));
+    if (n <= 0 || (size_t)n + 2 + strlen(name) >= size)
         return fail(err, PEL_ARGUMENT, "%s: the name is too long", output);
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return fail_errno(err, "create", path);
@@ -258,10 +259,9 @@ static void find_id(char *id, size_t size, const char *said)
 /* One line an array or job; read by jobs_query.c. */
 static bool note_job(const char *output, const job_script *job, const char *said, pel_error *err)
 {
-    char path[4096], id[64];
+    char path[RUN_PATH], id[64];
     find_id(id, sizeof id, said);
-    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
-    FILE *const f = fopen(path, "ae");
+    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "ae");
     if (!f)
         return fail_errno(err, "open", path);
     (void)fprintf(f, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"jobs\": %" PRId64 ", \"workers\": %s, \"at\": %lld}\n",

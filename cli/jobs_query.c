@@ -53,10 +53,9 @@ static void add_id(query *q, const char *id, int64_t jobs)
 
 static void read_jobs(query *q, const char *output)
 {
-    char path[4200];
+    char path[RUN_PATH];
     char line[512];
-    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
-    FILE *const f = fopen(path, "re");
+    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
         if (o && strcmp(text_of(o, "scheduler"), q->scheduler) == 0 && (!q->only_workers || number_of(o, "workers")))

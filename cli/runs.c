@@ -19,7 +19,9 @@
 #define MOST_OPTIONS (MOST_PARAMETERS + 32 + JOB_OPTIONS)
 
 typedef struct {
-    const char *input, *output;
+    const char *input, *output, *state;
+    const char *run; /* what the run is called from here on: its output, or the folder of its books where they lie apart */
+    char folder[RUN_PATH];
     const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
     const char *values[MOST_PARAMETERS];
     pel_remote remote;
@@ -90,6 +92,7 @@ static int add_common(option *list, words *w)
         {OPTION_TEXT, "chunk", "SHAPE", "chunk for viewers: z=32,y=128,x=128", &w->chunk, 0, 0},
         {OPTION_TEXT, "block", "SHAPE", "block of work, one shard: z=128,y=512,x=512", &w->block, 0, 0},
         {OPTION_INTEGER, "levels", "N", "resolution levels (default: down to a plane of 256)", &w->levels, 1, 24},
+        {OPTION_TEXT, "state", "FOLDER", "the run's books: plan, ledger, log (default: OUT.run beside the output; of an s3://…/NAME, NAME.run here)", &w->state, 0, 0},
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
         {OPTION_FLAG, "prepare", NULL, "make the output and its plan, and stop: `work` does the blocks", &w->prepare, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
@@ -141,14 +144,18 @@ static bool read_words(const verb *self, int argc, char **argv, words *w, bool o
     n += add_common(list + n, w);
     if (only_plan)
         n += add_plan_options(list + n, w);
-    const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &w->input, false}, {"OUT", "the OME-Zarr to write", &w->output, false}};
+    const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &w->input, false}, {"OUT", "the OME-Zarr to write: a folder, or s3://BUCKET/KEY", &w->output, false}};
     const command c = {
         .verb = self,
         .text = "Run the same command again after a kill or a crash: it goes on where it was. The state of the run "
-                "lies in OUT.run beside the output.",
+                "lies in OUT.run beside the output, or in --state.",
         .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n,
     };
-    return command_parse(&c, argc, argv, code);
+    const bool ok = command_parse(&c, argc, argv, code);
+    w->run = w->state ? w->state : w->output;
+    if (ok && !w->state && strstr(w->output, "://") && pel_run_folder(w->folder, sizeof w->folder, w->output, NULL))
+        w->run = w->folder; /* a worker that stands elsewhere would look for it beside itself */
+    return ok;
 }
 
 /* ---- the plan in words ---------------------------------------------------------------------------------------------- */
@@ -304,7 +311,7 @@ static char *command_line(int argc, char **argv)
 
 static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS])
 {
-    pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .settings = settings,
+    pel_run_options o = {.filter = pel_filter_name(w->filter), .input = w->input, .output = w->output, .state = w->state, .settings = settings,
                          .then = w->then, .tune = w->tune ? w->tune : "auto", .noise = w->noise, .memory_bytes = w->memory, .dtype = w->dtype,
                          .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
@@ -345,9 +352,9 @@ static int report(const verb *self, const words *w, bool ok, const pel_error *er
 {
     pel_status s;
     char a[32], b[32], c[32];
-    if (pel_run_status(&s, w->output, NULL)) {
+    if (pel_run_status(&s, w->run, NULL)) {
         if (!ok && s.blocks_failed > 0)
-            print_failures(stderr, w->output, 10);
+            print_failures(stderr, w->run, 10);
         if (ok && !w->quiet)
             (void)fprintf(stderr, "done: %s block%s, %s written, %s voxels clipped, peak memory %s; every file audited\n",
                           text_count(a, sizeof a, s.blocks_done), s.blocks_done == 1 ? "" : "s",
@@ -366,16 +373,16 @@ static int prepare(const verb *self, pel_run *run, const words *w)
     pel_run_destroy(run);
     if (!ok)
         return say_error(self, &err, false);
-    dashboard_end(&(dashboard){.output = w->output, .version = PELLUCID_VERSION});
+    dashboard_end(&(dashboard){.output = w->run, .version = PELLUCID_VERSION});
     if (!w->quiet)
-        (void)fprintf(stderr, "prepared: `pellucid work %s` does the blocks, or `--part 1/N` … `--part N/N` of it\n", w->output);
+        (void)fprintf(stderr, "prepared: `pellucid work %s` does the blocks, or `--part 1/N` … `--part N/N` of it\n", w->run);
     return EXIT_DONE;
 }
 
 static int work(const verb *self, pel_run *run, const words *w, progress *line)
 {
     pel_error err = {0};
-    line->page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
+    line->page = (dashboard){.output = w->run, .version = PELLUCID_VERSION};
     const bool ok = pel_run_work(run, progress_show, line, &err);
     progress_end(line);
     if (ok && w->json)
@@ -423,9 +430,9 @@ static int show_jobs(const verb *self, const pel_run *run, const words *w)
     job.memory = job_memory_for(s.memory_promised);
     if (s.seconds_estimated > 0)
         print_cluster_time(&s, &job);
-    if (w->output[0] != '/' && !getcwd(folder, sizeof folder))
+    if (w->run[0] != '/' && !getcwd(folder, sizeof folder))
         folder[0] = '\0';
-    (void)snprintf(path, sizeof path, "%s%s%s", folder, folder[0] ? "/" : "", w->output);
+    (void)snprintf(path, sizeof path, "%s%s%s", folder, folder[0] ? "/" : "", w->run);
     if (!own_program(program, sizeof program))
         (void)snprintf(program, sizeof program, "pellucid");
     work_command words_of_job;
@@ -434,6 +441,13 @@ static int show_jobs(const verb *self, const pel_run *run, const words *w)
     (void)printf("\nFirst the same words with --prepare in place of `plan`, then this script (`pellucid submit --now` makes and submits it):\n\n");
     script_print(stdout, &job);
     return EXIT_DONE;
+}
+
+static void show_words(FILE *to, const pel_run *run, const words *w)
+{
+    print_plan(to, run, w->input, w->output);
+    if (w->run != w->output)
+        (void)fprintf(to, "  state    in %s: `pellucid status %s`\n", w->run, w->run);
 }
 
 static int show_plan(const verb *self, pel_run *run, const words *w)
@@ -445,7 +459,7 @@ static int show_plan(const verb *self, pel_run *run, const words *w)
     else if (w->json)
         json_print(plan_json(run));
     else
-        print_plan(stdout, run, w->input, w->output);
+        show_words(stdout, run, w);
     if (code == EXIT_DONE && !w->json && w->job.scheduler)
         code = show_jobs(self, run, w);
     pel_run_destroy(run);
@@ -478,6 +492,6 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
     if (only_plan)
         return show_plan(self, run, &w);
     if (!w.quiet)
-        print_plan(stderr, run, w.input, w.output);
+        show_words(stderr, run, &w);
     return w.prepare ? prepare(self, run, &w) : work(self, run, &w, &line);
 }

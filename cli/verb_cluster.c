@@ -108,7 +108,9 @@ static int check_run(cluster *c, bool *done)
     pel_run *run = NULL;
     pel_status s;
     pel_plan_summary plan;
-    if (!realpath(c->words->output, c->output)) {
+    char folder[PATH_MAX];
+    const bool apart = strstr(c->words->output, "://") != NULL; /* workers stand elsewhere: named by the folder of its books */
+    if (!realpath(apart && pel_run_folder(folder, sizeof folder, c->words->output, NULL) ? folder : c->words->output, c->output)) {
         say(c->self, "%s: no such output; `denoise … --prepare` makes it", c->words->output);
         return EXIT_USAGE;
     }
@@ -135,7 +137,8 @@ static bool make_password(cluster *c)
 {
     unsigned char bytes[32];
     char text[65];
-    (void)snprintf(c->password, sizeof c->password, "%.*s.run/password", PATH_MAX - 16, c->output);
+    char path[RUN_PATH];
+    (void)snprintf(c->password, sizeof c->password, "%s", run_file(path, c->output, "password"));
     struct stat st;
     if (stat(c->password, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) == 0 && st.st_uid == geteuid() && st.st_size >= 64)
         return true;
@@ -153,9 +156,8 @@ static bool make_password(cluster *c)
 
 static json_object *read_manager_file(const cluster *c)
 {
-    char path[PATH_MAX + 32];
-    (void)snprintf(path, sizeof path, "%s.run/manager.json", c->output);
-    return json_object_from_file(path);
+    char path[RUN_PATH];
+    return json_object_from_file(run_file(path, c->output, "manager.json"));
 }
 
 static int64_t member(json_object *o, const char *name)
@@ -283,9 +285,8 @@ static int run_cluster(cluster *c)
 
 static bool detach(const cluster *c)
 {
-    char log[PATH_MAX + 32];
-    (void)snprintf(log, sizeof log, "%s.run/log/cluster.log", c->output);
-    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    char log[RUN_PATH];
+    const int fd = open(run_file(log, c->output, "log/cluster.log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (fd < 0 || null < 0) {
         say(c->self, "%s: cannot open", log);
         return false;
@@ -321,7 +322,7 @@ static int report(const cluster *c, int code)
 
 static int prepare(cluster *c, cluster_words *w)
 {
-    char found[1024], log[PATH_MAX + 16];
+    char found[1024], log[RUN_PATH];
     bool done = false;
     int code = check_words(c, w);
     if (code == EXIT_DONE)
@@ -336,8 +337,7 @@ static int prepare(cluster *c, cluster_words *w)
         say(c->self, "no %s to listen on: give --interface, one of %s", w->interface ? w->interface : "private address", found);
         return EXIT_USAGE;
     }
-    (void)snprintf(log, sizeof log, "%s.run/log", c->output);
-    (void)mkdir(log, 0777);
+    (void)mkdir(run_file(log, c->output, "log"), 0777);
     if (!make_password(c)) {
         say(c->self, "%s: cannot write the password", c->password);
         return EXIT_FAILED;

@@ -31,12 +31,7 @@ int verb_report(const verb *self, int argc, char **argv)
         return code;
     if (!dashboard_write(output, page, PELLUCID_VERSION, &err))
         return say_error(self, &err, err.code != PEL_IO);
-    size_t n = strlen(output);
-    while (n > 1 && output[n - 1] == '/')
-        n--;
-    if (page)
-        (void)puts(page);
-    else
-        (void)printf("%.*s.run/index.html\n", (int)n, output);
+    char own[RUN_PATH];
+    (void)puts(page ? page : run_file(own, output, "index.html"));
     return EXIT_DONE;
 }

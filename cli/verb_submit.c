@@ -75,8 +75,9 @@ static int act(const verb *self, words *w)
     if (w->parts == 0)
         return command_wrong(self, "--parts is missing: how many jobs?");
     const bool container = scheduler_is_container(job.scheduler);
-    char output[PATH_MAX], log[PATH_MAX + 16], program[PATH_MAX];
-    if (!realpath(w->output, output)) {
+    char output[PATH_MAX], log[RUN_PATH], program[PATH_MAX], folder[PATH_MAX];
+    const bool apart = strstr(w->output, "://") != NULL; /* jobs stand elsewhere: named by the folder of its books */
+    if (!realpath(apart && pel_run_folder(folder, sizeof folder, w->output, NULL) ? folder : w->output, output)) {
         if (!container || w->now) {
             say(self, "%s: no such output; `denoise … --prepare` makes it", w->output);
             return EXIT_USAGE;
@@ -91,8 +92,7 @@ static int act(const verb *self, words *w)
     }
     if (!w->job.program && !container && own_program(program, sizeof program))
         w->job.program = program;
-    (void)snprintf(log, sizeof log, "%s.run/log", output);
-    job.log = log;
+    job.log = run_file(log, output, "log");
     if (access(output, F_OK) == 0)
         (void)mkdir(log, 0777); /* Slurm ends a job whose output has no folder */
     work_command words_of_job;

@@ -59,11 +59,10 @@ static void make_command(worker_command *out, const cluster *c)
 
 static void child_begins(const cluster *c, char *const *words)
 {
-    char log[PATH_MAX + 32];
+    char log[RUN_PATH];
     (void)setpgid(0, 0); /* Ctrl-C is for us; the children hear of it from the manager */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    (void)snprintf(log, sizeof log, "%s.run/log/workers.log", c->output);
-    const int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    const int fd = open(run_file(log, c->output, "log/workers.log"), O_WRONLY | O_CREAT | O_APPEND, 0666);
     if (fd >= 0) {
         (void)dup2(fd, STDOUT_FILENO);
         (void)dup2(fd, STDERR_FILENO);
@@ -116,8 +115,8 @@ static void keep_processes(cluster *c)
         if (c->processes[k].starts < MOST_QUICK_ENDS)
             start_process(c, k);
         else
-            say(c->self, "a worker%s%s ends as soon as it is started; see %s.run/log/workers.log", c->processes[k].host[0] ? " on " : "",
-                c->processes[k].host, c->output);
+            say(c->self, "a worker%s%s ends as soon as it is started; see %s", c->processes[k].host[0] ? " on " : "",
+                c->processes[k].host, run_file((char[RUN_PATH]){0}, c->output, "log/workers.log"));
     }
 }
 
@@ -223,15 +222,14 @@ static bool find_hosts(cluster *c, cluster_words *w)
 static bool submit_workers(cluster *c, int64_t count)
 {
     worker_command worker;
-    char path[PATH_MAX], name[128], log[PATH_MAX + 8];
+    char path[PATH_MAX], name[128], log[RUN_PATH];
     pel_error err = {0};
     make_command(&worker, c);
     job_script job = c->job;
     job.jobs = count;
     job.workers = true;
     job.words = worker.words;
-    (void)snprintf(log, sizeof log, "%s.run/log", c->output);
-    job.log = log;
+    job.log = run_file(log, c->output, "log");
     (void)snprintf(name, sizeof name, "%.100s-workers", job.name);
     c->said[0] = '\0';
     if (job_write(path, sizeof path, c->output, name, &job, &err) && job_submit(c->said, sizeof c->said, c->output, &job, path, &err)) {

@@ -82,7 +82,7 @@ bool dashboard_write(const char *output, const char *path, const char *version, 
     (void)snprintf(own, sizeof own, "%s/index.html", f.folder);
     FILE *page = open_memstream(&text, &size);
     if (page)
-        page_print(page, &f, &(page_options){.output = output, .version = version, .beside = path == NULL});
+        page_print(page, &f, &(page_options){.output = f.status.output, .version = version, .beside = path == NULL});
     const bool whole = page && !ferror(page) && fclose(page) == 0;
     const bool ok = whole ? replace_file(path ? path : own, text, size, err) : fail(err, path ? path : own, "no memory for the page", ENOMEM);
     free(text);
@@ -105,10 +105,9 @@ static double page_age(const char *output)
     char path[4200];
     struct stat st;
     struct timespec t = {0};
-    size_t n = strlen(output);
-    while (n > 1 && output[n - 1] == '/')
-        n--;
-    (void)snprintf(path, sizeof path, "%.*s.run/index.html", (int)(n < 4000 ? n : 4000), output);
+    if (!pel_run_folder(path, 4096, output, NULL))
+        return -1;
+    (void)snprintf(path + strlen(path), sizeof path - strlen(path), "/index.html");
     (void)clock_gettime(CLOCK_REALTIME, &t);
     return stat(path, &st) == 0 ? (double)(t.tv_sec - st.st_mtim.tv_sec) : -1;
 }

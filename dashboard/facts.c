@@ -277,14 +277,10 @@ static bool prepare(facts *f, const char *output, pel_error *err)
 {
     char path[4200];
     struct timespec t = {0};
-    size_t n = strlen(output);
-    while (n > 1 && output[n - 1] == '/')
-        n--;
-    if (n + sizeof ".run/plan.json" >= sizeof f->folder)
-        return fail(err, PEL_ARGUMENT, "the output's path is too long");
+    if (!pel_run_folder(f->folder, sizeof f->folder, output, err))
+        return false;
     (void)clock_gettime(CLOCK_REALTIME, &t);
     f->now_us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-    (void)snprintf(f->folder, sizeof f->folder, "%.*s.run", (int)n, output);
     (void)snprintf(path, sizeof path, "%s/plan.json", f->folder);
     f->blocks = f->status.blocks_total;
     f->memory_limit = f->status.memory_limit;

@@ -157,7 +157,7 @@ bool put_preview(FILE *page, const facts *f, const char *output)
     int64_t left = MOST_PANELS, panels = 0;
     bool any = false;
     const pel_open_options options = {.level = f->images[0].levels - 1, .threads = 1};
-    if (!level_exists(f) || !pel_source_open(&source, output, &options, NULL))
+    if (!level_exists(f) || strstr(output, "://") || !pel_source_open(&source, output, &options, NULL))
         return false;
     for (int32_t i = 0; i < pel_source_image_count(source); i++)
         panels += pel_source_image(source, i)->shape[PEL_C];

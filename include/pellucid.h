@@ -258,7 +258,9 @@ typedef struct pel_setting {
 /* What to do. Zeros and NULLs mean the defaults. All strings are copied. */
 typedef struct pel_run_options {
     const char *filter;       /* "ndsafir", "identity", … */
-    const char *input, *output;
+    const char *input, *output; /* output: a folder or s3://BUCKET/KEY, reached as open.remote says */
+    const char *state;        /* local folder of the run's books; NULL: OUT.run beside the output, of an address its last part
+                                 with .run in the working directory */
     pel_open_options open;
     const pel_setting *settings; /* of the filter, by parameter name */
     int32_t setting_count;
@@ -303,9 +305,12 @@ typedef struct pel_run pel_run;
  * into the memory: PEL_NO_MEMORY, naming the limit that would do. */
 PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_progress *on_progress, void *arg, pel_error *err);
 
-/* Opens the run that lies beside an output (its plan and its input). memory_bytes and threads as in the options; remote
+/* Where the books of a run lie. Everywhere a run is named by its output or by this folder. */
+PEL_API bool pel_run_folder(char *out, size_t size, const char *run, pel_error *err);
+
+/* Opens a run (its plan and its input). memory_bytes and threads as in the options; remote
  * as in pel_open_options: keys are not kept with the run. */
-PEL_API bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, const pel_remote *remote,
+PEL_API bool pel_run_open(pel_run **out, const char *run, int64_t memory_bytes, int32_t threads, const pel_remote *remote,
                           pel_error *err);
 
 PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
@@ -359,6 +364,7 @@ PEL_API bool pel_run_block_done(const pel_run *run, int64_t block);
 typedef struct pel_status {
     char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done" */
     char input[4096];
+    char output[4096];
     char filter[32];
     int64_t blocks_done, blocks_total, blocks_failed;
     int64_t pyramid_done, pyramid_total;
@@ -372,8 +378,8 @@ typedef struct pel_status {
     char last_error[512];
 } pel_status;
 
-/* Progress of the run beside an output, from any machine that sees the folder; reads the plan and the ledger only. */
-PEL_API bool pel_run_status(pel_status *out, const char *output, pel_error *err);
+/* Progress of a run, from any machine that sees its folder; reads the plan and the ledger only. */
+PEL_API bool pel_run_status(pel_status *out, const char *run, pel_error *err);
 
 /* Calls failure(arg, block, attempt, host, text) for each block that is failed now. */
 typedef void pel_on_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text);

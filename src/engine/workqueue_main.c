@@ -636,7 +636,7 @@ static int run_manager(manager *m)
 {
     pel_error err = {0};
     pel_status s;
-    bool ok = (size_t)snprintf(m->folder, sizeof m->folder, "%s.run", m->o.output) < sizeof m->folder;
+    bool ok = pel_run_folder(m->folder, sizeof m->folder, m->o.output, &err);
     ok = ok && take_lock(m, &err) && open_books(m, &s, &err) && open_queue(m, &err);
     int code = 2;
     if (ok) {

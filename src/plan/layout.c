@@ -100,6 +100,22 @@ static void upper_shards(pel__level *l, const int64_t block[PEL_AXES], const int
     }
 }
 
+int64_t pel__most_shard_bytes(const pel__plan_request *request)
+{
+    const int64_t most = request->sink->most_file_bytes(request->output ? request->output : "");
+    return most - most / 32;
+}
+
+static bool check_shard(const pel__plan_request *request, const pel__level *l, pel_error *err)
+{
+    int64_t bytes = 0;
+    const int64_t most = pel__most_shard_bytes(request);
+    if (pel__product(l->shard, PEL_AXES, &bytes) && pel__mul(bytes, (int64_t)pel_dtype_size(request->dtype), &bytes) && bytes <= most)
+        return true;
+    return pel__fail(err, PEL_ARGUMENT, "block: its file would have up to %lld MiB, %s takes no more than %lld MiB in one piece: choose a smaller one",
+                     (long long)(bytes >> 20), request->output, (long long)(most >> 20));
+}
+
 bool pel__layout_make(pel__layout *out, int32_t *owned, const pel__plan_request *request, const pel_image *image,
                       const int64_t block[PEL_AXES], pel_error *err)
 {
@@ -118,6 +134,8 @@ bool pel__layout_make(pel__layout *out, int32_t *owned, const pel__plan_request 
         }
         if (request->ome_version == 4)
             memcpy(l->shard, l->chunk, sizeof l->shard);
+        if (!check_shard(request, l, err))
+            return false;
     }
     if (*owned == 0)
         return pel__fail(err, PEL_ARGUMENT,

@@ -49,7 +49,7 @@ static int64_t pyramid_voxels(const pel__plan_image *p, const pel_region *out)
 
 static pel__sink_spec spec_of(const pel__plan_request *q, const pel__layout *layouts)
 {
-    return (pel__sink_spec){.path = "", .ome_version = q->ome_version, .dtype = q->dtype, .codec = q->codec,
+    return (pel__sink_spec){.path = q->output ? q->output : "", .ome_version = q->ome_version, .dtype = q->dtype, .codec = q->codec,
                             .image_count = 1, .images = q->images, .layouts = layouts, .provenance = "{}"};
 }
 
@@ -76,7 +76,9 @@ static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_ima
         const pel_region from = pel__plan_pooled_from(&p->layout, k, &r, factor);
         for (int a = 0; a < PEL_AXES; a++)
             chunk *= p->layout.level[k - 1].chunk[a];
-        most = pel__max(most, (pel__region_voxels(&r) + pel__region_voxels(&from) + 3 * q->threads * chunk) * size);
+        const pel__sink_spec spec = spec_of(q, &p->layout);
+        const int64_t reading = 3 * q->threads * chunk * size + q->sink->read_back_bytes(&spec, 0, k - 1, q->threads);
+        most = pel__max(most, (pel__region_voxels(&r) + pel__region_voxels(&from)) * size + reading);
     }
     return most;
 }
@@ -157,7 +159,7 @@ static bool too_large(const pel__plan *plan, const pel__plan_request *q, const i
     if (!pel__product(block, PEL_AXES, &voxels) || !pel__product(chunk, PEL_AXES, &per_chunk) ||
         !pel__mul(voxels, (int64_t)pel_dtype_size(q->dtype), &bytes))
         return true;
-    return bytes > (widest >= WIDE_HALO ? MOST_WIDE_SHARD_BYTES : MOST_SHARD_BYTES) || voxels / per_chunk > MOST_CHUNKS;
+    return bytes > pel__most_shard_bytes(q) || bytes > (widest >= WIDE_HALO ? MOST_WIDE_SHARD_BYTES : MOST_SHARD_BYTES) || voxels / per_chunk > MOST_CHUNKS;
 }
 
 typedef struct {

@@ -12,6 +12,7 @@
 typedef struct pel__plan_request {
     const pel__pipeline *pipeline; /* resolved */
     const pel__sink_type *sink;
+    const char *output; /* its path or address; NULL: none */
     int32_t image_count;
     const pel_image *const *images;
     pel_dtype dtype; /* of the output */
@@ -78,6 +79,9 @@ pel_region pel__plan_level_part(const pel__layout *layout, int32_t level, const 
 
 /* Region of level - 1 that a region of `level` is pooled from, and the step's factor an axis. */
 pel_region pel__plan_pooled_from(const pel__layout *layout, int32_t level, const pel_region *r, int64_t factor[PEL_AXES]);
+
+/* Pixels of a shard at most, so that it fits into one file of the output whatever compression makes of it. */
+int64_t pel__most_shard_bytes(const pel__plan_request *request);
 
 /* layout.c: levels and chunks of one image for a given block; *owned counts the levels that blocks write. */
 void pel__layout_chunk(const pel__plan_request *request, const pel_image *image, int64_t chunk[PEL_AXES]);

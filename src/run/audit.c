@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The audit: every file that the ledger names, against the disk. Files are checked in batches on all threads. */
-#include "core/bytes.h"
+ * The audit: every file that the ledger names, against what is stored. Files are checked in batches on all threads. */
 #include "core/error.h"
 #include "run/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 #define BATCH 256
-#define READ_AT_ONCE (1 << 18)
 
 typedef struct {
     pel__ledger_file file;
@@ -22,7 +18,8 @@ typedef struct {
 typedef struct {
     pel_run *run;
     pel__audit *out;
-    bool deep;
+    enum pel__look how;
+    pel__pool *crew;
     entry batch[BATCH];
     int32_t count;
     int64_t expected;   /* files of the plan, for the progress */
@@ -30,45 +27,30 @@ typedef struct {
     int64_t bad_count, bad_room;
 } auditor;
 
-static bool checksum_file(pel__file *f, uint32_t *crc, pel_error *err)
-{
-    char *buffer = malloc(READ_AT_ONCE);
-    bool ok = buffer != NULL;
-    *crc = 0;
-    for (int64_t at = 0; ok && at < pel__file_size(f); at += READ_AT_ONCE) {
-        size_t got = 0;
-        ok = pel__file_read_some(f, at, buffer, READ_AT_ONCE, &got, err);
-        *crc = pel__crc32c(*crc, buffer, got);
-    }
-    free(buffer);
-    return ok;
-}
-
 static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     auditor *a = arg;
     entry *e = &a->batch[index];
-    char path[PEL__PATH_MAX];
-    struct stat st;
-    pel__file *f = NULL;
-    uint32_t crc = e->file.crc32c;
-    if (!pel__path_join(path, sizeof path, a->run->output, e->file.path, err))
+    pel__file_found f;
+    const enum pel__look how = e->file.bytes < 0 ? PEL__LOOK_LENGTH : a->how;
+    if (!a->run->sink_type->look(a->run->sink, e->file.path, how, &f, err))
         return false;
     if (e->file.bytes < 0) {
-        e->damaged = stat(path, &st) == 0;
+        e->damaged = f.there;
         (void)snprintf(e->found, sizeof e->found, "a file where none belongs");
-    } else if (!a->deep) {
-        e->missing = stat(path, &st) != 0;
-        e->damaged = !e->missing && st.st_size != e->file.bytes;
-        (void)snprintf(e->found, sizeof e->found, "another length");
-    } else if (!pel__file_open(&f, path, NULL)) {
+    } else if (!f.there) {
         e->missing = true;
+    } else if (!f.readable) {
+        e->damaged = true;
+        (void)snprintf(e->found, sizeof e->found, "cannot be read to its end");
+    } else if (how == PEL__LOOK_LENGTH) {
+        e->damaged = f.bytes != e->file.bytes;
+        (void)snprintf(e->found, sizeof e->found, "another length");
     } else {
-        e->damaged = pel__file_size(f) != e->file.bytes || !checksum_file(f, &crc, NULL) || crc != e->file.crc32c;
-        (void)snprintf(e->found, sizeof e->found, "%lld bytes, checksum %08x, expected %lld, %08x",
-                       (long long)pel__file_size(f), (unsigned)crc, (long long)e->file.bytes, (unsigned)e->file.crc32c);
+        e->damaged = f.bytes != e->file.bytes || f.crc32c != e->file.crc32c;
+        (void)snprintf(e->found, sizeof e->found, "%lld bytes, checksum %08x, expected %lld, %08x", (long long)f.bytes,
+                       (unsigned)f.crc32c, (long long)e->file.bytes, (unsigned)e->file.crc32c);
     }
-    pel__file_close(f);
     return true;
 }
 
@@ -90,7 +72,7 @@ static bool keep_bad_job(auditor *a, int64_t job, pel_error *err)
 
 static bool check_batch(auditor *a, pel_error *err)
 {
-    if (!pel__pool_run(a->run->pool, PEL__READ_NEXT, a->count, check_one, a, err))
+    if (!pel__pool_run(a->crew, PEL__READ_NEXT, a->count, check_one, a, err))
         return false;
     for (int32_t i = 0; i < a->count; i++) {
         const entry *e = &a->batch[i];
@@ -106,7 +88,7 @@ static bool check_batch(auditor *a, pel_error *err)
             return false;
     }
     a->count = 0;
-    if (a->run->on_progress && a->deep) {
+    if (a->run->on_progress && a->how != PEL__LOOK_LENGTH) {
         const pel_progress p = {.phase = "audit", .done = a->out->files, .total = a->expected};
         if (!a->run->on_progress(a->run->progress_arg, &p)) {
             atomic_store(&a->run->stop, true);
@@ -138,7 +120,19 @@ static bool mark_bad(const auditor *a, pel_error *err)
     return true;
 }
 
-bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_error *err)
+/* Those who wait for a network may be more than those who work. */
+static bool find_crew(auditor *a, pel_error *err)
+{
+    pel_run *const run = a->run;
+    const pel__sink_spec spec = pel__run_spec(run);
+    if (!run->sink && !run->sink_type->open(&run->sink, &spec, err))
+        return false;
+    const int32_t threads = pel__pool_threads(run->pool), wanted = run->sink_type->lookers(run->sink, threads);
+    a->crew = run->pool;
+    return wanted <= threads || pel__pool_create(&a->crew, wanted, err);
+}
+
+bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err)
 {
     *out = (pel__audit){0};
     auditor *a = calloc(1, sizeof *a);
@@ -146,8 +140,10 @@ bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_err
         return pel__fail(err, PEL_NO_MEMORY, "audit: no memory");
     pel_plan_summary summary;
     pel_run_summary(run, &summary);
-    *a = (auditor){.run = run, .out = out, .deep = deep, .expected = summary.files};
-    const bool ok = pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) && (!mark || mark_bad(a, err));
+    *a = (auditor){.run = run, .out = out, .how = how, .expected = summary.files};
+    const bool ok = find_crew(a, err) && pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) && (!mark || mark_bad(a, err));
+    if (a->crew != run->pool)
+        pel__pool_destroy(a->crew);
     free(a->bad);
     free(a);
     return ok;

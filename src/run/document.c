@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * plan.json: what was settled when the run began. Section "settings" is what the result depends on: a later command
  * must agree with every member of it or is refused with the list of differences. "request" keeps what was left to the
- * plan ("auto"), "input" where the pixels are and how to know them again, "images" the blocks and levels. */
+ * plan ("auto"), "input" where the pixels are and how to know them again, "place" the output where it does not lie beside
+ * this folder, "images" the blocks and levels. */
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/region.h"
@@ -209,6 +210,9 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     add_text(o, "program", PEL__VERSION);
     add_text(o, "created", when);
     json_object_object_add(o, "input", input_json(run, &options->open));
+    json_object *place = json_object_new_object();
+    add_text(place, "output", run->place);
+    json_object_object_add(o, "place", place);
     json_object_object_add(o, "settings", settings_json(run, options));
     json_object_object_add(o, "request", request_json(options));
     json_object_object_add(o, "noise", noise_json(run));
@@ -427,13 +431,16 @@ bool pel__document_same(const pel_run *run, const json_object *now, pel_error *e
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return pel__fail(err, PEL_NO_MEMORY, "no memory to compare plans");
+    const char *was = pel__document_text(run->document, "place", "output");
+    if (strcmp(was, run->place) != 0)
+        (void)fprintf(f, "; output was %s, now %s", was[0] ? was : "beside the folder", run->place[0] ? run->place : run->output);
     list_differences(f, member(run->document, "settings", json_type_object), member(now, "settings", json_type_object));
     list_requests(f, run->document, now);
     (void)fclose(f);
     const bool same = size == 0;
     if (!same)
         (void)pel__fail(err, PEL_REFUSED, "%s: begun with other settings: %s. Use the same, another output, or --fresh to begin anew",
-                        run->output, text + 2);
+                        run->place[0] ? run->folder : run->output, text + 2);
     free(text);
     return same;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The hall: the one place where the contracts meet. A run is an input, a filter, an output, a plan, and the folder
- * <output>.run beside the output with
+ * The hall: the one place where the contracts meet. A run is an input, a filter, an output, a plan, and a local folder
+ * (place.c: <output>.run beside the output, if nothing else is said) with
  *     plan.json     what was settled, once
  *     ledger/       what is finished (ledger.h)
  *     log/          one text file a process
@@ -53,6 +53,8 @@ typedef struct pel__bench {
 
 struct pel_run {
     char input[PEL__PATH_MAX], output[PEL__PATH_MAX], folder[PEL__PATH_MAX];
+    char place[PEL__PATH_MAX]; /* the output as plan.json has to say it; "": it lies beside the folder */
+    pel_remote *remote;        /* how input and output are reached; strings are its own */
     pel_source *source;
     const pel_image **images; /* of the source */
     int32_t image_count;
@@ -102,8 +104,14 @@ struct pel_run {
 
 /* setup.c */
 pel__sink_spec pel__run_spec(const pel_run *run);
-bool pel__run_folder(char *out, size_t size, const char *output, pel_error *err);
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err);
+
+/* place.c */
+bool pel__run_folder_of(char *out, size_t size, const char *output, pel_error *err); /* where the books of an output lie */
+/* The output's name to be kept in the books; "" where it follows from theirs. */
+bool pel__run_place(char *out, size_t size, const char *output, const char *folder, pel_error *err);
+/* The output of the run that was named `run` and has its books in folder. */
+bool pel__run_output(char *out, size_t size, const char *run, const char *folder, const json_object *document, pel_error *err);
 
 /* document.c: plan.json */
 json_object *pel__document_make(const pel_run *run, const pel_run_options *options);
@@ -148,9 +156,8 @@ typedef struct pel__audit {
     int64_t files, missing, damaged;
     char first[256];
 } pel__audit;
-/* Every file of every finished job against the ledger: presence and length, and the checksum too if `deep`.
- * With `mark`, jobs that do not hold are recorded as failed so that the next start repairs them. */
-bool pel__run_audit(pel_run *run, bool deep, bool mark, pel__audit *out, pel_error *err);
+/* Every file of every finished job against the ledger, as closely as `how` says. With `mark`, jobs that do not hold are recorded as failed so that the next start repairs them. */
+bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err);
 
 /* status.c: plan and ledger of a run, opened by anybody who sees its folder, without the input. */
 typedef struct pel__books {

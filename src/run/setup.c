@@ -11,17 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-bool pel__run_folder(char *out, size_t size, const char *output, pel_error *err)
-{
-    size_t n = strlen(output);
-    while (n > 1 && output[n - 1] == '/')
-        n--;
-    const int k = snprintf(out, size, "%.*s.run", (int)n, output);
-    return (k > 0 && (size_t)k < size) || pel__fail(err, PEL_ARGUMENT, "%s: path is too long", output);
-}
 
 static int32_t usable_processors(void)
 {
@@ -168,7 +158,7 @@ static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     const int32_t threads = o->threads > 0 ? o->threads : usable_processors();
     run->request = (pel__plan_request){
-        .pipeline = run->pipeline, .sink = run->sink_type, .image_count = run->image_count,
+        .pipeline = run->pipeline, .sink = run->sink_type, .output = run->output, .image_count = run->image_count,
         .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
         .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
         .source_thread_bytes = run->source->thread_bytes, .source_tile_bytes = run->source->kept_tile_bytes,
@@ -180,7 +170,7 @@ static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
 static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
 {
     pel_error why = {0};
-    struct stat st;
+    char name[200];
     if (!fresh && pel__document_load(&run->document, run->folder, &why))
         return true;
     if (!fresh && why.code != PEL_NOT_FOUND) {
@@ -188,9 +178,12 @@ static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
             *err = why;
         return false;
     }
-    if (!fresh && stat(run->output, &st) == 0)
-        return pel__fail(err, PEL_REFUSED, "%s: exists, and no run of pellucid belongs to it (%s/plan.json is missing): give another output",
-                         run->output, run->folder);
+    const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
+    if (!run->sink_type->first(&spec, name, sizeof name, err))
+        return false;
+    if (!fresh && name[0])
+        return pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it (%s/plan.json is missing): "
+                         "give another output", run->output, name, run->folder);
     return true;
 }
 
@@ -247,7 +240,51 @@ static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
     return true;
 }
 
-static bool new_run(pel_run **out, const char *input, const char *output, pel_error *err)
+static bool copy_text(const char **out, const char *text)
+{
+    *out = text ? strdup(text) : NULL;
+    return !text || *out;
+}
+
+/* The run reads its output back and looks at it long after the caller's strings have gone. */
+static bool keep_remote(pel_run *run, const pel_remote *from, pel_error *err)
+{
+    if (!from)
+        return true;
+    pel_remote *const r = run->remote = calloc(1, sizeof *r);
+    if (!r)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
+    r->attempts = from->attempts;
+    r->wait_ms = from->wait_ms;
+    return (copy_text(&r->endpoint, from->endpoint) && copy_text(&r->region, from->region) && copy_text(&r->key_id, from->key_id) &&
+            copy_text(&r->secret, from->secret) && copy_text(&r->token, from->token) && copy_text(&r->http_proxy, from->http_proxy) &&
+            copy_text(&r->https_proxy, from->https_proxy) && copy_text(&r->no_proxy, from->no_proxy)) ||
+           pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
+}
+
+static void free_remote(pel_remote *r)
+{
+    const char *const texts[] = {r ? r->endpoint : NULL, r ? r->region : NULL, r ? r->key_id : NULL, r ? r->secret : NULL,
+                                 r ? r->token : NULL, r ? r->http_proxy : NULL, r ? r->https_proxy : NULL, r ? r->no_proxy : NULL};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        free((void *)(uintptr_t)texts[i]);
+    free(r);
+}
+
+/* Where its output and its books lie. */
+static bool place_run(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    if (!o->output)
+        return true;
+    if (o->state && strstr(o->state, "://"))
+        return pel__fail(err, PEL_ARGUMENT, "state: found %s, expected a local folder", o->state);
+    return copy_path(run->output, sizeof run->output, o->output, err) &&
+           (o->state ? copy_path(run->folder, sizeof run->folder, o->state, err)
+                     : pel__run_folder_of(run->folder, sizeof run->folder, o->output, err)) &&
+           pel__run_place(run->place, sizeof run->place, run->output, run->folder, err);
+}
+
+static bool new_run(pel_run **out, const pel_run_options *o, pel_error *err)
 {
     pel_run *run = calloc(1, sizeof *run);
     if (!run)
@@ -255,11 +292,10 @@ static bool new_run(pel_run **out, const char *input, const char *output, pel_er
     run->log_fd = -1;
     run->sink_type = &pel__sink_omezarr;
     char real[PATH_MAX];
-    const char *absolute = realpath(input, real); /* workers may stand in another folder; a computed image has no path */
+    const char *absolute = realpath(o->input, real); /* workers may stand in another folder; a computed image has no path */
     *out = run;
-    return copy_path(run->input, sizeof run->input, absolute ? absolute : input, err) &&
-           (output == NULL || (copy_path(run->output, sizeof run->output, output, err) &&
-                               pel__run_folder(run->folder, sizeof run->folder, output, err)));
+    return copy_path(run->input, sizeof run->input, absolute ? absolute : o->input, err) && keep_remote(run, o->open.remote, err) &&
+           place_run(run, o, err);
 }
 
 static bool find_filter(pel_run *run, const char *name, pel_error *err)
@@ -282,7 +318,7 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
     const watcher w = {on_progress, arg};
     if (!o->input)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
-    const bool ok = new_run(&run, o->input, o->output, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
+    const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
                     settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
                     (o->output == NULL || plan_or_resume(run, o, err));
@@ -325,20 +361,21 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
 
 bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, const pel_remote *remote, pel_error *err)
 {
-    char folder[PEL__PATH_MAX];
+    char folder[PEL__PATH_MAX], path[PEL__PATH_MAX];
     json_object *d = NULL;
     pel_setting settings[PEL__MAX_PARAMS];
-    if (!pel__run_folder(folder, sizeof folder, output, err) || !pel__document_load(&d, folder, err))
+    if (!pel_run_folder(folder, sizeof folder, output, err) || !pel__document_load(&d, folder, err))
         return pel__where(err, "%s: no run belongs to it: ", output);
     char name[64] = ""; /* of the first filter; the others are in "then" */
     const char *names = pel__document_text(d, "settings", "filter");
     (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(names, ","), names);
     const pel__filter_type *filter = pel__filter_find(name);
-    bool ok = filter || pel__fail(err, PEL_UNSUPPORTED, "%s/plan.json: filter %s is not one of this pellucid", folder,
-                                  name);
+    bool ok = (filter || pel__fail(err, PEL_UNSUPPORTED, "%s/plan.json: filter %s is not one of this pellucid", folder, name)) &&
+              pel__run_output(path, sizeof path, output, folder, d, err);
     if (ok) {
         pel_run_options o = options_of(d, settings, filter);
-        o.output = output;
+        o.output = path;
+        o.state = folder;
         o.open.remote = remote;
         o.memory_bytes = memory_bytes;
         o.threads = threads;
@@ -378,12 +415,13 @@ void pel_run_destroy(pel_run *run)
     json_object_put(run->document);
     pel__plan_destroy(&run->plan);
     pel_source_destroy(run->source);
+    free_remote(run->remote);
     free(run);
 }
 
 pel__sink_spec pel__run_spec(const pel_run *run)
 {
-    return (pel__sink_spec){.path = run->output, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
+    return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
                             .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
                             .provenance = run->provenance};
 }
@@ -391,7 +429,7 @@ pel__sink_spec pel__run_spec(const pel_run *run)
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err)
 {
     char path[PEL__PATH_MAX], name[16];
-    const pel_open_options open = {.level = level, .threads = run->request.threads};
+    const pel_open_options open = {.level = level, .threads = run->request.threads, .remote = run->remote};
     (void)snprintf(name, sizeof name, "%d", (int)image);
     if (run->image_count == 1)
         return pel_source_open(out, run->output, &open, err);

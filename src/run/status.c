@@ -46,8 +46,10 @@ static bool count_jobs(pel__books *b, pel_error *err)
 bool pel__books_open(pel__books *b, const char *output, pel_error *err)
 {
     memset(b, 0, sizeof *b);
-    const bool ok = pel__run_folder(b->folder, sizeof b->folder, output, err) &&
+    char path[PEL__PATH_MAX];
+    const bool ok = pel_run_folder(b->folder, sizeof b->folder, output, err) &&
                     (pel__document_load(&b->document, b->folder, err) || pel__where(err, "%s: no run belongs to it: ", output)) &&
+                    pel__run_output(path, sizeof path, output, b->folder, b->document, err) &&
                     count_jobs(b, err) && pel__ledger_open(&b->ledger, b->folder, b->jobs, err);
     if (!ok)
         pel__books_close(b);
@@ -112,6 +114,8 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     json_object *file = load_status(b.folder);
     const pel__ledger_totals t = pel__ledger_sums(b.ledger);
     (void)snprintf(out->input, sizeof out->input, "%s", pel__document_text(b.document, "input", "path"));
+    if (!pel__run_output(out->output, sizeof out->output, output, b.folder, b.document, NULL))
+        out->output[0] = '\0';
     (void)snprintf(out->filter, sizeof out->filter, "%s", pel__document_text(b.document, "settings", "filter"));
     out->blocks_total = b.blocks;
     out->blocks_done = pel__ledger_count_done(b.ledger, 0, b.blocks);
@@ -180,7 +184,7 @@ bool pel_run_history(const char *output, int64_t block, pel_on_try *each, void *
 {
     char folder[PEL__PATH_MAX];
     history_arg h = {.block = block, .each = each, .arg = arg};
-    return pel__run_folder(folder, sizeof folder, output, err) && pel__ledger_all(folder, visit_try, &h, err);
+    return pel_run_folder(folder, sizeof folder, output, err) && pel__ledger_all(folder, visit_try, &h, err);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */

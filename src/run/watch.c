@@ -124,7 +124,7 @@ static void show_worker(const char *folder, const char *name, pel_on_worker *on_
 bool pel_run_each_worker(const char *output, pel_on_worker *on_worker, void *arg, pel_error *err)
 {
     char run[PEL__PATH_MAX], folder[PEL__PATH_MAX];
-    if (!pel__run_folder(run, sizeof run, output, err) || !pel__path_join(folder, sizeof folder, run, "workers", err))
+    if (!pel_run_folder(run, sizeof run, output, err) || !pel__path_join(folder, sizeof folder, run, "workers", err))
         return false;
     DIR *d = opendir(folder); /* none: nobody works */
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))

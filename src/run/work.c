@@ -131,13 +131,20 @@ static bool remove_tree(const char *path, pel_error *err)
 /* --fresh: only what a run of ours made; a folder without a plan beside it is not touched. */
 static bool begin_anew(const pel_run *run, pel_error *err)
 {
-    char path[PEL__PATH_MAX], folder[PEL__PATH_MAX];
-    struct stat st;
-    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err))
+    char path[PEL__PATH_MAX], folder[PEL__PATH_MAX], found[200] = "";
+    const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
+    json_object *document = NULL;
+    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err) || !run->sink_type->first(&spec, found, sizeof found, err))
         return false;
-    if (stat(path, &st) != 0 && stat(run->output, &st) == 0)
-        return pel__fail(err, PEL_REFUSED, "%s: exists, and no run of pellucid belongs to it: it is not removed", run->output);
-    return remove_tree(run->output, err) && pel__path_join(folder, sizeof folder, run->folder, "ledger", err) &&
+    const bool known = pel__document_load(&document, run->folder, NULL);
+    const bool ours = known && strcmp(pel__document_text(document, "place", "output"), run->place) == 0;
+    json_object_put(document);
+    if (known && !ours)
+        return pel__fail(err, PEL_REFUSED, "%s: holds the books of a run with another output: they are not removed", run->folder);
+    if (!known && found[0])
+        return pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it: it is not removed", run->output,
+                         found);
+    return run->sink_type->clear(&spec, err) && pel__path_join(folder, sizeof folder, run->folder, "ledger", err) &&
            remove_tree(folder, err) && (unlink(path) == 0 || errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot remove", path));
 }
 
@@ -210,10 +217,9 @@ static bool check_share(const pel_run *run, const pel_share *share, pel_error *e
 /* Who has the run whole may clear up after those who were killed; who shares it leaves others' files alone. */
 static bool clear_up(pel_run *run, pel_error *err)
 {
-    clear_temporaries(run->output);
     clear_temporaries(run->folder);
     pel__audit audit = {0};
-    return pel__run_audit(run, false, true, &audit, err);
+    return run->sink_type->sweep(run->sink, err) && pel__run_audit(run, PEL__LOOK_LENGTH, true, &audit, err);
 }
 
 bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_progress, void *arg, pel_error *err)
@@ -359,7 +365,7 @@ static bool audit_and_finish(pel_run *run, pel_error *err)
     if (done < jobs)
         return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %s",
                          run->output, (long long)(jobs - done), (long long)jobs, last);
-    if (!pel__run_audit(run, true, true, &audit, err))
+    if (!pel__run_audit(run, PEL__LOOK_STORED, true, &audit, err))
         return false;
     if (audit.missing + audit.damaged > 0)
         return pel__fail(err, PEL_INCOMPLETE, "%s: audit: %lld of %lld files missing, %lld damaged, first %s; the same command repairs them",

@@ -6,13 +6,9 @@
 #include "core/bytes.h"
 #include "core/region.h"
 #include "zarr/json.h"
-#include "zarr/store.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define MAX_INDEX_ENTRIES ((int64_t)1 << 20)
 #define MAX_DOCUMENT ((size_t)64 << 20)
@@ -121,7 +117,7 @@ static bool check_spec(const pel__sink_spec *spec, pel_error *err)
 
 static bool refuse(pel_error *err, const char *path, const char *key, const char *what)
 {
-    return pel__fail(err, PEL_REFUSED, "%s/%s: %s: the folder is not touched; choose another output or move it away", path,
+    return pel__fail(err, PEL_REFUSED, "%s/%s: %s: nothing there is touched; choose another output or move it away", path,
                      key, what);
 }
 
@@ -147,20 +143,20 @@ static bool same_json(const char *old, size_t size, const char *text, char *wher
 }
 
 /* *there: the document exists already, and is the same. */
-static bool check_document(const pel__sink_spec *spec, const pel__ome_doc *doc, bool *there, pel_error *err)
+static bool check_document(pel__store *store, const pel__ome_doc *doc, bool *there, pel_error *err)
 {
-    char path[PEL__PATH_MAX], where[200], what[300];
+    char where[200], what[300];
     char *old = NULL;
     size_t size = 0;
     pel_error e = {0};
     *there = false;
-    if (!pel__path_join(path, sizeof path, spec->path, doc->key, err))
-        return false;
-    struct stat st;
-    if (lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        return errno == ENOENT || refuse(err, spec->path, doc->key, "a file stands where a folder is needed");
-    if (!pel__file_slurp(&old, &size, path, MAX_DOCUMENT, &e))
-        return refuse(err, spec->path, doc->key, "unreadable");
+    if (!pel__store_text(store, doc->key, MAX_DOCUMENT, &old, &size, &e)) {
+        if (pel__store_is_remote(pel__store_root(store))) /* it may be there */
+            return pel__fail(err, e.code, "%s", e.text);
+        return refuse(err, pel__store_root(store), doc->key, "unreadable");
+    }
+    if (!old)
+        return true;
     const bool xml = strstr(doc->key, ".xml") != NULL;
     const bool same = xml ? strcmp(old, doc->text) == 0 : same_json(old, size, doc->text, where, sizeof where);
     free(old);
@@ -168,46 +164,56 @@ static bool check_document(const pel__sink_spec *spec, const pel__ome_doc *doc, 
     if (same)
         return true;
     if (xml || !where[0])
-        return refuse(err, spec->path, doc->key, "other content than this run would write");
+        return refuse(err, pel__store_root(store), doc->key, "other content than this run would write");
     (void)snprintf(what, sizeof what, "differs from what this run would write, in \"%s\"", where);
-    return refuse(err, spec->path, doc->key, what);
+    return refuse(err, pel__store_root(store), doc->key, what);
 }
 
-/* A folder without our root document must be empty, apart from what a killed start may have left. */
-static bool check_empty(const char *path, pel_error *err)
+/* A store without our root document must be empty, apart from what a killed start may have left. */
+static bool check_empty(pel__store *store, pel_error *err)
 {
-    DIR *const d = opendir(path);
-    if (!d && errno == ENOENT)
-        return true;
-    if (!d && errno == ENOTDIR)
-        return pel__fail(err, PEL_REFUSED, "%s: a file, expected no file or a folder of ours; it is not touched", path);
-    if (!d)
-        return pel__fail_errno(err, errno, "%s: cannot list", path);
-    bool ok = true;
-    const struct dirent *e;
-    while (ok && (e = readdir(d))) /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strncmp(e->d_name, ".tmp-", 5) != 0)
-            ok = refuse(err, path, e->d_name, "found in a folder that is no store of this run");
-    (void)closedir(d);
-    return ok;
+    char name[300];
+    if (!pel__store_first(store, name, sizeof name, err))
+        return false;
+    return !name[0] || refuse(err, pel__store_root(store), name, "found in a place that is no store of this run");
+}
+
+typedef struct {
+    pel__store *store;
+    const pel__ome_docs *docs;
+    bool *there;
+} documents;
+
+static bool check_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    const documents *const d = arg;
+    (void)worker;
+    return i == 0 || check_document(d->store, &d->docs->list[i], &d->there[i], err);
+}
+
+static bool put_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    const documents *const d = arg;
+    (void)worker;
+    return d->there[i] || pel__store_put_text(d->store, d->docs->list[i].key, d->docs->list[i].text, err);
 }
 
 /* Every document is looked at before the first is written. The root's comes first, so that a start that was killed
  * half way is known as ours. */
-static bool put_documents(const pel__sink_spec *spec, const pel__ome_docs *docs, pel_error *err)
+static bool put_documents(pel__store *store, const pel__ome_docs *docs, pel_error *err)
 {
-    bool *const there = calloc((size_t)docs->count, sizeof *there);
-    if (!there)
-        return pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata");
-    bool ok = true;
-    for (int32_t i = 0; ok && i < docs->count; i++) {
-        ok = check_document(spec, &docs->list[i], &there[i], err);
-        if (ok && i == 0 && !there[0])
-            ok = check_empty(spec->path, err);
-    }
-    for (int32_t i = 0; ok && i < docs->count; i++)
-        ok = there[i] || pel__store_put_text(spec->path, docs->list[i].key, docs->list[i].text, err);
-    free(there);
+    documents d = {.store = store, .docs = docs, .there = calloc((size_t)docs->count, sizeof *d.there)};
+    const bool remote = pel__store_is_remote(pel__store_root(store));
+    pel__pool *crew = NULL;
+    bool ok = d.there || pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata");
+    ok = ok && pel__pool_create(&crew, remote ? (int32_t)pel__min(PEL__STORE_CREW, docs->count) : 1, err);
+    ok = ok && check_document(store, &docs->list[0], &d.there[0], err) && (d.there[0] || check_empty(store, err));
+    ok = ok && pel__pool_run(crew, PEL__READ_NEXT, docs->count, check_task, &d, err) && put_task(&d, 0, 0, err);
+    if (ok)
+        d.there[0] = true;
+    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, put_task, &d, err);
+    pel__pool_destroy(crew);
+    free(d.there);
     return ok;
 }
 
@@ -216,7 +222,22 @@ static void destroy(pel__sink *s)
     if (!s)
         return;
     pel__codec_shelf_destroy(s->shelf);
+    pel__store_close(s->store);
     free(s);
+}
+
+static bool open_sink(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
+{
+    pel__sink *const s = calloc(1, sizeof *s);
+    if (!s)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    s->spec = *spec;
+    if (!pel__store_create(&s->store, spec->path, spec->remote, err) || !pel__codec_shelf_create(&s->shelf, err)) {
+        destroy(s);
+        return false;
+    }
+    *out = s;
+    return true;
 }
 
 static bool create(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
@@ -228,13 +249,7 @@ static bool create(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
         (void)pel__where(err, "%s: ", spec->path);
         goto cleanup;
     }
-    s = calloc(1, sizeof *s);
-    if (!s) {
-        (void)pel__fail(err, PEL_NO_MEMORY, "out of memory");
-        goto cleanup;
-    }
-    s->spec = *spec;
-    if (!pel__codec_shelf_create(&s->shelf, err) || !put_documents(spec, &docs, err))
+    if (!open_sink(&s, spec, err) || !put_documents(s->store, &docs, err))
         goto cleanup;
     *out = s;
     s = NULL;
@@ -245,14 +260,79 @@ cleanup:
     return ok;
 }
 
+/* ---- looking ----------------------------------------------------------------------------------------------- */
+
+/* A document that can be read tells a server that does not list (403 for what is not there) from one that does not let
+ * us in. */
+static bool open_to_look(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
+{
+    static const char *const names[] = {"zarr.json", ".zattrs"};
+    pel__sink *s = NULL;
+    if (!open_sink(&s, spec, err))
+        return false;
+    bool ok = true;
+    for (int i = 0; ok && i < 2 && pel__store_is_remote(spec->path); i++) {
+        char *text = NULL;
+        size_t size = 0;
+        ok = pel__store_text(s->store, names[i], MAX_DOCUMENT, &text, &size, err);
+        free(text);
+    }
+    if (ok)
+        *out = s;
+    else
+        destroy(s);
+    return ok;
+}
+
+static bool first(const pel__sink_spec *spec, char *name, size_t size, pel_error *err)
+{
+    pel__store *store = NULL;
+    const bool ok = pel__store_create(&store, spec->path, spec->remote, err) && pel__store_first(store, name, size, err);
+    pel__store_close(store);
+    return ok;
+}
+
+static bool clear(const pel__sink_spec *spec, pel_error *err)
+{
+    pel__store *store = NULL;
+    const bool ok = pel__store_create(&store, spec->path, spec->remote, err) && pel__store_clear(store, err);
+    pel__store_close(store);
+    return ok;
+}
+
+static bool look(pel__sink *s, const char *name, enum pel__look how, pel__file_found *out, pel_error *err)
+{
+    static const enum pel__depth depths[] = {PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ};
+    pel__found found;
+    if (!pel__store_look(s->store, name, depths[how], &found, err))
+        return false;
+    *out = (pel__file_found){.there = found.there, .readable = found.readable, .bytes = found.bytes, .crc32c = found.crc32c};
+    return true;
+}
+
+static int32_t lookers(const pel__sink *s, int32_t threads)
+{
+    return pel__store_is_remote(s->spec.path) && threads < PEL__STORE_CREW ? PEL__STORE_CREW : threads;
+}
+
+static bool sweep(pel__sink *s, pel_error *err)
+{
+    return pel__store_sweep(s->store, err);
+}
+
+static int64_t most_file_bytes(const char *path)
+{
+    return pel__store_gathers(path) ? PEL__STORE_MOST : INT64_MAX;
+}
+
 /* ---- finish ------------------------------------------------------------------------------------------------ */
 
 static bool finish(pel__sink *s, pel_error *err)
 {
     pel__ome_docs docs = {0};
-    if (!pel__store_sweep(s->spec.path, "", err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
+    if (!pel__store_sweep(s->store, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
         return false;
-    const bool ok = pel__store_put_text(s->spec.path, docs.list[0].key, docs.list[0].text, err);
+    const bool ok = pel__store_put_text(s->store, docs.list[0].key, docs.list[0].text, err);
     pel__ome_docs_free(&docs);
     return ok;
 }
@@ -260,10 +340,18 @@ static bool finish(pel__sink *s, pel_error *err)
 const pel__sink_type pel__sink_omezarr = {
     .name = "omezarr",
     .create = create,
+    .open = open_to_look,
+    .first = first,
+    .clear = clear,
     .write_bytes = pel__ome_write_bytes,
+    .read_back_bytes = pel__ome_read_back_bytes,
+    .most_file_bytes = most_file_bytes,
     .write = pel__ome_write,
     .file_count = file_count,
     .file_name = file_name,
+    .look = look,
+    .lookers = lookers,
+    .sweep = sweep,
     .finish = finish,
     .destroy = destroy,
 };

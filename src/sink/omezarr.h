@@ -6,9 +6,11 @@
 
 #include "codec/chunk_codec.h"
 #include "sink/sink.h"
+#include "zarr/store.h"
 
 struct pel__sink {
     pel__sink_spec spec;
+    pel__store *store;
     pel__codec_shelf *shelf;
 };
 
@@ -25,6 +27,7 @@ void pel__ome_key(const pel__sink_spec *spec, int32_t image, int32_t level, cons
 
 /* omezarr_write.c */
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
+int64_t pel__ome_read_back_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
 bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
                     pel__on_file *on_file, void *arg, pel_error *err);
 

@@ -3,13 +3,14 @@
  * encoded, one worker appends the batch before it to its file, in C order, and syncs the file when the shard is full. So
  * memory is bounded by two batches and not by the shard, and the bytes are the same for every number of threads. Where a
  * file is one chunk, the batch is made of files instead: each worker writes its own, and while the next batch is encoded
- * a crew that only waits for the disk syncs and renames them, many at once, because a file system commits them together. */
+ * a crew that only waits for the disk syncs and renames them, many at once, because a file system commits them together.
+ * A store that takes objects in one request gets each file from memory: that of a whole shard, or of each chunk of two
+ * batches; the crew then waits for the network. */
 #include "core/block.h"
 #include "core/budget.h"
 #include "core/bytes.h"
 #include "core/region.h"
 #include "sink/omezarr.h"
-#include "zarr/store.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -19,8 +20,7 @@
 #define MISSING UINT64_MAX
 #define FILES 64             /* of a batch where chunks are files, at least; two batches are open at once */
 #define MOST_FILES 256
-#define SYNCERS 16           /* threads that wait for the disk */
-#define SYNCER_BYTES (32 << 10)
+#define SYNCER_BYTES (32 << 10) /* of a thread that waits for the disk */
 
 /* One encoded chunk of a batch; bytes -1: every voxel is zero, nothing is stored. */
 typedef struct slot {
@@ -50,7 +50,10 @@ typedef struct work {
     int64_t slots;           /* of a batch */
     batch coming, going;     /* being encoded, being stored */
     uint8_t **gather;        /* a raw chunk per worker */
-    uint8_t **encoded;       /* where a chunk is a file: an encoded one per worker */
+    uint8_t **encoded;       /* where a chunk is a file of a folder: an encoded one per worker */
+    uint8_t *room;           /* where a shard is gathered: all of it */
+    int64_t room_bytes;
+    bool gathers;
     uint8_t *index;          /* of the shard being stored */
     pel__store_writer file;  /* the shard being stored */
     pel__file_record record; /* of it */
@@ -81,20 +84,30 @@ static int64_t slot_count(const pel__sink_spec *spec, const pel__level *level, i
     const int64_t part = pel__max(2, pel__min(MAX_PART, BATCH_BYTES / pel__ome_chunk_bytes(spec, level)));
     if (sharded(level))
         return pel__min(pel__ome_chunks_per_shard(level), threads * part);
+    if (pel__store_gathers(spec->path))
+        return pel__max(PEL__STORE_CREW, threads);
     return pel__min(pel__max(FILES, 2 * (int64_t)threads), MOST_FILES);
 }
 
-/* Shards keep every encoded chunk of two batches, files one a worker and two batches of open files. */
+/* Of a shard that is gathered, at worst. */
+static int64_t room_bytes(const pel__sink_spec *spec, const pel__level *level, int64_t bound)
+{
+    return pel__store_gathers(spec->path) && sharded(level) ? pel__ome_chunks_per_shard(level) * bound + index_bytes(level) : 0;
+}
+
+/* Shards keep every encoded chunk of two batches; files one a worker, or of two batches where they are gathered, and two
+ * batches of open files. */
 static int64_t scratch_bytes(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
     pel__step step[PEL__OME_STEPS];
     const int32_t steps = pel__ome_steps(spec, step);
     const int64_t chunk = pel__ome_chunk_bytes(spec, level), slots = slot_count(spec, level, threads);
-    const int64_t encoded = pel__arena_cost(chain_bound(step, steps, chunk)), list = pel__arena_cost(threads * (int64_t)sizeof(uint8_t *));
+    const int64_t bound = chain_bound(step, steps, chunk), encoded = pel__arena_cost(bound), list = pel__arena_cost(threads * (int64_t)sizeof(uint8_t *));
     const int64_t two = 2 * pel__arena_cost(slots * (int64_t)sizeof(slot));
-    const int64_t files = 2 * pel__arena_cost(slots * (int64_t)sizeof(pel__store_writer)) + list + threads * encoded;
+    const int64_t kept = pel__store_gathers(spec->path) ? 2 * slots : threads;
+    const int64_t files = 2 * pel__arena_cost(slots * (int64_t)sizeof(pel__store_writer)) + list + kept * encoded;
     return two + (sharded(level) ? 2 * slots * encoded : files) + list + threads * pel__arena_cost(chunk)
-        + pel__arena_cost(index_bytes(level));
+        + pel__arena_cost(index_bytes(level)) + pel__arena_cost(room_bytes(spec, level, bound));
 }
 
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads)
@@ -105,7 +118,20 @@ int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t 
     int64_t libraries = 0;
     for (int32_t i = 0; i < steps; i++)
         libraries += pel__step_encode_bytes(&step[i], pel__ome_chunk_bytes(spec, l));
-    return scratch_bytes(spec, l, threads) + threads * libraries + (sharded(l) ? 0 : SYNCERS * SYNCER_BYTES);
+    const int64_t waiting = pel__store_gathers(spec->path) ? PEL__STORE_CONNECTION : SYNCER_BYTES;
+    return scratch_bytes(spec, l, threads) + threads * libraries + (sharded(l) ? 1 : PEL__STORE_CREW) * waiting;
+}
+
+/* Reading threads of a remote store fetch stretches of shards or whole chunks. */
+int64_t pel__ome_read_back_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads)
+{
+    const pel__level *const l = &spec->layouts[image].level[level];
+    pel__step step[PEL__OME_STEPS];
+    if (!pel__store_is_remote(spec->path))
+        return 0;
+    const int64_t bound = chain_bound(step, pel__ome_steps(spec, step), pel__ome_chunk_bytes(spec, l));
+    const int64_t fetched = sharded(l) ? pel__max(PEL__STORE_WINDOW, index_bytes(l)) + bound : bound;
+    return threads * (PEL__STORE_CONNECTION + fetched);
 }
 
 /* ---- one chunk --------------------------------------------------------------------------------------------- */
@@ -192,7 +218,7 @@ static bool append_batch(work *w, pel_error *err)
         pel__store_u64(entry + 8, s->bytes < 0 ? MISSING : (uint64_t)s->bytes);
         if (s->bytes < 0)
             continue;
-        if (w->file.fd_plus_one == 0 && !pel__writer_begin(&w->file, w->sink->spec.path, w->record.path, err))
+        if (!w->file.store && !pel__writer_begin(&w->file, w->sink->store, w->record.path, err))
             return false;
         if (!pel__writer_append(&w->file, s->data, s->bytes, err))
             return false;
@@ -204,8 +230,8 @@ static bool end_shard(work *w, pel_error *err)
 {
     w->record.bytes = -1;
     w->record.crc32c = 0;
-    if (w->file.fd_plus_one == 0)
-        return pel__store_remove(w->sink->spec.path, w->record.path, err);
+    if (!w->file.store)
+        return pel__store_remove(w->sink->store, w->record.path, err);
     const int64_t n = index_bytes(w->level);
     pel__store_u32(w->index + n - 4, pel__crc32c(0, w->index, (size_t)n - 4));
     if (!pel__writer_append(&w->file, w->index, n, err) || !pel__writer_commit(&w->file, err))
@@ -225,7 +251,7 @@ static bool store_batch(work *w, pel_error *err)
         grid[i] = b->shard.origin[i] / w->level->shard[i];
     pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, w->record.path, sizeof w->record.path);
     if (b->first == 0)
-        w->file = (pel__store_writer){.unsynced = w->sink->spec.unsynced};
+        w->file = (pel__store_writer){.room = w->room, .capacity = w->room_bytes, .unsynced = w->sink->spec.unsynced};
     return append_batch(w, err) && (!b->last || end_shard(w, err));
 }
 
@@ -281,10 +307,10 @@ static bool write_shards(work *w, pel__pool *pool, pel__on_file *on_file, void *
 
 static bool store_chunk(const work *w, const slot *s, pel__store_writer *file, pel_error *err)
 {
-    *file = (pel__store_writer){.unsynced = w->sink->spec.unsynced};
+    *file = (pel__store_writer){.room = w->gathers ? s->data : NULL, .capacity = w->bound, .unsynced = !w->gathers && w->sink->spec.unsynced};
     if (s->bytes < 0)
-        return pel__store_remove(w->sink->spec.path, s->record.path, err);
-    return pel__writer_begin(file, w->sink->spec.path, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err)
+        return w->gathers || pel__store_remove(w->sink->store, s->record.path, err);
+    return pel__writer_begin(file, w->sink->store, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err)
         && (!file->unsynced || pel__writer_commit(file, err)); /* with nothing to wait for it is done here */
 }
 
@@ -298,7 +324,8 @@ static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     for (int k = 0; k < PEL_AXES; k++)
         grid[k] = cell.origin[k] / w->level->chunk[k];
     pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, s->record.path, sizeof s->record.path);
-    s->data = w->encoded[worker];
+    if (!w->gathers)
+        s->data = w->encoded[worker];
     return encode_chunk(w, &chunk, s, worker, err) && store_chunk(w, s, &w->coming.file[i], err);
 }
 
@@ -309,7 +336,9 @@ static bool sync_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     pel__store_writer *const file = &w->going.file[i];
     s->record.bytes = s->bytes < 0 ? -1 : file->bytes;
     s->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
-    return s->bytes < 0 || file->fd_plus_one == 0 || pel__writer_commit(file, err);
+    if (s->bytes < 0)
+        return !w->gathers || pel__store_remove(w->sink->store, s->record.path, err);
+    return !file->store || pel__writer_commit(file, err);
 }
 
 /* The batch that is going, handed to the crew by a thread of its own. */
@@ -353,7 +382,7 @@ static bool write_files(work *w, pel__pool *pool, pel__on_file *on_file, void *a
 {
     const int64_t count = pel__grid_cells(&w->files, w->level->chunk);
     pel__pool *syncers = NULL;
-    bool ok = pel__pool_create(&syncers, w->sink->spec.unsynced ? 1 : (int32_t)pel__min(SYNCERS, count), err);
+    bool ok = pel__pool_create(&syncers, !w->gathers && w->sink->spec.unsynced ? 1 : (int32_t)pel__min(PEL__STORE_CREW, count), err);
     for (int64_t first = 0; ok && first < count + w->slots; first += w->slots) { /* once more for the last to go */
         w->coming.first = first;
         w->coming.n = pel__max(0, pel__min(w->slots, count - first));
@@ -389,8 +418,10 @@ static bool carve_batch(const work *w, pel__arena *arena, batch *b)
 {
     b->slot = pel__arena_take(arena, w->slots * (int64_t)sizeof(slot));
     if (!sharded(w->level))
-        return (b->file = pel__arena_take(arena, w->slots * (int64_t)sizeof *b->file)) && b->slot;
-    bool ok = b->slot != NULL;
+        b->file = pel__arena_take(arena, w->slots * (int64_t)sizeof *b->file);
+    bool ok = b->slot && (sharded(w->level) || b->file);
+    if (!sharded(w->level) && !w->gathers)
+        return ok;
     for (int64_t i = 0; ok && i < w->slots; i++)
         ok = (b->slot[i].data = pel__arena_take(arena, w->bound)) != NULL;
     return ok;
@@ -411,7 +442,11 @@ static bool carve(work *w, void *scratch, int64_t size, int32_t threads)
     w->slots = slot_count(&w->sink->spec, w->level, threads);
     w->gather = carve_workers(&arena, threads, w->chunk_bytes);
     w->index = pel__arena_take(&arena, index_bytes(w->level));
-    if (!sharded(w->level) && !(w->encoded = carve_workers(&arena, threads, w->bound)))
+    w->room_bytes = room_bytes(&w->sink->spec, w->level, w->bound);
+    w->room = pel__arena_take(&arena, w->room_bytes);
+    if (w->room_bytes > 0 && !w->room)
+        return false;
+    if (!sharded(w->level) && !w->gathers && !(w->encoded = carve_workers(&arena, threads, w->bound)))
         return false;
     return w->gather && (w->index || !sharded(w->level)) && carve_batch(w, &arena, &w->coming) && carve_batch(w, &arena, &w->going);
 }
@@ -427,6 +462,7 @@ bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block 
     if (!check_block(spec, l, b, err))
         return pel__where(err, "image %d level %d: ", (int)image, (int)level);
     w.steps = pel__ome_steps(spec, w.step);
+    w.gathers = pel__store_gathers(spec->path);
     w.chunk_bytes = pel__ome_chunk_bytes(spec, l);
     w.bound = chain_bound(w.step, w.steps, w.chunk_bytes);
     if (!carve(&w, scratch, scratch_bytes(spec, l, threads), threads))

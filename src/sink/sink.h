@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The contract of an output format. Data arrives as blocks that hold whole shards; every file is written aside, synced
- * and renamed, exactly once, and reported so that the ledger can keep its length and checksum. */
+ * The contract of an output format. Data arrives as blocks that hold whole shards; every file appears whole or not at all,
+ * once, and is reported so that the ledger can keep its length and checksum. Where the files lie (a folder, S3) is the
+ * sink's business alone: a run keeps its own books in a local folder. */
 #ifndef PEL_SINK_SINK_H
 #define PEL_SINK_SINK_H
 
@@ -42,7 +43,8 @@ void pel__codec_text(const pel__codec *codec, char *text, size_t size);
 
 /* All that a sink needs to know; what it points at outlives the sink. */
 typedef struct pel__sink_spec {
-    const char *path;          /* the store, e.g. embryo.ome.zarr */
+    const char *path;          /* the store, e.g. embryo.ome.zarr or s3://bucket/embryo.ome.zarr */
+    const pel_remote *remote;  /* how it is reached; may be NULL */
     int32_t ome_version;       /* 4: OME-Zarr 0.4 on Zarr v2; 5: OME-Zarr 0.5 on Zarr v3 with shards */
     pel_dtype dtype;
     pel__codec codec;
@@ -62,6 +64,15 @@ typedef struct pel__file_record {
 
 typedef bool pel__on_file(void *arg, const pel__file_record *record, pel_error *err);
 
+/* A file as it is found. How closely it is looked at: its length; its checksum, by what the store vouches for or else by
+ * reading; its checksum by reading in any case. */
+enum pel__look { PEL__LOOK_LENGTH, PEL__LOOK_STORED, PEL__LOOK_READ };
+typedef struct pel__file_found {
+    bool there, readable;
+    int64_t bytes;
+    uint32_t crc32c; /* not of LOOK_LENGTH */
+} pel__file_found;
+
 typedef struct pel__sink pel__sink;
 
 typedef struct pel__sink_type {
@@ -69,8 +80,16 @@ typedef struct pel__sink_type {
     /* Groups, arrays and metadata, all before any pixel. A store that holds the very same documents is taken over;
      * other content under the path: PEL_REFUSED, nothing touched. */
     bool (*create)(pel__sink **out, const pel__sink_spec *spec, pel_error *err);
-    /* Scratch of one write call (all workers together). */
+    /* For looking only: of the spec path and remote count. */
+    bool (*open)(pel__sink **out, const pel__sink_spec *spec, pel_error *err);
+    /* Name of anything that lies under the path, "" where there is nothing; and removal of all that does. */
+    bool (*first)(const pel__sink_spec *spec, char *name, size_t size, pel_error *err);
+    bool (*clear)(const pel__sink_spec *spec, pel_error *err);
+    /* Scratch of one write call (all workers together); what reading a level back takes beside the pixels. */
     int64_t (*write_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
+    int64_t (*read_back_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
+    /* Most bytes of a file before compression; INT64_MAX: any. */
+    int64_t (*most_file_bytes)(const char *path);
     /* Pixels of spec->dtype covering whole shards of the level (cut at the image); compresses on the pool. on_file is
      * called on the caller's thread, in C order of the shards, once each file is in its final place. */
     bool (*write)(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
@@ -78,6 +97,11 @@ typedef struct pel__sink_type {
     /* Relative names of all files that the level consists of: count, and the name of number `index` in C order. */
     int64_t (*file_count)(const pel__sink_spec *spec, int32_t image, int32_t level);
     void (*file_name)(const pel__sink_spec *spec, int32_t image, int32_t level, int64_t index, char *out, size_t size);
+    /* Any thread, `lookers` of them are worth while; what is remote and cannot be asked is an error, not a finding. */
+    bool (*look)(pel__sink *s, const char *name, enum pel__look how, pel__file_found *out, pel_error *err);
+    int32_t (*lookers)(const pel__sink *s, int32_t threads);
+    /* Removes what killed writers left, while nobody writes. */
+    bool (*sweep)(pel__sink *s, pel_error *err);
     /* Marks the store complete: final attributes. */
     bool (*finish)(pel__sink *s, pel_error *err);
     void (*destroy)(pel__sink *s);

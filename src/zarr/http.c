@@ -5,6 +5,7 @@
 #include "zarr/http.h"
 
 #include "core/bytes.h"
+#include "core/sha256.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #define MAX_REDIRECTS 5L
 #define MAX_ERROR_BODY (1 << 20)
 #define MAX_PAUSE_MS 20000
+#define UNSIGNED "UNSIGNED-PAYLOAD" /* TLS keeps the body whole on its way, the checksum behind it */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 typedef struct shelf_handle {
@@ -30,8 +32,8 @@ typedef struct shelf_handle {
 struct pel__http {
     pthread_mutex_t mutex;
     shelf_handle *idle;
-    struct curl_slist *headers; /* of S3 */
-    char *key, *secret, *service, *http_proxy, *https_proxy, *no_proxy;
+    struct curl_slist *headers; /* of S3, where a request has none of its own */
+    char *key, *secret, *token, *service, *http_proxy, *https_proxy, *no_proxy;
     int32_t attempts, wait_ms;
     bool s3;
     atomic_bool proven; /* a server has answered: from then on a refused connection is a passing trouble */
@@ -42,6 +44,8 @@ typedef struct transfer {
     const pel__request *q;
     pel__reply *reply;
     CURL *curl;
+    struct curl_slist *headers; /* of PUT and HEAD */
+    int64_t sent;
     bool begun, enough, too_long, no_memory, ranged;
     int64_t first, last, skip, room;
     int64_t retry_seconds, refused; /* bytes of a body that only says why not */
@@ -56,19 +60,24 @@ static bool copy(char **out, const char *text)
     return *out || !text || !text[0];
 }
 
-static bool add_header(pel__http *h, const char *name, const char *value)
+static bool add_header(struct curl_slist **list, const char *name, const char *value)
 {
     char *line = NULL;
     if (asprintf(&line, "%s: %s", name, value) < 0)
         return false;
-    struct curl_slist *const more = curl_slist_append(h->headers, line);
+    struct curl_slist *const more = curl_slist_append(*list, line);
     free(line);
     if (more)
-        h->headers = more;
+        *list = more;
     return more != NULL;
 }
 
 /* S3 wants the payload's hash among the headers; curl signs every header that it is given. */
+static bool add_signed(const pel__http *h, struct curl_slist **list, const char *sha256)
+{
+    return !h->key || (add_header(list, "x-amz-content-sha256", sha256) && (!h->token || add_header(list, "x-amz-security-token", h->token)));
+}
+
 static bool set_up_signing(pel__http *h, const pel_remote *remote)
 {
     const char *const region = remote->region && remote->region[0] ? remote->region : "us-east-1";
@@ -76,8 +85,8 @@ static bool set_up_signing(pel__http *h, const pel_remote *remote)
         h->service = NULL;
         return false;
     }
-    return copy(&h->key, remote->key_id) && copy(&h->secret, remote->secret) && add_header(h, "x-amz-content-sha256", EMPTY_SHA256)
-        && (!remote->token || !remote->token[0] || add_header(h, "x-amz-security-token", remote->token));
+    return copy(&h->key, remote->key_id) && copy(&h->secret, remote->secret) && copy(&h->token, remote->token)
+        && add_signed(h, &h->headers, EMPTY_SHA256);
 }
 
 bool pel__http_open(pel__http **out, const pel_remote *remote, bool s3, pel_error *err)
@@ -118,6 +127,7 @@ void pel__http_close(pel__http *h)
     (void)pthread_mutex_destroy(&h->mutex);
     free(h->key);
     free(h->secret);
+    free(h->token);
     free(h->service);
     free(h->http_proxy);
     free(h->https_proxy);
@@ -182,6 +192,29 @@ static void keep_range(transfer *t, const char *text)
     t->reply->total = end[1] == '*' ? -1 : strtoll(end + 1, NULL, 10);
 }
 
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Four bytes, most significant first: "n03x6A==". */
+static void write_base64(char out[9], uint32_t v)
+{
+    const uint64_t bits = (uint64_t)v << 4;
+    for (int i = 0; i < 6; i++)
+        out[i] = base64[bits >> (30 - 6 * i) & 63];
+    memcpy(out + 6, "==", 3);
+}
+
+/* A checksum of the whole object, not one of the parts of a multipart upload ("…==-3"). */
+static void keep_checksum(pel__reply *r, const char *text)
+{
+    uint64_t bits = 0;
+    if (strspn(text, base64) != 6 || strncmp(text + 6, "==", 2) != 0 || (text[8] != '\0' && text[8] != ','))
+        return;
+    for (int i = 0; i < 6; i++)
+        bits = bits << 6 | (uint64_t)(strchr(base64, text[i]) - base64);
+    r->crc32c = (uint32_t)(bits >> 4);
+    r->has_crc32c = true;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
 {
     transfer *const t = arg;
@@ -190,7 +223,12 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     if (n >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* another answer, after a redirect */
         t->ranged = false;
         t->reply->total = -1;
+        t->reply->has_crc32c = false;
     }
+    if (t->q->range == PEL__RANGE_NOTHING && header_is(line, n, "x-amz-checksum-crc32c", value, sizeof value))
+        keep_checksum(t->reply, value);
+    if (t->q->range == PEL__RANGE_NOTHING && header_is(line, n, "x-goog-hash", value, sizeof value) && strstr(value, "crc32c="))
+        keep_checksum(t->reply, strstr(value, "crc32c=") + 7);
     if (header_is(line, n, "content-range", value, sizeof value))
         keep_range(t, value);
     if (header_is(line, n, "retry-after", value, sizeof value))
@@ -235,7 +273,7 @@ static bool begin_body(transfer *t, int32_t status)
 static bool make_space(transfer *t, int64_t more)
 {
     pel__reply *const r = t->reply;
-    if (t->q->dst || r->got + more < t->room)
+    if (t->q->dst || t->q->sum || r->got + more < t->room)
         return true;
     const int64_t known = length_of(t), doubled = pel__max(2 * t->room, r->got + more);
     const int64_t room = 1 + pel__min(t->q->n, pel__max(known > 0 && !t->skip ? pel__min(known, t->q->n) : 4096, doubled));
@@ -253,7 +291,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     const pel__request *const q = t->q;
     const size_t n = size * count;
     const int32_t status = status_of(t);
-    if (status != 200 && status != 206) {
+    if (q->method != PEL__GET || (status != 200 && status != 206)) {
         const size_t have = strlen(t->why);
         (void)snprintf(t->why + have, sizeof t->why - have, "%.*s", (int)pel__min((int64_t)n, 512), data);
         t->refused += (int64_t)n;
@@ -269,7 +307,9 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         t->no_memory = true;
         return 0;
     }
-    if (taken > 0)
+    if (taken > 0 && q->sum)
+        t->reply->crc32c = pel__crc32c(t->reply->crc32c, data + skipped, (size_t)taken);
+    else if (taken > 0)
         memcpy((q->dst ? q->dst : t->reply->body) + t->reply->got, data + skipped, (size_t)taken);
     t->reply->got += taken;
     if (left == taken)
@@ -277,6 +317,72 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     t->enough = status == 200 && q->range == PEL__RANGE_SPAN; /* a server without ranges: the rest is not wanted */
     t->too_long = !t->enough;
     return 0;
+}
+
+/* ---- what goes out ------------------------------------------------------------------------------------------ */
+
+static size_t on_send(char *to, size_t size, size_t count, void *arg)
+{
+    transfer *const t = arg;
+    const int64_t n = pel__min((int64_t)(size * count), t->q->n - t->sent);
+    if (n > 0)
+        memcpy(to, t->q->body + t->sent, (size_t)n);
+    t->sent += n;
+    return (size_t)n;
+}
+
+/* A kept connection that turns out to be closed: the body is sent again over another. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    transfer *const t = arg;
+    if (origin != SEEK_SET || offset < 0 || offset > t->q->n)
+        return CURL_SEEKFUNC_CANTSEEK;
+    t->sent = (int64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* Headers of this request alone: PUT tells the checksum of its body, HEAD asks for that which is kept. */
+static bool own_headers(const pel__http *h, transfer *t)
+{
+    const pel__request *const q = t->q;
+    char text[65] = "";
+    if (!h->s3 || (q->method == PEL__GET && q->range != PEL__RANGE_NOTHING) || q->method == PEL__DELETE)
+        return true;
+    if (q->method == PEL__GET)
+        return add_signed(h, &t->headers, EMPTY_SHA256) && add_header(&t->headers, "x-amz-checksum-mode", "ENABLED");
+    const bool tls = strncmp(q->url, "https:", 6) == 0;
+    if (h->key && !tls)
+        pel__sha256_hex(text, q->body, (size_t)q->n);
+    if (!add_signed(h, &t->headers, tls ? UNSIGNED : text))
+        return false;
+    write_base64(text, q->crc32c);
+    return add_header(&t->headers, "x-amz-checksum-crc32c", text);
+}
+
+static void set_up_method(transfer *t)
+{
+    const pel__request *const q = t->q;
+    char range[64];
+    if (q->method == PEL__DELETE)
+        (void)curl_easy_setopt(t->curl, CURLOPT_CUSTOMREQUEST, "DELETE");
+    if (q->method == PEL__PUT) {
+        (void)curl_easy_setopt(t->curl, CURLOPT_UPLOAD, 1L);
+        (void)curl_easy_setopt(t->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->n);
+        (void)curl_easy_setopt(t->curl, CURLOPT_READFUNCTION, on_send);
+        (void)curl_easy_setopt(t->curl, CURLOPT_READDATA, t);
+        (void)curl_easy_setopt(t->curl, CURLOPT_SEEKFUNCTION, on_seek);
+        (void)curl_easy_setopt(t->curl, CURLOPT_SEEKDATA, t);
+    }
+    if (q->method != PEL__GET)
+        return;
+    if (q->range == PEL__RANGE_NOTHING)
+        (void)curl_easy_setopt(t->curl, CURLOPT_NOBODY, 1L);
+    if (q->range == PEL__RANGE_SPAN)
+        (void)snprintf(range, sizeof range, "%lld-%lld", (long long)q->offset, (long long)(q->offset + q->n - 1));
+    else
+        (void)snprintf(range, sizeof range, "-%lld", (long long)q->n);
+    if (q->range == PEL__RANGE_SPAN || q->range == PEL__RANGE_TAIL)
+        (void)curl_easy_setopt(t->curl, CURLOPT_RANGE, range);
 }
 
 /* ---- one attempt --------------------------------------------------------------------------------------------- */
@@ -287,7 +393,6 @@ static void set_up(const pel__http *h, transfer *t, char *error)
     const pel__request *const q = t->q;
     const bool tls = strncmp(q->url, "https:", 6) == 0;
     const char *const proxy = tls ? h->https_proxy : h->http_proxy;
-    char range[64];
     curl_easy_reset(c);
     (void)curl_easy_setopt(c, CURLOPT_URL, q->url);
     (void)curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
@@ -312,16 +417,9 @@ static void set_up(const pel__http *h, transfer *t, char *error)
         (void)curl_easy_setopt(c, CURLOPT_AWS_SIGV4, h->service);
         (void)curl_easy_setopt(c, CURLOPT_USERNAME, h->key);
         (void)curl_easy_setopt(c, CURLOPT_PASSWORD, h->secret);
-        (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
     }
-    if (q->range == PEL__RANGE_NOTHING)
-        (void)curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
-    if (q->range == PEL__RANGE_SPAN)
-        (void)snprintf(range, sizeof range, "%lld-%lld", (long long)q->offset, (long long)(q->offset + q->n - 1));
-    else
-        (void)snprintf(range, sizeof range, "-%lld", (long long)q->n);
-    if (q->range == PEL__RANGE_SPAN || q->range == PEL__RANGE_TAIL)
-        (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
+    (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->headers ? t->headers : h->headers);
+    set_up_method(t);
 }
 
 /* <Code>AccessDenied</Code> */
@@ -350,9 +448,15 @@ static bool passes(const pel__http *h, CURLcode code)
     }
 }
 
-static bool status_passes(int32_t status)
+/* Trouble that passes; some of it S3 tells by a code beside a status that otherwise is final. */
+static bool status_passes(const pel__reply *r)
 {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+    static const char *const codes[] = {"RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "OperationAborted"};
+    const int32_t s = r->status;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(r->reason, codes[i]) == 0)
+            return true;
+    return s == 408 || s == 429 || s == 500 || s == 502 || s == 503 || s == 504;
 }
 
 /* Checks what came against what was asked. False with *again where another attempt may help. */
@@ -360,6 +464,10 @@ static bool check(transfer *t, bool *again, pel_error *err)
 {
     const pel__request *const q = t->q;
     pel__reply *const r = t->reply;
+    if (q->method != PEL__GET) {
+        r->status = r->status == 201 || r->status == 204 ? 200 : r->status;
+        return true;
+    }
     if (r->status != 200 && r->status != 206)
         return true;
     if (r->status == 200) {
@@ -379,11 +487,13 @@ static bool check(transfer *t, bool *again, pel_error *err)
 static bool attempt(pel__http *h, transfer *t, bool *again, pel_error *err)
 {
     char error[CURL_ERROR_SIZE] = "";
+    *again = false;
+    if (!own_headers(h, t))
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     set_up(h, t, error);
     const CURLcode code = curl_easy_perform(t->curl);
     pel__reply *const r = t->reply;
     r->status = status_of(t);
-    *again = false;
     if (t->no_memory)
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     if (t->too_long)
@@ -394,7 +504,7 @@ static bool attempt(pel__http *h, transfer *t, bool *again, pel_error *err)
     }
     atomic_store(&h->proven, true);
     keep_reason(t);
-    if (status_passes(r->status)) {
+    if (status_passes(r)) {
         *again = true;
         return pel__fail(err, PEL_IO, "HTTP %d%s%s", (int)r->status, r->reason[0] ? " " : "", r->reason);
     }
@@ -415,10 +525,10 @@ static void forget(const pel__request *q, pel__reply *reply)
 {
     if (!q->dst)
         free(reply->body);
-    *reply = (pel__reply){.body = q->dst, .total = -1};
+    *reply = (pel__reply){.body = q->dst, .total = -1, .crc32c = q->sum ? q->crc32c : 0};
 }
 
-bool pel__http_get(pel__http *h, const pel__request *q, pel__reply *reply, pel_error *err)
+bool pel__http_ask(pel__http *h, const pel__request *q, pel__reply *reply, pel_error *err)
 {
     shelf_handle *const one = take(h);
     pel_error e = {0};
@@ -432,6 +542,7 @@ bool pel__http_get(pel__http *h, const pel__request *q, pel__reply *reply, pel_e
         forget(q, reply);
         e = (pel_error){0};
         ok = attempt(h, &t, &again, &e);
+        curl_slist_free_all(t.headers);
         again = !ok && again && ++made < h->attempts;
         if (again)
             pause_before(h, made, t.retry_seconds);
@@ -441,6 +552,7 @@ bool pel__http_get(pel__http *h, const pel__request *q, pel__reply *reply, pel_e
         return true;
     forget(q, reply);
     reply->body = NULL;
-    return made > 1 ? pel__fail(err, e.code, "%s: %s (%d attempts)", q->url, e.text, (int)made)
-                    : pel__fail(err, e.code, "%s: %s", q->url, e.text);
+    const char *const method = q->method == PEL__PUT ? "PUT " : q->method == PEL__DELETE ? "DELETE " : "";
+    return made > 1 ? pel__fail(err, e.code, "%s%s: %s (%d attempts)", method, q->url, e.text, (int)made)
+                    : pel__fail(err, e.code, "%s%s: %s", method, q->url, e.text);
 }

@@ -7,7 +7,7 @@ bool pel__http_open(pel__http **out, const pel_remote *remote, bool s3, pel_erro
     (void)out;
     (void)remote;
     (void)s3;
-    return pel__fail(err, PEL_UNSUPPORTED, "this pellucid was built without libcurl: it reads no http, https or s3");
+    return pel__fail(err, PEL_UNSUPPORTED, "this pellucid was built without libcurl: it knows no http, https or s3");
 }
 
 void pel__http_close(pel__http *http)
@@ -15,7 +15,7 @@ void pel__http_close(pel__http *http)
     (void)http;
 }
 
-bool pel__http_get(pel__http *http, const pel__request *q, pel__reply *reply, pel_error *err)
+bool pel__http_ask(pel__http *http, const pel__request *q, pel__reply *reply, pel_error *err)
 {
     (void)http;
     (void)q;

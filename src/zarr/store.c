@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * The reading half of store.h: hands on to the kind of store. */
+ * See store.h: hands on to the kind of store. */
 #include "zarr/store.h"
 
+#include "core/bytes.h"
 #include "zarr/url.h"
 
 #include <stdlib.h>
@@ -14,7 +15,14 @@ bool pel__store_is_remote(const char *root)
 
 bool pel__store_open(pel__store **out, const char *root, const pel_remote *remote, pel_error *err)
 {
-    return pel__url_is_remote(root) ? pel__store_open_remote(out, root, remote, err) : pel__store_open_folder(out, root, err);
+    return pel__url_is_remote(root) ? pel__store_open_remote(out, root, remote, err) : pel__store_open_folder(out, root, true, err);
+}
+
+bool pel__store_create(pel__store **out, const char *root, const pel_remote *remote, pel_error *err)
+{
+    if (pel__url_is_remote(root) && !pel__url_is_s3(root))
+        return pel__fail(err, PEL_ARGUMENT, "%.300s: nothing can be written there: expected a folder or s3://BUCKET/KEY", root);
+    return pel__url_is_s3(root) ? pel__store_open_remote(out, root, remote, err) : pel__store_open_folder(out, root, false, err);
 }
 
 void pel__store_close(pel__store *store)
@@ -133,4 +141,84 @@ bool pel__store_windows(const pel__store *store)
 bool pel__store_has_folder(pel__store *store, const char *key)
 {
     return store->type->has_folder(store, key);
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------- */
+
+bool pel__store_gathers(const char *root)
+{
+    return pel__url_is_s3(root);
+}
+
+bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key, pel_error *err)
+{
+    w->store = store;
+    w->bytes = w->sent = 0;
+    w->crc32c = 0;
+    if (store->type->writes->begin(w, key, err))
+        return true;
+    w->store = NULL;
+    return false;
+}
+
+bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err)
+{
+    if (!w->store->type->writes->append(w, data, n, err))
+        return false;
+    w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
+    w->bytes += n;
+    return true;
+}
+
+bool pel__writer_commit(pel__store_writer *w, pel_error *err)
+{
+    const bool ok = w->store->type->writes->commit(w, err);
+    w->store = NULL;
+    return ok;
+}
+
+void pel__writer_abort(pel__store_writer *w)
+{
+    if (w->store && w->store->type->writes->abort)
+        w->store->type->writes->abort(w);
+    w->store = NULL;
+}
+
+bool pel__store_put_text(pel__store *store, const char *key, const char *text, pel_error *err)
+{
+    pel__store_writer w = {0};
+    w.capacity = (int64_t)strlen(text);
+    if (store->type->windows && !(w.room = malloc((size_t)w.capacity)))
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    const bool ok = pel__writer_begin(&w, store, key, err) && pel__writer_append(&w, text, w.capacity, err) && pel__writer_commit(&w, err);
+    pel__writer_abort(&w);
+    free(w.room);
+    return ok;
+}
+
+bool pel__store_remove(pel__store *store, const char *key, pel_error *err)
+{
+    return store->type->writes->remove(store, key, err);
+}
+
+bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
+{
+    *out = (pel__found){.readable = true};
+    return store->type->writes->look(store, key, depth, out, err);
+}
+
+bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err)
+{
+    name[0] = '\0';
+    return store->type->writes->first(store, name, size, err);
+}
+
+bool pel__store_clear(pel__store *store, pel_error *err)
+{
+    return store->type->writes->clear(store, err);
+}
+
+bool pel__store_sweep(pel__store *store, pel_error *err)
+{
+    return !store->type->writes->sweep || store->type->writes->sweep(store, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Where a Zarr hierarchy lives: keys ("0/c/0/1/2") to byte strings. A folder of the file system (store_folder.c), or
  * objects behind http://, https:// or s3:// (store_remote.c); every access of the readers and of the writer goes through
- * these functions. Writing is to folders only. */
+ * these functions. Folders (store_write.c) and S3 (store_s3.c) can be written to. */
 #ifndef PEL_ZARR_STORE_H
 #define PEL_ZARR_STORE_H
 
@@ -56,10 +56,82 @@ bool pel__store_has_folder(pel__store *store, const char *key);
 bool pel__store_keep_document(pel__store *store, const char *key, json_object *document);
 int64_t pel__store_resident_bytes(const pel__store *store);
 
+/* ---- writing ----------------------------------------------------------------------------------------------- */
+
+/* Opens for reading and writing; a folder need not exist yet. PEL_ARGUMENT for what cannot be written to. */
+bool pel__store_create(pel__store **out, const char *root, const pel_remote *remote, pel_error *err);
+
+/* By its name: does this store take an object in one request? Then the caller of begin gives memory for all of it, and
+ * no object may have more than PEL__STORE_MOST bytes. */
+bool pel__store_gathers(const char *root);
+#define PEL__STORE_MOST ((int64_t)5 << 30)
+#define PEL__STORE_CREW 16 /* objects that are worth waiting for beside each other, on a disk or over a network */
+
+/* An object that is written piece by piece and appears whole or not at all. Zero-initialise. abort after commit does
+ * nothing. Any thread, one writer a key. */
+typedef struct pel__store_writer {
+    pel__store *store; /* NULL: not begun */
+    int64_t bytes;
+    uint32_t crc32c;   /* of all that was appended */
+    uint8_t *room;     /* store that gathers: capacity bytes, given by the caller before begin */
+    int64_t capacity;
+    int fd;            /* folder */
+    int64_t sent;      /* folder: bytes that were told to go to the disk */
+    bool unsynced;     /* folder: the system may take its time: the name may outlive the bytes when the power fails */
+    char path[PEL__PATH_MAX]; /* folder: of the file; S3: URL */
+    char temporary[PEL__PATH_MAX + 128];
+} pel__store_writer;
+
+bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key, pel_error *err);
+bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* data may lie in room already */
+bool pel__writer_commit(pel__store_writer *w, pel_error *err); /* durable, under its key, when true */
+void pel__writer_abort(pel__store_writer *w);
+
+/* Whole document at once. */
+bool pel__store_put_text(pel__store *store, const char *key, const char *text, pel_error *err);
+
+/* Removes the object of a key; true also where there is none. */
+bool pel__store_remove(pel__store *store, const char *key, pel_error *err);
+
+/* What is stored under a key, as closely as asked: its length; also the checksum, by what the store itself vouches for or
+ * else by reading it; also the checksum, in any case by reading. */
+enum pel__depth { PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ };
+typedef struct pel__found {
+    bool there, readable; /* a folder: not readable is a finding; anything remote that fails is an error */
+    int64_t bytes;
+    uint32_t crc32c;
+} pel__found;
+bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
+
+/* Name of anything in the store but what a killed writer may have left; "" where it is empty or not there. */
+bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err);
+
+/* Removes all that is in the store, and a folder itself. */
+bool pel__store_clear(pel__store *store, pel_error *err);
+
+/* Removes what a killed writer may have left. For the time when nobody writes. */
+bool pel__store_sweep(pel__store *store, pel_error *err);
+
 /* ---- kinds (inside zarr/store*.c) --------------------------------------------------------------------------- */
+
+/* The writing half of a kind. */
+typedef struct pel__store_writes {
+    bool (*begin)(pel__store_writer *w, const char *key, pel_error *err);
+    bool (*append)(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* bytes and crc32c are the caller's */
+    bool (*commit)(pel__store_writer *w, pel_error *err);
+    void (*abort)(pel__store_writer *w); /* NULL: nothing to do */
+    bool (*remove)(pel__store *store, const char *key, pel_error *err);
+    bool (*look)(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
+    bool (*first)(pel__store *store, char *name, size_t size, pel_error *err);
+    bool (*clear)(pel__store *store, pel_error *err);
+    bool (*sweep)(pel__store *store, pel_error *err); /* NULL: a writer that is killed leaves nothing */
+} pel__store_writes;
+
+extern const pel__store_writes pel__store_folder_writes, pel__store_s3_writes;
 
 typedef struct pel__store_type {
     bool windows;
+    const pel__store_writes *writes; /* NULL: read only */
     bool (*text)(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err);
     bool (*object)(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
     bool (*read)(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err);
@@ -83,36 +155,7 @@ struct pel__object {
     int64_t size;
 };
 
-bool pel__store_open_folder(pel__store **out, const char *root, pel_error *err);
+bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist, pel_error *err);
 bool pel__store_open_remote(pel__store **out, const char *root, const pel_remote *remote, pel_error *err);
-
-/* ---- writing ----------------------------------------------------------------------------------------------- */
-
-/* A file that is written piece by piece under a temporary name beside its target and appears whole or not at all.
- * Zero-initialise; begin on first use makes the folders above. abort after commit does nothing. */
-typedef struct pel__store_writer {
-    int fd_plus_one; /* 0: not begun */
-    int64_t bytes;
-    uint32_t crc32c; /* of all that was appended */
-    int64_t sent;    /* bytes that were told to go to the disk */
-    bool unsynced;   /* the system may take its time: the name may outlive the bytes when the power fails */
-    char path[PEL__PATH_MAX];
-    char temporary[PEL__PATH_MAX + 128];
-} pel__store_writer;
-
-bool pel__writer_begin(pel__store_writer *w, const char *root, const char *key, pel_error *err);
-bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err);
-bool pel__writer_commit(pel__store_writer *w, pel_error *err); /* sync, rename */
-void pel__writer_abort(pel__store_writer *w);
-
-/* Removes the file of a key; true also where there is none. */
-bool pel__store_remove(const char *root, const char *key, pel_error *err);
-
-/* Whole document at once: folders made, written aside, synced, renamed. */
-bool pel__store_put_text(const char *root, const char *key, const char *text, pel_error *err);
-
-/* Removes every ".tmp-*" file that a killed writer may have left in the folder `key` and below. For the time when
- * nobody writes. */
-bool pel__store_sweep(const char *root, const char *key, pel_error *err);
 
 #endif

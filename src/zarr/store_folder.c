@@ -50,6 +50,7 @@ static bool read_object(pel__object *object, int64_t offset, void *dst, int64_t 
 static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
 
 static const pel__store_type folder = {
+    .writes = &pel__store_folder_writes,
     .text = read_text,
     .object = open_object,
     .read = read_object,
@@ -82,12 +83,12 @@ static bool open_object(pel__store *store, const char *key, const pel__want *wan
     return true;
 }
 
-bool pel__store_open_folder(pel__store **out, const char *root, pel_error *err)
+bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist, pel_error *err)
 {
     struct stat st;
-    if (stat(root, &st) != 0)
+    if (must_exist && stat(root, &st) != 0)
         return pel__fail_errno(err, errno, "%s: cannot open", root);
-    if (!S_ISDIR(st.st_mode))
+    if (must_exist && !S_ISDIR(st.st_mode))
         return pel__fail(err, PEL_FORMAT, "%s: found a file, expected the folder of a Zarr store", root);
     pel__store *const store = calloc(1, sizeof *store);
     if (!store || !(store->root = strdup(root))) {

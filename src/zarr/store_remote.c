@@ -5,24 +5,16 @@
  * 404 is absence. So is 403 on a chunk or document, because servers that must not list answer so for keys that are not
  * there; but only as long as a document of this store that was readable still is: keys that lapse during a run are an
  * error, never zeros. */
-#include "zarr/store.h"
+#include "zarr/store_remote.h"
 
 #include "core/bytes.h"
-#include "zarr/http.h"
 #include "zarr/url.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct remote_store {
-    pel__store base;
-    pel__http *http;
-    char url[PEL__PATH_MAX];
-    char *proof;         /* URL of a document that could be read */
-    atomic_bool no_tail; /* the server does not take "the last n bytes" */
-} remote_store;
+typedef pel__remote_store remote_store;
 
 typedef struct remote_object {
     pel__object base;
@@ -34,13 +26,42 @@ typedef struct remote_object {
 
 /* ---- answers -------------------------------------------------------------------------------------------------- */
 
-static bool fail_status(const pel__reply *r, const char *url, pel_error *err)
+/* What the user can do, by the code that S3 gives or else by the status. */
+static const char *advice(const pel__reply *r)
 {
-    const bool moved = r->status >= 300 && r->status < 400;
+    static const struct {
+        const char *code, *text;
+    } list[] = {
+        {"NoSuchBucket", ": there is no such bucket: make it first"},
+        {"InvalidAccessKeyId", ": access denied: the server does not know this AWS_ACCESS_KEY_ID"},
+        {"SignatureDoesNotMatch", ": access denied: AWS_SECRET_ACCESS_KEY does not belong to this key"},
+        {"ExpiredToken", ": access denied: the temporary keys are no longer valid"},
+        {"RequestTimeTooSkewed", ": access denied: this machine's clock is wrong"},
+        {"QuotaExceeded", ": no space left: the quota is used up"},
+        {"XMinioStorageFull", ": no space left on the server"},
+        {"EntityTooLarge", ": the object is too large for this server: take smaller blocks (--block)"},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        if (strcmp(r->reason, list[i].code) == 0)
+            return list[i].text;
+    switch (r->status) {
+    case 401:
+    case 403:
+        return ": access denied";
+    case 413:
+        return ": too large for this server: take smaller blocks (--block)";
+    case 507:
+        return ": no space left on the server";
+    default:
+        return r->status >= 300 && r->status < 400 ? ": the data are elsewhere" : "";
+    }
+}
+
+bool pel__remote_fail(const pel__reply *r, const char *url, pel_error *err)
+{
+    const bool told = r->status >= 300 && r->status < 400 && r->region[0];
     return pel__fail(err, r->status == 404 ? PEL_NOT_FOUND : PEL_IO, "%s: HTTP %d%s%s%s%s%s", url, (int)r->status,
-                     r->reason[0] ? " " : "", r->reason,
-                     r->status == 401 || r->status == 403 ? ": access denied" : moved ? ": the data are elsewhere" : "",
-                     moved && r->region[0] ? ", in region " : "", moved ? r->region : "");
+                     r->reason[0] ? " " : "", r->reason, advice(r), told ? ", in region " : "", told ? r->region : "");
 }
 
 /* A 403 that may mean "not there"; one that names a wrong key or signature does not. */
@@ -56,11 +77,10 @@ static bool still_allowed(remote_store *s, pel_error *err)
     pel__reply r = {0};
     if (!s->proof)
         return false;
-    return pel__http_get(s->http, &q, &r, err) && r.status == 200;
+    return pel__http_ask(s->http, &q, &r, err) && r.status == 200;
 }
 
-/* False, with err, for what is neither there nor absent. */
-static bool look_at(remote_store *s, const char *url, const pel__reply *r, bool *there, pel_error *err)
+bool pel__remote_there(remote_store *s, const char *url, const pel__reply *r, bool *there, pel_error *err)
 {
     pel_error e = {0};
     *there = r->status == 200;
@@ -68,7 +88,7 @@ static bool look_at(remote_store *s, const char *url, const pel__reply *r, bool 
         return true;
     if (may_be_absence(r) && still_allowed(s, &e))
         return true;
-    return e.code ? pel__fail(err, e.code, "%s", e.text) : fail_status(r, url, err);
+    return e.code ? pel__fail(err, e.code, "%s", e.text) : pel__remote_fail(r, url, err);
 }
 
 /* ---- documents ------------------------------------------------------------------------------------------------ */
@@ -81,14 +101,14 @@ static bool read_text(pel__store *store, const char *key, size_t limit, char **o
     if (!pel__url_key(url, sizeof url, s->url, key, err))
         return false;
     const pel__request q = {.url = url, .range = PEL__RANGE_ALL, .n = (int64_t)limit};
-    if (!pel__http_get(s->http, &q, &r, err))
+    if (!pel__http_ask(s->http, &q, &r, err))
         return false;
     if (r.status != 200) {
         free(r.body);
         if (r.status == 404 || r.status == 410)
             return true;
         if (!may_be_absence(&r))
-            return fail_status(&r, url, err);
+            return pel__remote_fail(&r, url, err);
         if (!store->refused)
             store->refused = strdup(url);
         return true;
@@ -119,12 +139,12 @@ static bool fetch(remote_object *o, int64_t offset, uint8_t *dst, int64_t n, pel
 {
     const pel__request q = {.url = o->url, .range = PEL__RANGE_SPAN, .offset = offset, .n = n, .dst = dst};
     pel__reply r = {0};
-    if (!pel__http_get(o->store->http, &q, &r, err))
+    if (!pel__http_ask(o->store->http, &q, &r, err))
         return false;
     if (r.status == 416)
         return pel__fail(err, PEL_DAMAGED, "%s: ends before byte %lld", o->url, (long long)offset);
     if (r.status != 200)
-        return fail_status(&r, o->url, err);
+        return pel__remote_fail(&r, o->url, err);
     if (r.got != n)
         return pel__fail(err, PEL_DAMAGED, "%s: %lld bytes at %lld, expected %lld", o->url, (long long)r.got, (long long)offset,
                          (long long)n);
@@ -165,7 +185,7 @@ static bool find_size(remote_object *o, bool *there, pel_error *err)
 {
     const pel__request q = {.url = o->url, .range = PEL__RANGE_NOTHING};
     pel__reply r = {0};
-    if (!pel__http_get(o->store->http, &q, &r, err) || !look_at(o->store, o->url, &r, there, err))
+    if (!pel__http_ask(o->store->http, &q, &r, err) || !pel__remote_there(o->store, o->url, &r, there, err))
         return false;
     o->base.size = r.total;
     if (*there && r.total < 0)
@@ -182,7 +202,7 @@ static bool find(remote_object *o, const pel__want *want, bool *there, pel_error
     pel__reply r = {0};
     if (want->part == PEL__WANT_TAIL && atomic_load(&s->no_tail))
         return find_size(o, there, err);
-    if (!pel__http_get(s->http, &q, &r, err))
+    if (!pel__http_ask(s->http, &q, &r, err))
         return false;
     const bool range_refused = want->part != PEL__WANT_ALL
         && (r.status == 400 || r.status == 405 || r.status == 416 || r.status == 501 || (r.status == 200 && r.total < 0));
@@ -193,7 +213,7 @@ static bool find(remote_object *o, const pel__want *want, bool *there, pel_error
         free(r.body);
         return find_size(o, there, err);
     }
-    const bool ok = look_at(s, o->url, &r, there, err);
+    const bool ok = pel__remote_there(s, o->url, &r, there, err);
     if (!ok || !*there) {
         free(r.body);
         return ok;
@@ -217,6 +237,7 @@ static bool has_folder(pel__store *store, const char *key)
 static void close_store(pel__store *store)
 {
     remote_store *const s = (remote_store *)store;
+    free(s->list);
     pel__http_close(s->http);
     free(s->proof);
     free(s);
@@ -224,6 +245,7 @@ static void close_store(pel__store *store)
 
 static const pel__store_type remote_type = {
     .windows = true,
+    .writes = &pel__store_s3_writes,
     .text = read_text,
     .object = open_object,
     .read = read_object,
@@ -252,6 +274,15 @@ static bool open_object(pel__store *store, const char *key, const pel__want *wan
     return ok;
 }
 
+static bool keep_listing(remote_store *s, const char *root, const pel_remote *remote, pel_error *err)
+{
+    char url[PEL__PATH_MAX];
+    if (!pel__url_list(url, sizeof url, root, remote, PEL__LIST_MOST, err))
+        return false;
+    s->list = strdup(url);
+    return s->list || pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
+}
+
 bool pel__store_open_remote(pel__store **out, const char *root, const pel_remote *remote, pel_error *err)
 {
     remote_store *const s = calloc(1, sizeof *s);
@@ -261,7 +292,7 @@ bool pel__store_open_remote(pel__store **out, const char *root, const pel_remote
     }
     s->base.type = &remote_type;
     if (!pel__url_root(s->url, sizeof s->url, root, remote, err)
-        || !pel__http_open(&s->http, remote, pel__url_is_s3(root), err)) {
+        || (pel__url_is_s3(root) && !keep_listing(s, root, remote, err)) || !pel__http_open(&s->http, remote, pel__url_is_s3(root), err)) {
         pel__store_close(&s->base);
         return false;
     }

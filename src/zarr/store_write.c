@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The writing half of store.h: files that appear whole or not at all, and the sweeping of what a kill left behind. */
+ * The writing half of a store that is a folder: files that are written under a temporary name beside their place and
+ * appear whole or not at all, and the sweeping of what a kill left behind. */
 #include "zarr/store.h"
 
 #include "core/bytes.h"
@@ -7,7 +8,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,31 +46,25 @@ static bool make_parents(const char *path, pel_error *err)
     return pel__make_dirs(folder, err);
 }
 
-bool pel__writer_begin(pel__store_writer *w, const char *root, const char *key, pel_error *err)
+static bool begin(pel__store_writer *w, const char *key, pel_error *err)
 {
-    if (!pel__path_join(w->path, sizeof w->path, root, key, err))
+    if (!pel__path_join(w->path, sizeof w->path, w->store->root, key, err))
         return false;
-    int fd = open_temporary(w);
-    if (fd < 0 && errno == ENOENT) {
+    w->fd = open_temporary(w);
+    if (w->fd < 0 && errno == ENOENT) {
         if (!make_parents(w->path, err))
             return false;
-        fd = open_temporary(w);
+        w->fd = open_temporary(w);
     }
-    if (fd < 0)
-        return pel__fail_errno(err, errno, "%s: cannot create a file beside it", w->path);
-    w->fd_plus_one = fd + 1;
-    w->bytes = 0;
-    w->crc32c = 0;
-    w->sent = 0;
-    return true;
+    return w->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create a file beside it", w->path);
 }
 
-bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err)
+static bool append(pel__store_writer *w, const void *data, int64_t n, pel_error *err)
 {
     const char *p = data;
     int64_t left = n;
     while (left > 0) {
-        const ssize_t k = write(w->fd_plus_one - 1, p, (size_t)pel__min(left, 0x40000000));
+        const ssize_t k = write(w->fd, p, (size_t)pel__min(left, 0x40000000));
         if (k < 0 && errno == EINTR)
             continue;
         if (k < 0)
@@ -75,22 +72,18 @@ bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_e
         p += k;
         left -= k;
     }
-    w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
-    w->bytes += n;
-    if (!w->unsynced && w->bytes - w->sent >= WRITE_BACK) { /* on its way to the disk by the time of the sync; a hint, errors show there */
-        (void)sync_file_range(w->fd_plus_one - 1, w->sent, w->bytes - w->sent, SYNC_FILE_RANGE_WRITE);
-        w->sent = w->bytes;
+    if (!w->unsynced && w->bytes + n - w->sent >= WRITE_BACK) { /* on its way to the disk by the time of the sync; a hint, errors show there */
+        (void)sync_file_range(w->fd, w->sent, w->bytes + n - w->sent, SYNC_FILE_RANGE_WRITE);
+        w->sent = w->bytes + n;
     }
     return true;
 }
 
-bool pel__writer_commit(pel__store_writer *w, pel_error *err)
+static bool commit(pel__store_writer *w, pel_error *err)
 {
-    const int fd = w->fd_plus_one - 1;
-    bool ok = w->unsynced || fdatasync(fd) == 0;
+    bool ok = w->unsynced || fdatasync(w->fd) == 0;
     int reason = errno;
-    w->fd_plus_one = 0;
-    if (close(fd) != 0 && ok) {
+    if (close(w->fd) != 0 && ok) {
         ok = false;
         reason = errno;
     }
@@ -104,35 +97,88 @@ bool pel__writer_commit(pel__store_writer *w, pel_error *err)
     return pel__fail_errno(err, reason, "%s: cannot write", w->path);
 }
 
-void pel__writer_abort(pel__store_writer *w)
+static void give_up(pel__store_writer *w)
 {
-    if (w->fd_plus_one == 0)
-        return;
-    (void)close(w->fd_plus_one - 1);
+    (void)close(w->fd);
     (void)unlink(w->temporary);
-    w->fd_plus_one = 0;
 }
 
-bool pel__store_remove(const char *root, const char *key, pel_error *err)
+static bool remove_file(pel__store *store, const char *key, pel_error *err)
 {
     char path[PEL__PATH_MAX];
-    if (!pel__path_join(path, sizeof path, root, key, err))
+    if (!pel__path_join(path, sizeof path, store->root, key, err))
         return false;
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
         return pel__fail_errno(err, errno, "%s: cannot remove", path);
     return true;
 }
 
-bool pel__store_put_text(const char *root, const char *key, const char *text, pel_error *err)
+/* ---- looking ----------------------------------------------------------------------------------------------- */
+
+#define READ_AT_ONCE ((size_t)1 << 18)
+
+static bool checksum_file(pel__file *f, uint32_t *crc)
 {
-    pel__store_writer w = {0};
-    if (!pel__writer_begin(&w, root, key, err))
-        return false;
-    if (!pel__writer_append(&w, text, (int64_t)strlen(text), err)) {
-        pel__writer_abort(&w);
-        return false;
+    char *const buffer = malloc(READ_AT_ONCE);
+    bool ok = buffer != NULL;
+    for (int64_t at = 0; ok && at < pel__file_size(f); at += (int64_t)READ_AT_ONCE) {
+        size_t got = 0;
+        ok = pel__file_read_some(f, at, buffer, READ_AT_ONCE, &got, NULL);
+        *crc = pel__crc32c(*crc, buffer, got);
     }
-    return pel__writer_commit(&w, err);
+    free(buffer);
+    return ok;
+}
+
+static bool look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    struct stat st;
+    pel__file *f = NULL;
+    if (!pel__path_join(path, sizeof path, store->root, key, err))
+        return false;
+    out->there = stat(path, &st) == 0;
+    if (!out->there)
+        return true;
+    out->bytes = st.st_size;
+    if (depth == PEL__DEPTH_LENGTH)
+        return true;
+    out->readable = pel__file_open(&f, path, NULL) && checksum_file(f, &out->crc32c);
+    out->bytes = f ? pel__file_size(f) : out->bytes;
+    pel__file_close(f);
+    return true;
+}
+
+static bool first(pel__store *store, char *name, size_t size, pel_error *err)
+{
+    DIR *const d = opendir(store->root);
+    if (!d && errno == ENOENT)
+        return true;
+    if (!d && errno == ENOTDIR)
+        return pel__fail(err, PEL_REFUSED, "%s: a file, expected no file or a folder of ours; it is not touched", store->root);
+    if (!d)
+        return pel__fail_errno(err, errno, "%s: cannot list", store->root);
+    const struct dirent *e;
+    while (!name[0] && (e = readdir(d))) /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strncmp(e->d_name, ".tmp-", 5) != 0)
+            (void)snprintf(name, size, "%s", e->d_name);
+    (void)closedir(d);
+    return true;
+}
+
+static int remove_any(const char *path, const struct stat *st, int kind, struct FTW *place)
+{
+    (void)st;
+    (void)kind;
+    (void)place;
+    return remove(path) != 0 && errno != ENOENT;
+}
+
+static bool clear(pel__store *store, pel_error *err)
+{
+    if (nftw(store->root, remove_any, 32, FTW_PHYS | FTW_DEPTH) != 0 && errno != ENOENT)
+        return pel__fail_errno(err, errno, "%s: cannot remove", store->root);
+    return true;
 }
 
 /* ---- sweep ------------------------------------------------------------------------------------------------- */
@@ -146,7 +192,7 @@ static bool is_folder(const char *path, const struct dirent *e)
 }
 
 /* Depth is bounded by what the writer itself creates: image, level, "c", five axes. Links are not followed. */
-static bool sweep(const char *folder, int depth, pel_error *err)
+static bool sweep_folder(const char *folder, int depth, pel_error *err)
 {
     DIR *const d = opendir(folder);
     if (!d)
@@ -160,7 +206,7 @@ static bool sweep(const char *folder, int depth, pel_error *err)
         if (!pel__path_join(path, sizeof path, folder, e->d_name, NULL))
             continue;
         if (is_folder(path, e))
-            ok = depth == 0 || sweep(path, depth - 1, err);
+            ok = depth == 0 || sweep_folder(path, depth - 1, err);
         else if (strncmp(e->d_name, ".tmp-", 5) == 0 && unlink(path) != 0 && errno != ENOENT)
             ok = pel__fail_errno(err, errno, "%s: cannot remove", path);
     }
@@ -168,8 +214,19 @@ static bool sweep(const char *folder, int depth, pel_error *err)
     return ok;
 }
 
-bool pel__store_sweep(const char *root, const char *key, pel_error *err)
+static bool sweep(pel__store *store, pel_error *err)
 {
-    char path[PEL__PATH_MAX];
-    return pel__path_join(path, sizeof path, root, key, err) && sweep(path, 9, err);
+    return sweep_folder(store->root, 9, err);
 }
+
+const pel__store_writes pel__store_folder_writes = {
+    .begin = begin,
+    .append = append,
+    .commit = commit,
+    .abort = give_up,
+    .remove = remove_file,
+    .look = look,
+    .first = first,
+    .clear = clear,
+    .sweep = sweep,
+};

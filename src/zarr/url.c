@@ -108,3 +108,27 @@ bool pel__url_key(char *out, size_t size, const char *root, const char *key, pel
     size_t used = (size_t)snprintf(out, size, "%s/", root);
     return (used < size && append(out, size, &used, key, strlen(key), UNRESERVED "/")) || too_long(root, err);
 }
+
+const char *pel__url_prefix(const char *path, size_t *n)
+{
+    const char *p = path + 5 + strcspn(path + 5, "/");
+    p += *p == '/';
+    *n = without_slashes(p);
+    return p;
+}
+
+/* The query is sorted, as signatures want it, and every part has a value. */
+bool pel__url_list(char *out, size_t size, const char *path, const pel_remote *remote, int32_t most, pel_error *err)
+{
+    char bucket[300];
+    size_t n = 0;
+    const char *const prefix = pel__url_prefix(path, &n);
+    (void)snprintf(bucket, sizeof bucket, "s3://%.*s", (int)strcspn(path + 5, "/"), path + 5);
+    if (!s3_root(out, size, bucket, remote, err))
+        return false;
+    size_t used = strlen(out);
+    const int k = snprintf(out + used, size - used, "/?list-type=2&max-keys=%d%s", (int)most, n ? "&prefix=" : "");
+    used += (size_t)k;
+    return (used < size && (n == 0 || (append(out, size, &used, prefix, n, UNRESERVED) && append(out, size, &used, "/", 1, UNRESERVED))))
+        || too_long(path, err);
+}
