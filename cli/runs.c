@@ -180,6 +180,10 @@ static void print_sweep(FILE *to, const pel_run *run, const pel_plan_summary *s)
     }
     if (!cut[0] && !whole[0])
         return;
+    if (s->sweep) {
+        (void)fprintf(to, "  sweep    along y, block after block: rows that neighbours share are kept%s%s\n", whole[0] ? "; whole along " : "", whole);
+        return;
+    }
     if (!cut[0])
         (void)fprintf(to, "  sweep    whole along %s: nothing is read twice\n", whole);
     else

@@ -287,6 +287,7 @@ typedef struct pel_plan_summary {
     int64_t blocks, pyramid_jobs;        /* pyramid_jobs: shards of the levels made at the end */
     int64_t block[PEL_AXES], halo[PEL_AXES], chunk[PEL_AXES]; /* of the first image */
     int32_t levels;
+    bool sweep;                          /* blocks that follow along y hand on what they share */
     double halo_read;                    /* voxels read / voxels of the image */
     double halo_work;                    /* operations with halo / without */
     int64_t voxels, bytes_in, bytes_out; /* pixels, uncompressed; bytes_out with the pyramid */

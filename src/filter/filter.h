@@ -19,6 +19,13 @@ typedef struct pel__noise {
     double gain, offset;
 } pel__noise;
 
+/* What a filter left in its scratch for a block further along y: whose block it was. */
+typedef struct pel__kept {
+    bool any;
+    pel_region block;
+    int64_t rows; /* of the filter's own: how many along y there is room for */
+} pel__kept;
+
 /* One block to work. Neither locks nor allocates: all memory comes with the call. */
 typedef struct pel__filter_call {
     const pel__values *values;   /* resolved */
@@ -30,8 +37,9 @@ typedef struct pel__filter_call {
     bool (*fetch)(void *arg, const pel_block *part, pel_error *err);
     void *fetch_arg;
     pel__pool *pool;
-    void *scratch;               /* block_bytes(…) of them, content undefined */
+    void *scratch;               /* block_bytes(…) of them, content undefined unless kept */
     void *thread_scratch;        /* pool threads * thread_bytes(…), content undefined */
+    pel__kept *kept;             /* NULL, or scratch is sweep_bytes, always the same memory, untouched since *kept was set */
     const atomic_bool *stop;     /* may be NULL; when true: end soon with PEL_INTERRUPTED */
 } pel__filter_call;
 
@@ -50,6 +58,10 @@ typedef struct pel__filter_type {
     void (*halo)(const pel__values *v, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);
     /* Scratch of one call with these regions; upper bounds, exact enough to plan with. */
     int64_t (*block_bytes)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
+    /* Sweep: blocks that follow each other along y may hand on what they share. Scratch then, where that is possible for
+     * this block; what a block in the middle of a sweep still takes (false: all of its input). NULL: it never is. */
+    int64_t (*sweep_bytes)(const pel__values *v, const pel_image *image, const pel_region *out);
+    bool (*sweep_takes)(const pel__values *v, const pel_image *image, const pel_region *out, pel_region *in);
     int64_t (*thread_bytes)(const pel__values *v, const pel_image *image);
     /* Work on a voxel of `out`, that on the halo shared out, in nanoseconds of one core: roughly, for comparing plans. */
     double (*cost)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);

@@ -6,7 +6,11 @@
  *
  * The first pass takes the input, whatever its type, part by part, and leaves float fields that no longer have a halo along
  * its axis; passes between work in place; the last one writes the result. In each pass a task takes some lines that lie
- * side by side into panels (lines along x are turned first), and the kernel makes sums over panels. */
+ * side by side into panels (lines along x are turned first), and the kernel makes sums over panels.
+ *
+ * Sweep: blocks that follow each other along y share most of what the first pass leaves. Then those fields stay in
+ * scratch, a ring of rows, and the next block makes only the rows that are new: whatever the width of the kernel, the
+ * input is read once. */
 #include "filter/gauss.h"
 
 #include "core/bytes.h"
@@ -28,6 +32,10 @@ typedef struct work {
     pel__gauss_lines lines[2][PEL_AXES]; /* [kernel][pass] */
     const double *weight[2][PEL_AXES];   /* [kernel][pass], from the centre on */
     float *fold[2][PEL_AXES];            /* rows of outputs near a face, one after the other */
+    bool sweep;
+    int64_t fresh;                       /* in a sweep: the first row along y that the first pass still has to make */
+    float *ring;                         /* in a sweep: what the first pass leaves, row y of it at y modulo ring_rows */
+    int64_t ring_rows;
     pel_block input, field[2];           /* of the first pass; between passes */
     pel_region out;                      /* this cell */
     pel_region from, to;                 /* this pass: lines read, results */
@@ -72,6 +80,36 @@ static pel_region field_region(const pel__gauss *g, const pel_image *image, cons
     return r;
 }
 
+/* What the second pass leaves. */
+static pel_region later_region(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    pel_region r = field_region(g, image, out);
+    r.origin[g->axis[1]] = out->origin[g->axis[1]];
+    r.shape[g->axis[1]] = out->shape[g->axis[1]];
+    return r;
+}
+
+/* What the first pass leaves in a sweep: it ends where a tile of the source ends, so that no tile is taken twice. */
+static pel_region swept_region(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    pel_region r = field_region(g, image, out);
+    const int64_t end = pel__round_up(r.origin[PEL_Y] + r.shape[PEL_Y], pel__max(1, image->tile[PEL_Y]));
+    r.shape[PEL_Y] = pel__min(end, image->shape[PEL_Y]) - r.origin[PEL_Y];
+    return r;
+}
+
+/* Its rows, wherever along y a block of this height lies. */
+static int64_t most_rows(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    return pel__min(image->shape[PEL_Y], out->shape[PEL_Y] + 2 * reach(g, PEL_Y) + pel__max(1, image->tile[PEL_Y]) - 1);
+}
+
+/* Floats of a row of all fields together. */
+static int64_t row_floats(const pel__gauss *g, const pel_region *r)
+{
+    return g->kernels * r->shape[PEL_T] * r->shape[PEL_Z] * r->shape[PEL_X];
+}
+
 /* Cells of `out` that are worked one after the other: one of everything before the first filtered axis. */
 static pel_region cell_at(const pel__gauss *g, const pel_region *out, int64_t index, int64_t *count)
 {
@@ -80,6 +118,14 @@ static pel_region cell_at(const pel__gauss *g, const pel_region *out, int64_t in
         cell[a] = a < g->axis[0] || a == PEL_C ? 1 : pel__max(1, out->shape[a]);
     *count = pel__grid_cells(out, cell);
     return pel__grid_cell(out, cell, index);
+}
+
+/* Is there something that the next block along y could take over? */
+static bool can_sweep(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    int64_t cells = 0;
+    (void)cell_at(g, out, 0, &cells);
+    return g->axis_count > 1 && g->axis[0] < PEL_Y && cells == 1 && reach(g, PEL_Y) > 0 && out->shape[PEL_Y] < image->shape[PEL_Y];
 }
 
 /* Parts in which the first pass takes the input of a cell where it is not in memory: all of the first axis, of the others
@@ -145,6 +191,21 @@ static int64_t weights_bytes(const pel__gauss *g, const pel_image *image, const 
                  pel__arena_cost((2 * g->radius[k][a] + 1) * (int64_t)sizeof(float)) +
                  pel__arena_cost(out->shape[a] * (int64_t)sizeof(float *)) +
                  pel__arena_cost(fold_floats(g, k, a, image->shape[a], out) * (int64_t)sizeof(float));
+        }
+    }
+    return n;
+}
+
+/* The same, wherever a block of this shape lies. */
+static int64_t most_weights_bytes(const pel__gauss *g, const pel_image *image, const pel_region *out)
+{
+    int64_t n = 0;
+    for (int32_t p = 0; p < g->axis_count; p++) {
+        const int a = g->axis[p];
+        for (int32_t k = 0; k < g->kernels; k++) {
+            const int64_t r = g->radius[k][a], near = pel__min(out->shape[a], 2 * r), taps = pel__min(image->shape[a], 2 * r + 1);
+            n += pel__arena_cost((r + 1) * (int64_t)sizeof(double)) + pel__arena_cost((2 * r + 1) * (int64_t)sizeof(float)) +
+                 pel__arena_cost(out->shape[a] * (int64_t)sizeof(float *)) + pel__arena_cost(near * taps * (int64_t)sizeof(float));
         }
     }
     return n;
@@ -286,6 +347,37 @@ static void subtract(const work *w, const bench *b, int64_t count, int64_t rows)
     }
 }
 
+/* Rows first .. *end-1 of field k in the ring, or as many of them as come before it begins anew. */
+static pel_block ring_part(const work *w, int32_t k, int64_t first, int64_t *end)
+{
+    pel_region r = swept_region(&w->g, w->call->image, &w->out);
+    const int64_t row = row_floats(&w->g, &r), at = first % w->ring_rows;
+    *end = pel__min(*end, first + w->ring_rows - at);
+    r.origin[PEL_Y] = first;
+    r.shape[PEL_Y] = *end - first;
+    pel_block b = pel__block_dense(&r, PEL_F32, w->ring + at * row + k * (row / w->g.kernels));
+    b.stride[PEL_Z] = r.shape[PEL_X];
+    b.stride[PEL_T] = b.stride[PEL_C] = r.shape[PEL_Z] * r.shape[PEL_X];
+    b.stride[PEL_Y] = row;
+    return b;
+}
+
+/* Coordinates begin .. end-1 of a bundle's lines from wherever this pass takes them. */
+static void fill(const work *w, pel__panels *p, const pel__bundle *from, int32_t k, int64_t begin, int64_t end)
+{
+    if (w->pass != 1 || !w->sweep) {
+        pel__panels_fill(p, from, w->pass == 0 ? &w->input : &w->field[k], begin, end);
+        return;
+    }
+    const bool along = from->axis == PEL_Y;
+    for (int64_t first = begin, next = end; first < end; first = next) {
+        int64_t rows = along ? end : from->at[PEL_Y] + 1;
+        const pel_block part = ring_part(w, k, along ? first : from->at[PEL_Y], &rows);
+        next = along ? rows : end;
+        pel__panels_fill(p, from, &part, begin, next);
+    }
+}
+
 /* One strip of a bundle: fill, sum, put, for whichever kernels this pass takes together. */
 static void work_strip(const work *w, bench *b, const pel__bundle *from, const pel__bundle *to, int32_t only, int64_t begin, int64_t end)
 {
@@ -296,10 +388,13 @@ static void work_strip(const work *w, bench *b, const pel__bundle *from, const p
         pel__panels *source = &b->source[first || only >= 0 ? 0 : k];
         const int64_t r = first ? reach(&w->g, a) : w->g.radius[k][a];
         if (!first || k == 0)
-            pel__panels_fill(source, from, first ? &w->input : &w->field[k], pel__max(low, begin - r), pel__min(high, end + r));
+            fill(w, source, from, k, pel__max(low, begin - r), pel__min(high, end + r));
         sum_strip(w, b, k, source, from->count, begin, end);
-        if (!last)
-            pel__panels_put(to, &w->field[k], b->result[k], STRIP, begin, end);
+        if (!last) {
+            int64_t rows = to->at[PEL_Y] + 1;
+            const pel_block dst = first && w->sweep ? ring_part(w, k, to->at[PEL_Y], &rows) : w->field[k];
+            pel__panels_put(to, &dst, b->result[k], STRIP, begin, end);
+        }
     }
     if (last && w->g.kernels == 2)
         subtract(w, b, from->count, end - begin);
@@ -360,11 +455,88 @@ static bool run_pass(work *w, pel_error *err)
 
 /* ---- one block --------------------------------------------------------------------------------------------- */
 
+/* Scratch of one block. */
+typedef struct needs {
+    int64_t ring_bytes, field_bytes, part_bytes, weight_bytes; /* of one field; the ring is of all */
+    int32_t fields;
+} needs;
+
+static needs needs_of(const pel__gauss *g, const pel_image *image, const pel_region *out, bool sweep)
+{
+    needs n = {.weight_bytes = sweep ? most_weights_bytes(g, image, out) : weights_bytes(g, image, out)};
+    int64_t count = 0, part[PEL_AXES];
+    const pel_region cell = cell_at(g, out, 0, &count), from = cell_input(g, image, &cell);
+    const pel_region between = sweep ? later_region(g, image, &cell) : field_region(g, image, &cell);
+    part_shape(g, image, &from, part);
+    n.part_bytes = (int64_t)pel_dtype_size(image->dtype);
+    for (int a = 0; a < PEL_AXES; a++)
+        n.part_bytes *= pel__min(part[a], from.shape[a]);
+    n.part_bytes = pel__arena_cost(sweep ? pel__max(n.part_bytes, PART_BYTES) : n.part_bytes);
+    n.fields = g->axis_count == (sweep ? 2 : 1) ? 0 : g->kernels - (pel__region_equal(&between, &cell) ? 1 : 0);
+    n.field_bytes = pel__arena_cost(pel__region_voxels(&between) * (int64_t)sizeof(float));
+    if (sweep) {
+        const pel_region field = field_region(g, image, out);
+        n.ring_bytes = pel__arena_cost(row_floats(g, &field) * most_rows(g, image, out) * (int64_t)sizeof(float));
+    }
+    return n;
+}
+
+static int64_t scratch_bytes(const needs *n)
+{
+    return n->ring_bytes + n->weight_bytes + n->part_bytes + n->fields * n->field_bytes + 128;
+}
+
+/* Memory that a block works in, besides the ring. */
+typedef struct desk {
+    float *field[2];
+    void *part;
+} desk;
+
+static bool set_desk(desk *d, pel__arena *arena, const needs *n)
+{
+    bool ok = (d->part = pel__arena_take(arena, n->part_bytes)) != NULL;
+    for (int32_t i = 0; i < n->fields; i++)
+        ok = ok && (d->field[i] = pel__arena_take(arena, n->field_bytes));
+    return ok;
+}
+
+/* The fields of a cell: the first one may be the result's own memory, where no axis but those done has a halo. */
+static void place_fields(work *w, const desk *d)
+{
+    const pel_region between = w->sweep ? later_region(&w->g, w->call->image, &w->out) : field_region(&w->g, w->call->image, &w->out);
+    const bool shared = pel__region_equal(&between, &w->out);
+    for (int32_t k = 0; k < w->g.kernels; k++)
+        w->field[k] = shared && k == 0 ? pel__block_view(w->call->out, &w->out)
+                                       : pel__block_dense(&between, PEL_F32, d->field[shared ? k - 1 : k]);
+}
+
+/* Which rows of the block before can stay? They lie where this one looks for them. */
+static void take_over(work *w, const pel_region *out)
+{
+    pel__kept *k = w->call->kept;
+    const pel_region now = swept_region(&w->g, w->call->image, out);
+    w->ring_rows = most_rows(&w->g, w->call->image, out);
+    w->fresh = now.origin[PEL_Y];
+    if (k->any && k->rows >= now.shape[PEL_Y] && can_sweep(&w->g, w->call->image, &k->block)) {
+        pel_region then = swept_region(&w->g, w->call->image, &k->block);
+        const int64_t begin = then.origin[PEL_Y], end = begin + then.shape[PEL_Y];
+        then.origin[PEL_Y] = now.origin[PEL_Y];
+        then.shape[PEL_Y] = now.shape[PEL_Y];
+        if (pel__region_equal(&then, &now) && begin <= now.origin[PEL_Y] && end > now.origin[PEL_Y]) {
+            w->fresh = pel__min(end, now.origin[PEL_Y] + now.shape[PEL_Y]);
+            w->ring_rows = k->rows;
+        }
+    }
+    k->any = false;
+}
+
 /* The first pass where the input comes in parts. */
 static bool run_parts(work *w, void *memory, pel_error *err)
 {
     const pel_region whole = w->from;
     int64_t part[PEL_AXES];
+    if (pel__region_empty(&whole))
+        return true;
     part_shape(&w->g, w->call->image, &whole, part);
     const pel_region grid = part_grid(&whole, part);
     for (int64_t i = 0; i < pel__region_voxels(&grid); i++) {
@@ -376,27 +548,22 @@ static bool run_parts(work *w, void *memory, pel_error *err)
     return true;
 }
 
-/* The fields of a cell: the first one may be the result's own memory, where no axis but the first has a halo. */
-static void place_fields(work *w, float *const field[2])
-{
-    const pel_region between = field_region(&w->g, w->call->image, &w->out);
-    const bool shared = pel__region_equal(&between, &w->out);
-    for (int32_t k = 0; k < w->g.kernels; k++)
-        w->field[k] = shared && k == 0 ? pel__block_view(w->call->out, &w->out)
-                                       : pel__block_dense(&between, PEL_F32, field[shared ? k - 1 : k]);
-}
-
-static bool filter_cell(work *w, const pel_region *cell, float *const field[2], void *part, pel_error *err)
+static bool filter_cell(work *w, const pel_region *cell, const desk *d, pel_error *err)
 {
     const pel_image *image = w->call->image;
     w->out = *cell;
     w->from = cell_input(&w->g, image, cell);
     w->input = *w->call->in;
     w->pass = 0;
-    place_fields(w, field);
+    place_fields(w, d);
     if (!pel__region_inside(&w->from, &w->call->in->region) || w->call->out->stride[PEL_X] != 1)
         return pel__fail(err, PEL_INTERNAL, "gaussian: the block came with too little halo, or rows that are not dense");
-    if (!(w->call->in->data ? run_pass(w, err) : run_parts(w, part, err)))
+    if (w->sweep) {
+        const pel_region swept = swept_region(&w->g, image, cell);
+        w->from.origin[PEL_Y] = w->fresh;
+        w->from.shape[PEL_Y] = swept.origin[PEL_Y] + swept.shape[PEL_Y] - w->fresh;
+    }
+    if (!(w->call->in->data ? run_pass(w, err) : run_parts(w, d->part, err)))
         return false;
     w->from = field_region(&w->g, image, cell);
     for (w->pass = 1; w->pass < w->g.axis_count; w->pass++) {
@@ -406,57 +573,37 @@ static bool filter_cell(work *w, const pel_region *cell, float *const field[2], 
     return true;
 }
 
-/* Scratch of one block. */
-typedef struct needs {
-    int64_t field_bytes, part_bytes, weight_bytes; /* of one field */
-    int32_t fields;
-} needs;
-
-static needs needs_of(const pel__gauss *g, const pel_image *image, const pel_region *out)
-{
-    needs n = {.weight_bytes = weights_bytes(g, image, out)};
-    int64_t count = 0, part[PEL_AXES];
-    const pel_region cell = cell_at(g, out, 0, &count), from = cell_input(g, image, &cell), between = field_region(g, image, &cell);
-    part_shape(g, image, &from, part);
-    n.part_bytes = (int64_t)pel_dtype_size(image->dtype);
-    for (int a = 0; a < PEL_AXES; a++)
-        n.part_bytes *= pel__min(part[a], from.shape[a]);
-    n.part_bytes = pel__arena_cost(n.part_bytes);
-    n.fields = g->axis_count == 1 ? 0 : g->kernels - (pel__region_equal(&between, &cell) ? 1 : 0);
-    n.field_bytes = pel__arena_cost(pel__region_voxels(&between) * (int64_t)sizeof(float));
-    return n;
-}
-
-static int64_t scratch_bytes(const needs *n)
-{
-    return n->weight_bytes + n->part_bytes + n->fields * n->field_bytes + 128;
-}
-
 static bool apply(const pel__filter_call *call, pel_error *err)
 {
     const pel_region *out = &call->out->region;
     work w = {.call = call};
-    float *field[2] = {NULL, NULL};
+    desk d = {0};
     if (pel__region_empty(out))
         return true;
     pel__gauss_settings(&w.g, call->values, call->image);
     w.thread_bytes = bench_bytes(&w.g, call->image);
-    const needs n = needs_of(&w.g, call->image, out);
+    w.sweep = call->kept && !call->in->data && can_sweep(&w.g, call->image, out);
+    needs n = needs_of(&w.g, call->image, out, w.sweep);
+    if (w.sweep) {
+        take_over(&w, out);
+        const pel_region field = field_region(&w.g, call->image, out);
+        n.ring_bytes = pel__arena_cost(row_floats(&w.g, &field) * w.ring_rows * (int64_t)sizeof(float));
+    }
     pel__arena arena = pel__arena_over(call->scratch, scratch_bytes(&n));
+    if (w.sweep)
+        w.ring = pel__arena_take(&arena, n.ring_bytes);
     if (!make_weights(&w, out, &arena, err))
         return false;
-    void *part = pel__arena_take(&arena, n.part_bytes);
-    bool ok = part != NULL;
-    for (int32_t i = 0; i < n.fields; i++)
-        ok = ok && (field[i] = pel__arena_take(&arena, n.field_bytes));
-    if (!ok)
+    if ((w.sweep && !w.ring) || !set_desk(&d, &arena, &n))
         return pel__fail(err, PEL_INTERNAL, "gaussian: the fields do not fit into their scratch");
     int64_t count = 1;
     for (int64_t i = 0; i < count; i++) {
         const pel_region cell = cell_at(&w.g, out, i, &count);
-        if (!filter_cell(&w, &cell, field, part, err))
+        if (!filter_cell(&w, &cell, &d, err))
             return false;
     }
+    if (w.sweep)
+        *call->kept = (pel__kept){.any = true, .block = *out, .rows = w.ring_rows};
     return true;
 }
 
@@ -474,8 +621,28 @@ static int64_t block_bytes(const pel__values *v, const pel_image *image, const p
 {
     pel__gauss g;
     pel__gauss_settings(&g, v, image);
-    const needs n = needs_of(&g, image, out);
+    const needs n = needs_of(&g, image, out, false);
     return scratch_bytes(&n);
+}
+
+static int64_t sweep_bytes(const pel__values *v, const pel_image *image, const pel_region *out)
+{
+    pel__gauss g;
+    pel__gauss_settings(&g, v, image);
+    const needs n = needs_of(&g, image, out, can_sweep(&g, image, out));
+    return scratch_bytes(&n);
+}
+
+static bool sweep_takes(const pel__values *v, const pel_image *image, const pel_region *out, pel_region *in)
+{
+    pel__gauss g;
+    pel__gauss_settings(&g, v, image);
+    *in = cell_input(&g, image, out);
+    if (!can_sweep(&g, image, out))
+        return false;
+    in->origin[PEL_Y] = out->origin[PEL_Y];
+    in->shape[PEL_Y] = out->shape[PEL_Y];
+    return true;
 }
 
 static int64_t thread_bytes(const pel__values *v, const pel_image *image)
@@ -505,7 +672,7 @@ static double cost(const pel__values *v, const pel_image *image, const pel_regio
     pel__gauss_settings(&g, v, image);
     if (pel__region_empty(out))
         return 0;
-    pel_region from = cell_input(&g, image, out);
+    pel_region from = *in;
     for (int32_t p = 0; p < g.axis_count; p++) {
         const int a = g.axis[p];
         const double taken = (double)pel__region_voxels(&from);
@@ -529,6 +696,8 @@ const pel__filter_type pel__filter_gaussian = {
     .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,
+    .sweep_bytes = sweep_bytes,
+    .sweep_takes = sweep_takes,
     .thread_bytes = thread_bytes,
     .cost = cost,
     .apply = apply,
@@ -545,6 +714,8 @@ const pel__filter_type pel__filter_dog = {
     .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,
+    .sweep_bytes = sweep_bytes,
+    .sweep_takes = sweep_takes,
     .thread_bytes = thread_bytes,
     .cost = cost,
     .apply = apply,

@@ -224,6 +224,27 @@ int64_t pel__pipeline_block_bytes(const pel__pipeline *pipeline, const pel_image
     return between_bytes(pipeline, regions) + most;
 }
 
+/* Of several filters the first would have to keep its result for the second, halo and all: not worth its memory. */
+bool pel__pipeline_sweeps(const pel__pipeline *pipeline)
+{
+    return pipeline->count == 1 && pipeline->stage[0].type->sweep_bytes;
+}
+
+int64_t pel__pipeline_sweep_bytes(const pel__pipeline *pipeline, const pel_image *image, const pel_region *out)
+{
+    const pel__stage *stage = &pipeline->stage[0];
+    int64_t most = 0;
+    for (int64_t c = 0; c < variants(stage); c++)
+        most = pel__max(most, stage->type->sweep_bytes(pel__stage_values(stage, c), image, out));
+    return most;
+}
+
+bool pel__pipeline_sweep_takes(const pel__pipeline *pipeline, const pel_image *image, const pel_region *out, pel_region *in)
+{
+    const pel__stage *stage = &pipeline->stage[0];
+    return pel__pipeline_sweeps(pipeline) && stage->type->sweep_takes(pel__stage_values(stage, 0), image, out, in);
+}
+
 int64_t pel__pipeline_thread_bytes(const pel__pipeline *pipeline, const pel_image *image)
 {
     int64_t most = 0;

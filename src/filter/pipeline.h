@@ -34,6 +34,10 @@ bool pel__pipeline_fetches(const pel__pipeline *pipeline);     /* the first stag
 bool pel__pipeline_resolve(pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);
+/* Sweeps along y (filter.h): does it ever, its scratch then, and what a block in the middle of one still takes. */
+bool pel__pipeline_sweeps(const pel__pipeline *pipeline);
+int64_t pel__pipeline_sweep_bytes(const pel__pipeline *pipeline, const pel_image *image, const pel_region *out);
+bool pel__pipeline_sweep_takes(const pel__pipeline *pipeline, const pel_image *image, const pel_region *out, pel_region *in);
 int64_t pel__pipeline_block_bytes(const pel__pipeline *pipeline, const pel_image *image, const pel_region *in, const pel_region *out);
 int64_t pel__pipeline_thread_bytes(const pel__pipeline *pipeline, const pel_image *image);
 double pel__pipeline_cost(const pel__pipeline *pipeline, const pel_image *image, const pel_region *in, const pel_region *out);

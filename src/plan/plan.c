@@ -105,7 +105,8 @@ static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, 
     pel__memory m = {0};
     m.base = BASE_BYTES + q->threads * THREAD_BYTES;
     m.source = q->source_resident_bytes + q->threads * q->source_thread_bytes;
-    m.filter = pel__pipeline_block_bytes(q->pipeline, image, &in, &out) +
+    m.filter = (pel__pipeline_sweeps(q->pipeline) ? pel__pipeline_sweep_bytes(q->pipeline, image, &out)
+                                                  : pel__pipeline_block_bytes(q->pipeline, image, &in, &out)) +
                q->threads * pel__pipeline_thread_bytes(q->pipeline, image);
     m.buffers = buffer_bytes(q, p, image, &in, &out, slots);
     m.write = write_bytes(q, p);
@@ -114,12 +115,21 @@ static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, 
     return m;
 }
 
-/* Voxels that are decoded for a block: whole tiles of the source, of which it cuts some at its faces. */
-static double voxels_decoded(const pel_image *image, const pel_region *in)
+/* What a typical block takes: in a sweep along y only what is new. */
+static bool taken_region(const pel__plan_request *q, const pel_image *image, const pel_region *in, const pel_region *out, pel_region *taken)
+{
+    *taken = *in;
+    return pel__pipeline_sweep_takes(q->pipeline, image, out, taken);
+}
+
+/* Voxels that are decoded for that: whole tiles of the source, of which it cuts some at its faces. A sweep cuts none. */
+static double voxels_decoded(const pel_image *image, const pel_region *taken, bool sweep)
 {
     double n = 1;
-    for (int a = 0; a < PEL_AXES; a++)
-        n *= (double)pel__min(image->shape[a], in->shape[a] + (in->shape[a] < image->shape[a] ? image->tile[a] - 1 : 0));
+    for (int a = 0; a < PEL_AXES; a++) {
+        const bool cuts = taken->shape[a] < image->shape[a] && !(sweep && a == PEL_Y);
+        n *= (double)pel__min(image->shape[a], taken->shape[a] + (cuts ? image->tile[a] - 1 : 0));
+    }
     return n;
 }
 
@@ -129,12 +139,14 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
 {
     pel_region in, out;
     largest_block(plan, image, block, &in, &out);
-    const double voxels = (double)pel__region_voxels(&out), read = voxels_decoded(image, &in) / voxels;
+    pel_region taken;
+    const bool sweep = taken_region(q, image, &in, &out, &taken);
+    const double voxels = (double)pel__region_voxels(&out), read = voxels_decoded(image, &taken, sweep) / voxels;
     double all = 1;
     for (int a = 0; a < PEL_AXES; a++)
         all *= (double)image->shape[a];
     const double waiting = slots == 1 ? WAIT_NANOSECONDS : 0;
-    const double cost = pel__pipeline_cost(q->pipeline, image, &in, &out) + READ_NANOSECONDS * read + waiting;
+    const double cost = pel__pipeline_cost(q->pipeline, image, &taken, &out) + READ_NANOSECONDS * read + waiting;
     const double lost_at_end = 0.3 * voxels / all, overhead = 0.2 * (double)MIB / voxels;
     return cost * (1.0 + lost_at_end + overhead + 0.02 * fmax(0.0, log2(voxels / (32.0 * (double)MIB))));
 }
@@ -261,6 +273,26 @@ void pel__plan_destroy(pel__plan *plan)
     memset(plan, 0, sizeof *plan);
 }
 
+/* Blocks of an image along an axis. */
+static int64_t blocks_along(const pel__plan_image *p, int axis) { return pel__ceil_div(p->bounds.shape[axis], p->block[axis]); }
+
+int64_t pel__plan_turn(const pel__plan *plan, int64_t index)
+{
+    int32_t i = 0;
+    if (!plan->sweep)
+        return index;
+    while (i < plan->image_count - 1 && index >= plan->images[i + 1].first_block)
+        i++;
+    const pel__plan_image *p = &plan->images[i];
+    const int64_t across = blocks_along(p, PEL_X), along = blocks_along(p, PEL_Y), at = (index - p->first_block) % (across * along);
+    return index - at + at % along * across + at / along;
+}
+
+int64_t pel__plan_stretch(const pel__plan *plan)
+{
+    return plan->sweep ? blocks_along(&plan->images[0], PEL_Y) : 1;
+}
+
 static void number_jobs(pel__plan *plan)
 {
     int64_t next = 0;
@@ -288,12 +320,13 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
 {
     double voxels = 0, read = 0, work = 0, bare = 0;
     for (int32_t i = 0; i < plan->image_count; i++) {
-        pel_region in, out;
+        pel_region in, out, taken;
         largest_block(plan, q->images[i], plan->images[i].block, &in, &out);
+        (void)taken_region(q, q->images[i], &in, &out, &taken);
         const double n = (double)pel__region_voxels(&plan->images[i].bounds);
         voxels += n;
-        read += n * (double)pel__region_voxels(&in) / (double)pel__region_voxels(&out);
-        work += n * pel__pipeline_cost(q->pipeline, q->images[i], &in, &out);
+        read += n * (double)pel__region_voxels(&taken) / (double)pel__region_voxels(&out);
+        work += n * pel__pipeline_cost(q->pipeline, q->images[i], &taken, &out);
         const pel_region whole = plan->images[i].bounds;
         bare += n * pel__pipeline_cost(q->pipeline, q->images[i], &whole, &whole);
     }
@@ -350,6 +383,7 @@ bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *er
             keep_largest(&plan->memory, &m);
         }
         if (plan->memory.total <= q->memory_bytes) {
+            plan->sweep = pel__pipeline_sweeps(q->pipeline);
             number_jobs(plan);
             weigh_halo(plan, q);
             spend_the_rest(plan, q);

@@ -57,6 +57,7 @@ typedef struct pel__plan {
     int32_t slots; /* 2: a block is read and another one written while one is worked; 1: less memory */
     pel__memory memory;
     double halo_read, halo_work;
+    bool sweep; /* blocks along y hand on what they share: they are worked in that order */
 } pel__plan;
 
 /* Finds the cheapest blocks that fit. PEL_NO_MEMORY names the limit that would do; PEL_ARGUMENT a chunk or block that
@@ -73,6 +74,10 @@ typedef struct pel__plan_job {
     pel_region region;
 } pel__plan_job;
 pel__plan_job pel__plan_job_at(const pel__plan *plan, int64_t number);
+
+/* Blocks in the order of work: the number of the index-th, and how many in a row best stay in one process. */
+int64_t pel__plan_turn(const pel__plan *plan, int64_t index);
+int64_t pel__plan_stretch(const pel__plan *plan);
 
 /* The part of a block that it owns on a level below owned_levels, in voxels of that level. */
 pel_region pel__plan_level_part(const pel__layout *layout, int32_t level, const pel_region *block);

@@ -117,7 +117,8 @@ static void measure_blocks(pel_run *run, int32_t image)
             continue;
         if (run->dtype != PEL_F32)
             b->float_bytes = pel__max(b->float_bytes, pel__region_voxels(&out) * 4);
-        b->filter_bytes = pel__max(b->filter_bytes, pel__pipeline_block_bytes(run->pipeline, run->images[image], &in, &out));
+        b->filter_bytes = pel__max(b->filter_bytes, run->plan.sweep ? pel__pipeline_sweep_bytes(run->pipeline, run->images[image], &out)
+                                                                    : pel__pipeline_block_bytes(run->pipeline, run->images[image], &in, &out));
     }
     b->thread_bytes = pel__max(b->thread_bytes, pel__pipeline_thread_bytes(run->pipeline, run->images[image]));
 }
@@ -170,6 +171,8 @@ bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
         }
     }
     b->thread_bytes *= run->request.threads;
+    run->kept = (pel__kept){.any = false};
+    b->kept = level == 0 && run->plan.sweep ? &run->kept : NULL;
     return alloc_slots(run, err) && pel__budget_alloc(run->budget, &b->result, b->float_bytes, "result", err) &&
            pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
            pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err) &&
@@ -209,14 +212,31 @@ typedef struct {
 
 #define CONVERT_AT_ONCE 4096
 
+#define MEASURE_LANES 16
+
+/* Lane by lane, so that the loops become vectors; what is not finite counts nowhere. */
 static void measure(band_result *r, const float *v, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(v[i]))
-            continue;
-        r->minimum = v[i] < r->minimum ? v[i] : r->minimum;
-        r->maximum = v[i] > r->maximum ? v[i] : r->maximum;
-        r->sum += v[i];
+    float low[MEASURE_LANES], high[MEASURE_LANES];
+    double sum[MEASURE_LANES] = {0};
+    for (int k = 0; k < MEASURE_LANES; k++) {
+        low[k] = INFINITY;
+        high[k] = -INFINITY;
+    }
+    for (int64_t i = 0; i < n; i += MEASURE_LANES) {
+        const int lanes = (int)pel__min(MEASURE_LANES, n - i);
+        for (int k = 0; k < lanes; k++) {
+            const float x = v[i + k];
+            const bool finite = x - x == 0.0F;
+            low[k] = finite && x < low[k] ? x : low[k];
+            high[k] = finite && x > high[k] ? x : high[k];
+            sum[k] += finite ? (double)x : 0.0;
+        }
+    }
+    for (int k = 0; k < MEASURE_LANES; k++) {
+        r->minimum = fmin(r->minimum, low[k]);
+        r->maximum = fmax(r->maximum, high[k]);
+        r->sum += sum[k];
     }
 }
 
@@ -319,7 +339,7 @@ bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, 
     fetching from = {run, image};
     const pel__filter_call call = {.fetch = fetch, .fetch_arg = &from, .image = run->images[image],
                                    .noise = run->noise_model ? run->noise_model[image] : NULL, .in = in, .out = &out,
-                                   .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread,
+                                   .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread, .kept = run->bench.kept,
                                    .stop = &run->stop};
     return pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);
 }
@@ -391,6 +411,8 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
         ok = pel__downsample(&to->out_block, &from->in_block, factor, run->pool, err) && convert(run, &to->out_block, to, err);
     } else {
         void *memory = passes_through(run) ? to->in : to->out;
+        run->kept.any = run->kept.any && run->kept_image == job.image;
+        run->kept_image = job.image;
         to->out_block = pel__block_dense(&job.region, run->dtype, memory);
         ok = pel__filter_region(run, job.image, &from->in_block, to, err);
     }

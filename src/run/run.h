@@ -49,6 +49,7 @@ typedef struct pel__bench {
     int64_t in_bytes, out_bytes, float_bytes, filter_bytes, thread_bytes, pyramid_bytes, write_bytes;
     void *result, *filter, *thread, *pyramid, *write;
     int32_t slots;
+    pel__kept *kept; /* of a phase of blocks that sweep */
 } pel__bench;
 
 struct pel_run {
@@ -87,6 +88,8 @@ struct pel_run {
     pel__pool *pool;
     pel__budget *budget;
     pel__bench bench;
+    pel__kept kept;       /* by the last block, of kept_image, for the next one */
+    int32_t kept_image;
     pel_source **below;   /* pyramid phase: the level below of each image, read back */
     int32_t phase_level;  /* 0: blocks */
     int64_t next_job, phase_end, phase_first;

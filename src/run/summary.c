@@ -26,7 +26,7 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
     *out = (pel_plan_summary){
         .image_count = plan->image_count, .threads = run->request.threads, .slots = plan->slots, .blocks = plan->block_count,
         .pyramid_jobs = plan->job_count - plan->block_count, .levels = plan->images[0].layout.level_count,
-        .halo_read = plan->halo_read, .halo_work = plan->halo_work, .memory_limit = run->request.memory_bytes,
+        .sweep = plan->sweep && plan->images[0].block[PEL_Y] < run->images[0]->shape[PEL_Y], .halo_read = plan->halo_read, .halo_work = plan->halo_work, .memory_limit = run->request.memory_bytes,
         .memory_promised = plan->memory.total, .memory_source = plan->memory.source, .memory_filter = plan->memory.filter,
         .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
         .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};

@@ -296,12 +296,16 @@ static bool find_pyramid_phase(const pel_run *run, int32_t *level, int64_t *firs
 
 int64_t pel__run_phase_job(const pel_run *run, int64_t index)
 {
-    const pel_share *s = run->phase_level == 0 ? run->share : NULL;
-    if (!s)
+    const pel_share *s = run->share;
+    if (run->phase_level > 0)
         return index;
+    if (!s)
+        return pel__plan_turn(&run->plan, index);
     if (s->parts == 0)
         return s->blocks[index];
-    return index % s->parts == s->part - 1 ? index : -1;
+    const int64_t most = pel__max(1, run->plan.block_count / s->parts); /* everybody gets some */
+    const int64_t stretch = pel__min(pel__plan_stretch(&run->plan), most);
+    return index / stretch % s->parts == s->part - 1 ? pel__plan_turn(&run->plan, index) : -1;
 }
 
 static bool begin_phase(pel_run *run, int32_t level, int64_t first, int64_t end, pel_error *err)
