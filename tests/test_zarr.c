@@ -108,7 +108,8 @@ static bool write_pixels(fixture *f, pel__sink *s, int32_t image, int32_t thread
     const pel_region all = pel__region(PEL_AXES, NULL, f->image.shape);
     const pel_block b = pel__block_dense(&all, f->spec.dtype, f->truth);
     void *const scratch = malloc((size_t)pel__sink_omezarr.write_bytes(&f->spec, image, 0, threads));
-    const bool ok = pel__sink_omezarr.write(s, image, 0, &b, pool, scratch, keep_record, r, err);
+    const bool ok = pel__sink_omezarr.write(s, image, 0, &b, pool, scratch, keep_record, r, err)
+        && pel__sink_omezarr.settle(s, keep_record, r, err);
     free(scratch);
     pel__pool_destroy(pool);
     return ok;

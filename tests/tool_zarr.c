@@ -48,7 +48,8 @@ static bool write_level(const pel__sink_spec *spec, pel__sink *s, int32_t image,
     void *const scratch = calloc(1, (size_t)pel__sink_omezarr.write_bytes(spec, image, level, pel__pool_threads(pool)));
     pel_block b = pel__block_dense(&all, spec->dtype, data);
     (void)pel__region_rows(&all, fill_row, &b);
-    const bool ok = pel__sink_omezarr.write(s, image, level, &b, pool, scratch, no_file, NULL, err);
+    const bool ok = pel__sink_omezarr.write(s, image, level, &b, pool, scratch, no_file, NULL, err)
+        && pel__sink_omezarr.settle(s, no_file, NULL, err);
     free(scratch);
     free(data);
     return ok;

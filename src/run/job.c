@@ -486,6 +486,7 @@ static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
                                     &files, err);
     if (ok && job.level == 0)
         ok = write_lower(run, &job, &slot->out_block, &files, err);
+    ok = run->sink_type->settle(run->sink, add_file, &files, ok ? err : NULL) && ok;
     const double seconds = slot->seconds + pel__now() - start;
     ok = ok && record_job(run, number, slot, &files, seconds, err);
     free(files.list);

@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/region.h"
+#include "sink/omezarr_late.h"
 #include "zarr/json.h"
 
 #include <stdio.h>
@@ -221,6 +222,7 @@ static void destroy(pel__sink *s)
 {
     if (!s)
         return;
+    pel__late_destroy(s->late);
     pel__codec_shelf_destroy(s->shelf);
     pel__store_close(s->store);
     free(s);
@@ -347,6 +349,7 @@ const pel__sink_type pel__sink_omezarr = {
     .read_back_bytes = pel__ome_read_back_bytes,
     .most_file_bytes = most_file_bytes,
     .write = pel__ome_write,
+    .settle = pel__ome_settle,
     .file_count = file_count,
     .file_name = file_name,
     .look = look,

@@ -12,6 +12,7 @@ struct pel__sink {
     pel__sink_spec spec;
     pel__store *store;
     pel__codec_shelf *shelf;
+    struct pel__late *late; /* files on their way; made by the first write */
 };
 
 /* The chain behind `bytes` for one inner chunk. Returns the number of steps (0 to 2). */
@@ -28,6 +29,7 @@ void pel__ome_key(const pel__sink_spec *spec, int32_t image, int32_t level, cons
 /* omezarr_write.c */
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
 int64_t pel__ome_read_back_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
+bool pel__ome_settle(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err);
 bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
                     pel__on_file *on_file, void *arg, pel_error *err);
 

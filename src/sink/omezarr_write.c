@@ -1,42 +1,47 @@
 /* SPDX-License-Identifier: MIT
- * Pixels into shards. The chunks of a shard are encoded on the pool in batches of a few per thread; while one batch is
- * encoded, one worker appends the batch before it to its file, in C order, and syncs the file when the shard is full. So
- * memory is bounded by two batches and not by the shard, and the bytes are the same for every number of threads. Where a
- * file is one chunk, the batch is made of files instead: each worker writes its own, and while the next batch is encoded
- * a crew that only waits for the disk syncs and renames them, many at once, because a file system commits them together.
- * A store that takes objects in one request gets each file from memory: that of a whole shard, or of each chunk of two
- * batches; the crew then waits for the network. */
+ * Pixels into shards. The chunks of a shard are encoded on the pool into a ring of a few per thread; whoever completes the
+ * next one in C order appends it, and those behind it that are ready, to the file. So memory is bounded by the ring and
+ * not by the shard, nobody waits for the slowest of a batch, and the bytes are the same for every number of threads. The
+ * full file is left to a crew that waits for the disk (omezarr_late.h) while the pool goes on with the next shard or level.
+ * Where a file is one chunk, each worker writes its own. A store that takes objects in one request gets each file from
+ * memory: that of a whole shard, or of each chunk of two batches; the crew then waits for the network. */
 #include "core/block.h"
 #include "core/budget.h"
 #include "core/bytes.h"
 #include "core/region.h"
 #include "sink/omezarr.h"
+#include "sink/omezarr_late.h"
 
 #include <pthread.h>
 #include <stdio.h>
 
-#define BATCH_BYTES ((int64_t)2 << 20) /* raw, of one thread's part of a batch; at least two chunks */
-#define MAX_PART 32                     /* chunks of a thread's part */
+#define PART_BYTES ((int64_t)4 << 20) /* raw, of one thread's part of the ring; at least four chunks */
+#define MAX_PART 64                   /* chunks of a thread's part */
 #define MISSING UINT64_MAX
-#define FILES 64             /* of a batch where chunks are files, at least; two batches are open at once */
-#define MOST_FILES 256
-#define SYNCER_BYTES (32 << 10) /* of a thread that waits for the disk */
+#define FILES (PEL__LATE_PLACES / 2) /* of a batch where chunks are files; two batches are under way */
+#define SYNCER_BYTES (32 << 10)      /* of a thread that waits for the disk */
 
-/* One encoded chunk of a batch; bytes -1: every voxel is zero, nothing is stored. */
+/* One encoded chunk of the ring; bytes -1: every voxel is zero, nothing is stored. */
 typedef struct slot {
     int64_t bytes;
     uint8_t *data;
-    pel__file_record record; /* where a chunk is a file */
+    bool ready;
 } slot;
 
-/* Some chunks of one shard, in C order from number `first`. */
-typedef struct batch {
+/* The shard under way. The mutex guards what follows it, and `ready` of the slots. */
+typedef struct ring {
     pel_region shard; /* at full size, also beyond the image */
-    int64_t first, n; /* n 0: no batch */
-    bool last;        /* the shard ends with it */
+    int64_t chunks, slots;
     slot *slot;
-    pel__store_writer *file; /* where a chunk is a file, of each slot */
-} batch;
+    uint8_t *index;
+    pel__late_place *place;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int64_t appended; /* chunks, in C order */
+    bool appending;   /* somebody is at it */
+    bool failed;
+    pel_error error;
+} ring;
 
 /* What the tasks of one write call share. */
 typedef struct work {
@@ -47,17 +52,18 @@ typedef struct work {
     pel__step step[PEL__OME_STEPS];
     int32_t steps;
     int64_t chunk_bytes, bound;
-    int64_t slots;           /* of a batch */
-    batch coming, going;     /* being encoded, being stored */
+    bool gathers;            /* the store wants each file from memory */
+    bool unsynced;
     uint8_t **gather;        /* a raw chunk per worker */
-    uint8_t **encoded;       /* where a chunk is a file of a folder: an encoded one per worker */
+    ring ring;               /* where there are shards */
     uint8_t *room;           /* where a shard is gathered: all of it */
     int64_t room_bytes;
-    bool gathers;
-    uint8_t *index;          /* of the shard being stored */
-    pel__store_writer file;  /* the shard being stored */
-    pel__file_record record; /* of it */
-    pel_region files;        /* the shards of this call */
+    int64_t files, first;    /* where a chunk is a file: of a batch, and the first of this one */
+    uint8_t **encoded;       /* an encoded one per worker; of two batches where they are gathered */
+    pel__late_place *place[FILES];
+    pel_region region;       /* of this call */
+    pel__on_file *on_file;
+    void *arg;
 } work;
 
 /* Encoded size of one chunk at worst. */
@@ -79,14 +85,23 @@ static bool sharded(const pel__level *level)
     return pel__ome_chunks_per_shard(level) > 1;
 }
 
+/* Chunks of the ring, or files of a batch. */
 static int64_t slot_count(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
-    const int64_t part = pel__max(2, pel__min(MAX_PART, BATCH_BYTES / pel__ome_chunk_bytes(spec, level)));
+    const int64_t part = pel__max(4, pel__min(MAX_PART, PART_BYTES / pel__ome_chunk_bytes(spec, level)));
     if (sharded(level))
         return pel__min(pel__ome_chunks_per_shard(level), threads * part);
     if (pel__store_gathers(spec->path))
-        return pel__max(PEL__STORE_CREW, threads);
-    return pel__min(pel__max(FILES, 2 * (int64_t)threads), MOST_FILES);
+        return pel__min(pel__max(PEL__STORE_CREW, threads), FILES);
+    return FILES;
+}
+
+/* Encoded chunks of which each has memory of its own. */
+static int64_t encoded_count(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
+{
+    if (sharded(level))
+        return slot_count(spec, level, threads);
+    return pel__store_gathers(spec->path) ? 2 * slot_count(spec, level, threads) : threads;
 }
 
 /* Of a shard that is gathered, at worst. */
@@ -95,19 +110,20 @@ static int64_t room_bytes(const pel__sink_spec *spec, const pel__level *level, i
     return pel__store_gathers(spec->path) && sharded(level) ? pel__ome_chunks_per_shard(level) * bound + index_bytes(level) : 0;
 }
 
-/* Shards keep every encoded chunk of two batches; files one a worker, or of two batches where they are gathered, and two
- * batches of open files. */
+static int64_t list_cost(int64_t n)
+{
+    return pel__arena_cost(n * (int64_t)sizeof(uint8_t *));
+}
+
 static int64_t scratch_bytes(const pel__sink_spec *spec, const pel__level *level, int32_t threads)
 {
     pel__step step[PEL__OME_STEPS];
     const int32_t steps = pel__ome_steps(spec, step);
-    const int64_t chunk = pel__ome_chunk_bytes(spec, level), slots = slot_count(spec, level, threads);
-    const int64_t bound = chain_bound(step, steps, chunk), encoded = pel__arena_cost(bound), list = pel__arena_cost(threads * (int64_t)sizeof(uint8_t *));
-    const int64_t two = 2 * pel__arena_cost(slots * (int64_t)sizeof(slot));
-    const int64_t kept = pel__store_gathers(spec->path) ? 2 * slots : threads;
-    const int64_t files = 2 * pel__arena_cost(slots * (int64_t)sizeof(pel__store_writer)) + list + kept * encoded;
-    return two + (sharded(level) ? 2 * slots * encoded : files) + list + threads * pel__arena_cost(chunk)
-        + pel__arena_cost(index_bytes(level)) + pel__arena_cost(room_bytes(spec, level, bound));
+    const int64_t chunk = pel__ome_chunk_bytes(spec, level), count = encoded_count(spec, level, threads);
+    const int64_t bound = chain_bound(step, steps, chunk);
+    const int64_t lists = list_cost(threads) + (sharded(level) ? pel__arena_cost(count * (int64_t)sizeof(slot)) : list_cost(count));
+    return lists + threads * pel__arena_cost(chunk) + count * pel__arena_cost(bound) + pel__arena_cost(index_bytes(level))
+        + pel__arena_cost(room_bytes(spec, level, bound));
 }
 
 int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads)
@@ -118,8 +134,9 @@ int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t 
     int64_t libraries = 0;
     for (int32_t i = 0; i < steps; i++)
         libraries += pel__step_encode_bytes(&step[i], pel__ome_chunk_bytes(spec, l));
-    const int64_t waiting = pel__store_gathers(spec->path) ? PEL__STORE_CONNECTION : SYNCER_BYTES;
-    return scratch_bytes(spec, l, threads) + threads * libraries + (sharded(l) ? 1 : PEL__STORE_CREW) * waiting;
+    const int64_t waiting = pel__store_gathers(spec->path) ? (sharded(l) ? 1 : PEL__STORE_CREW) * PEL__STORE_CONNECTION
+                                                           : PEL__STORE_CREW * SYNCER_BYTES;
+    return scratch_bytes(spec, l, threads) + threads * libraries + PEL__LATE_BYTES + waiting;
 }
 
 /* Reading threads of a remote store fetch stretches of shards or whole chunks. */
@@ -208,194 +225,173 @@ static bool encode_chunk(const work *w, const pel_region *chunk, slot *s, int32_
 
 /* ---- shards ------------------------------------------------------------------------------------------------ */
 
-static bool append_batch(work *w, pel_error *err)
+/* By one worker at a time, in C order. */
+static bool append_chunk(work *w, int64_t i, pel_error *err)
 {
-    const batch *const b = &w->going;
-    for (int64_t i = 0; i < b->n; i++) {
-        const slot *const s = &b->slot[i];
-        uint8_t *const entry = w->index + 16 * (b->first + i);
-        pel__store_u64(entry, s->bytes < 0 ? MISSING : (uint64_t)w->file.bytes);
-        pel__store_u64(entry + 8, s->bytes < 0 ? MISSING : (uint64_t)s->bytes);
-        if (s->bytes < 0)
-            continue;
-        if (!w->file.store && !pel__writer_begin(&w->file, w->sink->store, w->record.path, err))
-            return false;
-        if (!pel__writer_append(&w->file, s->data, s->bytes, err))
-            return false;
+    ring *const r = &w->ring;
+    const slot *const s = &r->slot[i % r->slots];
+    pel__store_writer *const file = &r->place->file;
+    pel__store_u64(r->index + 16 * i, s->bytes < 0 ? MISSING : (uint64_t)file->bytes);
+    pel__store_u64(r->index + 16 * i + 8, s->bytes < 0 ? MISSING : (uint64_t)s->bytes);
+    if (s->bytes < 0)
+        return true;
+    return (file->store || pel__writer_begin(file, w->sink->store, r->place->record.path, err))
+        && pel__writer_append(file, s->data, s->bytes, err);
+}
+
+/* With the mutex held: appends what is ready, unless another worker is at it. */
+static void append_ready(work *w)
+{
+    ring *const r = &w->ring;
+    if (r->appending)
+        return;
+    r->appending = true;
+    while (!r->failed && r->appended < r->chunks && r->slot[r->appended % r->slots].ready) {
+        pel_error error = {0};
+        (void)pthread_mutex_unlock(&r->mutex);
+        const bool ok = append_chunk(w, r->appended, &error); /* nobody else changes the number */
+        (void)pthread_mutex_lock(&r->mutex);
+        r->slot[r->appended % r->slots].ready = false;
+        r->appended++;
+        if (!ok) {
+            r->failed = true;
+            r->error = error;
+        }
+        (void)pthread_cond_broadcast(&r->changed);
     }
-    return true;
+    r->appending = false;
+}
+
+/* Chunk i has its slot when the one before it there is in the file. Those in front were begun before and wait for nobody. */
+static void wait_for_slot(ring *r, int64_t i)
+{
+    (void)pthread_mutex_lock(&r->mutex);
+    while (!r->failed && i >= r->appended + r->slots)
+        (void)pthread_cond_wait(&r->changed, &r->mutex);
+    (void)pthread_mutex_unlock(&r->mutex);
+}
+
+static bool shard_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    work *const w = arg;
+    ring *const r = &w->ring;
+    slot *const s = &r->slot[i % r->slots];
+    const pel_region chunk = pel__grid_cell(&r->shard, w->level->chunk, i);
+    pel_error error = {0};
+    wait_for_slot(r, i);
+    const bool ok = encode_chunk(w, &chunk, s, worker, &error);
+    (void)pthread_mutex_lock(&r->mutex);
+    if (!ok && !r->failed) {
+        r->failed = true;
+        r->error = error;
+        (void)pthread_cond_broadcast(&r->changed);
+    }
+    s->ready = ok;
+    append_ready(w);
+    const bool failed = r->failed;
+    if (failed && err)
+        *err = r->error;
+    (void)pthread_mutex_unlock(&r->mutex);
+    return !failed;
 }
 
 static bool end_shard(work *w, pel_error *err)
 {
-    w->record.bytes = -1;
-    w->record.crc32c = 0;
-    if (!w->file.store)
-        return pel__store_remove(w->sink->store, w->record.path, err);
-    const int64_t n = index_bytes(w->level);
-    pel__store_u32(w->index + n - 4, pel__crc32c(0, w->index, (size_t)n - 4));
-    if (!pel__writer_append(&w->file, w->index, n, err) || !pel__writer_commit(&w->file, err))
-        return false;
-    w->record.bytes = w->file.bytes;
-    w->record.crc32c = w->file.crc32c;
-    return true;
-}
-
-static bool store_batch(work *w, pel_error *err)
-{
-    const batch *const b = &w->going;
-    int64_t grid[PEL_AXES];
-    if (b->n == 0)
+    ring *const r = &w->ring;
+    if (!r->place->file.store)
         return true;
-    for (int i = 0; i < PEL_AXES; i++)
-        grid[i] = b->shard.origin[i] / w->level->shard[i];
-    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, w->record.path, sizeof w->record.path);
-    if (b->first == 0)
-        w->file = (pel__store_writer){.room = w->room, .capacity = w->room_bytes, .unsynced = w->sink->spec.unsynced};
-    return append_batch(w, err) && (!b->last || end_shard(w, err));
-}
-
-/* Task 0 stores the batch that is going, the others encode the chunks of the one that is coming. */
-static bool shard_task(void *arg, int64_t i, int32_t worker, pel_error *err)
-{
-    work *const w = arg;
-    if (i == 0)
-        return store_batch(w, err);
-    const pel_region chunk = pel__grid_cell(&w->coming.shard, w->level->chunk, w->coming.first + i - 1);
-    return encode_chunk(w, &chunk, &w->coming.slot[i - 1], worker, err);
-}
-
-/* What came is going. */
-static void move_on(work *w)
-{
-    const batch done = w->going;
-    w->going = w->coming;
-    w->coming = (batch){.slot = done.slot, .file = done.file};
-}
-
-/* Runs the tasks, reports the shard that was completed, and moves on: what came is going. */
-static bool run_batch(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
-{
-    if (!pel__pool_run(pool, PEL__WRITE_FIRST, 1 + w->coming.n, shard_task, w, err))
+    const int64_t n = index_bytes(w->level);
+    pel__store_u32(r->index + n - 4, pel__crc32c(0, r->index, (size_t)n - 4));
+    if (!pel__writer_append(&r->place->file, r->index, n, err))
         return false;
-    if (w->going.n > 0 && w->going.last && !on_file(arg, &w->record, err))
-        return false;
-    move_on(w);
+    r->place->record.bytes = r->place->file.bytes;
+    r->place->record.crc32c = r->place->file.crc32c;
     return true;
 }
 
-static bool write_shards(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
+static bool write_shard(work *w, int64_t number, pel__pool *pool, pel_error *err)
 {
-    const int64_t count = pel__grid_cells(&w->files, w->level->shard), chunks = pel__ome_chunks_per_shard(w->level);
+    ring *const r = &w->ring;
+    const pel_region cell = pel__grid_cell(&w->region, w->level->shard, number);
+    int64_t grid[PEL_AXES];
+    if (w->gathers && !pel__late_trim(w->sink->late, 0, w->on_file, w->arg, err)) /* there is one room */
+        return false;
+    r->place = pel__late_take(w->sink->late, w->on_file, w->arg, err);
+    if (!r->place)
+        return false;
+    for (int i = 0; i < PEL_AXES; i++)
+        grid[i] = cell.origin[i] / w->level->shard[i];
+    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, r->place->record.path, sizeof r->place->record.path);
+    r->place->file = (pel__store_writer){.room = w->room, .capacity = w->room_bytes, .unsynced = w->unsynced};
+    r->shard = pel__region(PEL_AXES, cell.origin, w->level->shard);
+    r->appended = 0;
+    if (!pel__pool_run(pool, PEL__WRITE_FIRST, r->chunks, shard_task, w, err) || !end_shard(w, err))
+        return false;
+    if (w->unsynced)
+        pel__late_now(w->sink->late, r->place);
+    pel__late_send(w->sink->late);
+    return true;
+}
+
+static bool write_shards(work *w, pel__pool *pool, pel_error *err)
+{
+    const int64_t count = pel__grid_cells(&w->region, w->level->shard);
     bool ok = true;
-    for (int64_t i = 0; ok && i < count; i++) {
-        const pel_region cell = pel__grid_cell(&w->files, w->level->shard, i);
-        for (int64_t first = 0; ok && first < chunks; first += w->slots) {
-            w->coming.shard = pel__region(PEL_AXES, cell.origin, w->level->shard);
-            w->coming.first = first;
-            w->coming.n = pel__min(w->slots, chunks - first);
-            w->coming.last = first + w->coming.n == chunks;
-            ok = run_batch(w, pool, on_file, arg, err);
-        }
-    }
-    ok = ok && run_batch(w, pool, on_file, arg, err); /* the last one is still going */
-    pel__writer_abort(&w->file);
+    w->ring.chunks = pel__ome_chunks_per_shard(w->level);
+    (void)pthread_mutex_init(&w->ring.mutex, NULL);
+    (void)pthread_cond_init(&w->ring.changed, NULL);
+    for (int64_t i = 0; ok && i < count; i++)
+        ok = write_shard(w, i, pool, err);
+    (void)pthread_mutex_destroy(&w->ring.mutex);
+    (void)pthread_cond_destroy(&w->ring.changed);
     return ok;
 }
 
 /* ---- a chunk a file ---------------------------------------------------------------------------------------- */
 
-static bool store_chunk(const work *w, const slot *s, pel__store_writer *file, pel_error *err)
+static bool store_chunk(const work *w, const slot *s, pel__late_place *place, pel_error *err)
 {
-    *file = (pel__store_writer){.room = w->gathers ? s->data : NULL, .capacity = w->bound, .unsynced = !w->gathers && w->sink->spec.unsynced};
-    if (s->bytes < 0)
-        return w->gathers || pel__store_remove(w->sink->store, s->record.path, err);
-    return pel__writer_begin(file, w->sink->store, s->record.path, err) && pel__writer_append(file, s->data, s->bytes, err)
-        && (!file->unsynced || pel__writer_commit(file, err)); /* with nothing to wait for it is done here */
+    pel__store_writer *const file = &place->file;
+    *file = (pel__store_writer){.room = w->gathers ? s->data : NULL, .capacity = w->bound, .unsynced = w->unsynced};
+    if (s->bytes >= 0 && (!pel__writer_begin(file, w->sink->store, place->record.path, err)
+                          || !pel__writer_append(file, s->data, s->bytes, err)))
+        return false;
+    place->record.bytes = s->bytes < 0 ? -1 : file->bytes;
+    place->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
+    if (w->unsynced)
+        pel__late_now(w->sink->late, place);
+    return true;
 }
 
 static bool file_task(void *arg, int64_t i, int32_t worker, pel_error *err)
 {
     const work *const w = arg;
-    slot *const s = &w->coming.slot[i];
-    const pel_region cell = pel__grid_cell(&w->files, w->level->chunk, w->coming.first + i);
+    const int64_t number = w->first + i;
+    slot s = {.data = w->encoded[w->gathers ? number % (2 * w->files) : worker]};
+    const pel_region cell = pel__grid_cell(&w->region, w->level->chunk, number);
     const pel_region chunk = pel__region(PEL_AXES, cell.origin, w->level->chunk);
     int64_t grid[PEL_AXES];
     for (int k = 0; k < PEL_AXES; k++)
         grid[k] = cell.origin[k] / w->level->chunk[k];
-    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, s->record.path, sizeof s->record.path);
-    if (!w->gathers)
-        s->data = w->encoded[worker];
-    return encode_chunk(w, &chunk, s, worker, err) && store_chunk(w, s, &w->coming.file[i], err);
+    pel__file_record *const record = &w->place[i]->record;
+    pel__ome_key(&w->sink->spec, w->image, w->level_number, grid, record->path, sizeof record->path);
+    return encode_chunk(w, &chunk, &s, worker, err) && store_chunk(w, &s, w->place[i], err);
 }
 
-static bool sync_task(void *arg, int64_t i, int32_t worker, pel_error *err)
+/* Encodes and writes a batch while the one before is synced. */
+static bool write_files(work *w, pel__pool *pool, pel_error *err)
 {
-    const work *const w = arg;
-    slot *const s = &w->going.slot[i];
-    pel__store_writer *const file = &w->going.file[i];
-    s->record.bytes = s->bytes < 0 ? -1 : file->bytes;
-    s->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
-    if (s->bytes < 0)
-        return !w->gathers || pel__store_remove(w->sink->store, s->record.path, err);
-    return !file->store || pel__writer_commit(file, err);
-}
-
-/* The batch that is going, handed to the crew by a thread of its own. */
-typedef struct syncing {
-    work *work;
-    pel__pool *syncers;
-    pel_error error;
-    bool ok;
-} syncing;
-
-static void *sync_going(void *arg)
-{
-    syncing *const s = arg;
-    s->ok = pel__pool_run(s->syncers, PEL__WRITE_FIRST, s->work->going.n, sync_task, s->work, &s->error);
-    return NULL;
-}
-
-/* Encodes and writes what is coming while what is going is synced. */
-static bool run_files(work *w, pel__pool *pool, pel__pool *syncers, pel_error *err)
-{
-    syncing s = {.work = w, .syncers = syncers, .ok = true};
-    pthread_t thread;
-    const bool beside = w->going.n > 0 && pthread_create(&thread, NULL, sync_going, &s) == 0;
-    const bool ok = w->coming.n == 0 || pel__pool_run(pool, PEL__WRITE_FIRST, w->coming.n, file_task, w, err);
-    if (beside)
-        (void)pthread_join(thread, NULL);
-    else if (w->going.n > 0)
-        (void)sync_going(&s);
-    if (ok && !s.ok && err)
-        *err = s.error;
-    return ok && s.ok;
-}
-
-static void abort_files(const batch *b)
-{
-    for (int64_t i = 0; i < b->n; i++)
-        pel__writer_abort(&b->file[i]);
-}
-
-static bool write_files(work *w, pel__pool *pool, pel__on_file *on_file, void *arg, pel_error *err)
-{
-    const int64_t count = pel__grid_cells(&w->files, w->level->chunk);
-    pel__pool *syncers = NULL;
-    bool ok = pel__pool_create(&syncers, !w->gathers && w->sink->spec.unsynced ? 1 : (int32_t)pel__min(PEL__STORE_CREW, count), err);
-    for (int64_t first = 0; ok && first < count + w->slots; first += w->slots) { /* once more for the last to go */
-        w->coming.first = first;
-        w->coming.n = pel__max(0, pel__min(w->slots, count - first));
-        memset(w->coming.file, 0, (size_t)w->coming.n * sizeof *w->coming.file); /* none is open */
-        ok = run_files(w, pool, syncers, err);
-        for (int64_t i = 0; ok && i < w->going.n; i++)
-            ok = on_file(arg, &w->going.slot[i].record, err);
+    const int64_t count = pel__grid_cells(&w->region, w->level->chunk);
+    bool ok = true;
+    for (w->first = 0; ok && w->first < count; w->first += w->files) {
+        const int64_t n = pel__min(w->files, count - w->first);
+        ok = pel__late_trim(w->sink->late, w->files, w->on_file, w->arg, err);
+        for (int64_t i = 0; ok && i < n; i++)
+            ok = (w->place[i] = pel__late_take(w->sink->late, w->on_file, w->arg, err)) != NULL;
+        ok = ok && pel__pool_run(pool, PEL__WRITE_FIRST, n, file_task, w, err);
         if (ok)
-            move_on(w);
+            pel__late_send(w->sink->late);
     }
-    abort_files(&w->coming);
-    abort_files(&w->going);
-    pel__pool_destroy(syncers);
     return ok;
 }
 
@@ -414,41 +410,50 @@ static bool check_block(const pel__sink_spec *spec, const pel__level *l, const p
                               pel__region_text(&b->region, text, sizeof text), pel_dtype_name(b->dtype));
 }
 
-static bool carve_batch(const work *w, pel__arena *arena, batch *b)
+static uint8_t **carve_list(pel__arena *arena, int64_t n, int64_t bytes)
 {
-    b->slot = pel__arena_take(arena, w->slots * (int64_t)sizeof(slot));
-    if (!sharded(w->level))
-        b->file = pel__arena_take(arena, w->slots * (int64_t)sizeof *b->file);
-    bool ok = b->slot && (sharded(w->level) || b->file);
-    if (!sharded(w->level) && !w->gathers)
-        return ok;
-    for (int64_t i = 0; ok && i < w->slots; i++)
-        ok = (b->slot[i].data = pel__arena_take(arena, w->bound)) != NULL;
-    return ok;
-}
-
-static uint8_t **carve_workers(pel__arena *arena, int32_t threads, int64_t bytes)
-{
-    uint8_t **const list = pel__arena_take(arena, threads * (int64_t)sizeof(uint8_t *));
-    for (int32_t i = 0; list && i < threads; i++)
+    uint8_t **const list = pel__arena_take(arena, n * (int64_t)sizeof(uint8_t *));
+    for (int64_t i = 0; list && i < n; i++)
         if (!(list[i] = pel__arena_take(arena, bytes)))
             return NULL;
     return list;
 }
 
+static bool carve_ring(work *w, pel__arena *arena)
+{
+    ring *const r = &w->ring;
+    r->index = pel__arena_take(arena, index_bytes(w->level));
+    r->slot = pel__arena_take(arena, r->slots * (int64_t)sizeof(slot));
+    w->room = pel__arena_take(arena, w->room_bytes);
+    bool ok = r->index && r->slot && w->room;
+    for (int64_t i = 0; ok && i < r->slots; i++) {
+        r->slot[i] = (slot){.data = pel__arena_take(arena, w->bound)};
+        ok = r->slot[i].data != NULL;
+    }
+    return ok;
+}
+
 static bool carve(work *w, void *scratch, int64_t size, int32_t threads)
 {
+    const pel__sink_spec *const spec = &w->sink->spec;
     pel__arena arena = pel__arena_over(scratch, size);
-    w->slots = slot_count(&w->sink->spec, w->level, threads);
-    w->gather = carve_workers(&arena, threads, w->chunk_bytes);
-    w->index = pel__arena_take(&arena, index_bytes(w->level));
-    w->room_bytes = room_bytes(&w->sink->spec, w->level, w->bound);
-    w->room = pel__arena_take(&arena, w->room_bytes);
-    if (w->room_bytes > 0 && !w->room)
+    w->gather = carve_list(&arena, threads, w->chunk_bytes);
+    if (!w->gather)
         return false;
-    if (!sharded(w->level) && !w->gathers && !(w->encoded = carve_workers(&arena, threads, w->bound)))
-        return false;
-    return w->gather && (w->index || !sharded(w->level)) && carve_batch(w, &arena, &w->coming) && carve_batch(w, &arena, &w->going);
+    w->room_bytes = room_bytes(spec, w->level, w->bound);
+    w->ring.slots = w->files = slot_count(spec, w->level, threads);
+    if (sharded(w->level))
+        return carve_ring(w, &arena);
+    w->encoded = carve_list(&arena, encoded_count(spec, w->level, threads), w->bound);
+    return w->encoded != NULL;
+}
+
+/* Until the scratch is free again. What failed leaves nothing under way. */
+static bool end_write(work *w, bool ok, pel_error *err)
+{
+    if (!ok)
+        pel__late_drop(w->sink->late);
+    return ok && (!w->gathers || pel__late_trim(w->sink->late, 0, w->on_file, w->arg, err));
 }
 
 /* The contract's parameters. NOLINTNEXTLINE(readability-function-size) */
@@ -458,16 +463,22 @@ bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block 
     const pel__sink_spec *const spec = &s->spec;
     const pel__level *const l = &spec->layouts[image].level[level];
     const int32_t threads = pel__pool_threads(pool);
-    work w = {.sink = s, .block = b, .level = l, .image = image, .level_number = level, .files = b->region};
+    work w = {.sink = s, .block = b, .level = l, .image = image, .level_number = level, .region = b->region, .on_file = on_file, .arg = arg};
     if (!check_block(spec, l, b, err))
         return pel__where(err, "image %d level %d: ", (int)image, (int)level);
+    if (!s->late && !pel__late_create(&s->late, s->store, err))
+        return false;
     w.steps = pel__ome_steps(spec, w.step);
     w.gathers = pel__store_gathers(spec->path);
+    w.unsynced = spec->unsynced && !w.gathers;
     w.chunk_bytes = pel__ome_chunk_bytes(spec, l);
     w.bound = chain_bound(w.step, w.steps, w.chunk_bytes);
     if (!carve(&w, scratch, scratch_bytes(spec, l, threads), threads))
         return pel__fail(err, PEL_INTERNAL, "scratch of a shard does not fit what was declared");
-    if (sharded(l))
-        return write_shards(&w, pool, on_file, arg, err);
-    return write_files(&w, pool, on_file, arg, err);
+    return end_write(&w, sharded(l) ? write_shards(&w, pool, err) : write_files(&w, pool, err), err);
+}
+
+bool pel__ome_settle(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err)
+{
+    return !s->late || pel__late_trim(s->late, 0, on_file, arg, err);
 }

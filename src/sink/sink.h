@@ -90,10 +90,13 @@ typedef struct pel__sink_type {
     int64_t (*read_back_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
     /* Most bytes of a file before compression; INT64_MAX: any. */
     int64_t (*most_file_bytes)(const char *path);
-    /* Pixels of spec->dtype covering whole shards of the level (cut at the image); compresses on the pool. on_file is
-     * called on the caller's thread, in C order of the shards, once each file is in its final place. */
+    /* Pixels of spec->dtype covering whole shards of the level (cut at the image); compresses on the pool. Files may still
+     * be on their way when it returns. on_file is called on the caller's thread, by this call or a later one, in the order
+     * of writing (C order of the shards), once each file is in its final place. One caller at a time. */
     bool (*write)(pel__sink *s, int32_t image, int32_t level, const pel_block *b, pel__pool *pool, void *scratch,
                   pel__on_file *on_file, void *arg, pel_error *err);
+    /* Waits until all that was written is in its final place. False, as of write: nothing is on its way any more. */
+    bool (*settle)(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err);
     /* Relative names of all files that the level consists of: count, and the name of number `index` in C order. */
     int64_t (*file_count)(const pel__sink_spec *spec, int32_t image, int32_t level);
     void (*file_name)(const pel__sink_spec *spec, int32_t image, int32_t level, int64_t index, char *out, size_t size);
