@@ -137,12 +137,11 @@ const char *run_file(char out[RUN_PATH], const char *run, const char *name)
 
 /* ---- stop ------------------------------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t stop_signals;
+static volatile sig_atomic_t stop_number;
 
 static void on_signal(int number)
 {
-    (void)number;
-    stop_signals = 1;
+    stop_number = stop_number != 0 ? stop_number : number;
 }
 
 void stop_install(void)
@@ -158,5 +157,10 @@ void stop_install(void)
 
 bool stop_asked(void)
 {
-    return stop_signals != 0;
+    return stop_number != 0;
+}
+
+int stop_signal(void)
+{
+    return stop_number;
 }

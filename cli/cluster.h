@@ -8,9 +8,9 @@
 #include <limits.h>
 
 typedef struct cluster_words {
-    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program;
+    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *hand_over;
     job_words job;
-    int64_t port, batch_seconds, straggler_seconds, attempts, poll;
+    int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds;
     bool runner, detach, quiet;
 } cluster_words;
 
@@ -26,6 +26,7 @@ typedef struct cluster {
     char output[PATH_MAX], password[PATH_MAX], manager_program[PATH_MAX], program[PATH_MAX];
     char address[64];
     int64_t port;
+    char last[400];       /* host, address and port of the last manager: its workers look for it there; "": none */
     pid_t manager;
     int64_t task_memory;  /* what the plan wants; a worker may have more */
     job_script job;       /* of a worker */
@@ -36,7 +37,8 @@ typedef struct cluster {
         int64_t began, starts;
     } processes[MOST_PROCESSES];
     int process_count;
-    int64_t last_poll, submitted;
+    int64_t last_poll, submitted, done_before; /* blocks, when we began */
+    bool told;            /* the manager was asked to stop */
     char said[512]; /* by the scheduler, the last time it refused */
 } cluster;
 

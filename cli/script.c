@@ -76,6 +76,13 @@ static bool is_array(const job_script *job)
 
 /* ---- directives of each scheduler ------------------------------------------------------------------------------- */
 
+/* Slurm looks every half minute and sends the signal at the last look before its time; by then the program, which knows the
+ * clock, should have ended by itself. */
+static int64_t slurm_notice(int64_t lead)
+{
+    return lead > 120 ? lead - 60 : lead / 2;
+}
+
 static void slurm(FILE *to, const job_script *j)
 {
     char t[32];
@@ -90,7 +97,7 @@ static void slurm(FILE *to, const job_script *j)
         directive(to, j, "--mem=%" PRId64 "M", j->memory / MIB);
     if (j->seconds > 0) {
         directive(to, j, "--time=%s", clock_text(t, j->seconds));
-        directive(to, j, "--signal=B:USR1@%" PRId64, j->lead);
+        directive(to, j, "--signal=B:USR1@%" PRId64, slurm_notice(j->lead));
     }
     if (j->queue)
         directive(to, j, "--partition=%s", j->queue);

@@ -46,6 +46,9 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_INTEGER, "late-seconds", "S", "a task is repeated elsewhere after three times what is usual and so long more (default 30)",
          &w->straggler_seconds, 1, 1e6},
         {OPTION_INTEGER, "poll-seconds", "S", "between questions to the scheduler (default 15)", &w->poll, 1, 3600},
+        {OPTION_INTEGER, "seconds", "S", "stop after S seconds, as the walltime of this job: begin no task that would not end by then", &w->seconds, 1, 1e9},
+        {OPTION_TEXT, "hand-over", "COMMAND", "run that when stopped by --seconds or by the scheduler's early signal (USR1) before the run is done, to submit this job again",
+         &w->hand_over, 0, 0},
         {OPTION_TEXT, "worker-program", "PATH", "work_queue_worker as the hosts find it", &w->worker_program, 0, 0},
         {OPTION_TEXT, "program", "PATH", "pellucid as the hosts find it (default: this one)", &w->job.program, 0, 0},
     };
@@ -116,6 +119,7 @@ static int check_run(cluster *c, bool *done)
     }
     if (!pel_run_status(&s, c->output, &err))
         return say_error(c->self, &err, true);
+    c->done_before = s.blocks_done;
     *done = strcmp(s.state, "done") == 0;
     if (*done)
         return EXIT_DONE;
@@ -166,6 +170,14 @@ static int64_t member(json_object *o, const char *name)
     return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
 }
 
+/* "host address port" of the manager that the file tells of. */
+static void describe_manager(char *out, size_t size, json_object *o)
+{
+    json_object *host = NULL, *address = NULL;
+    const bool told = o && json_object_object_get_ex(o, "host", &host) && json_object_object_get_ex(o, "address", &address);
+    (void)snprintf(out, size, told ? "%.200s %.60s %" PRId64 : "", json_object_get_string(host), json_object_get_string(address), member(o, "port"));
+}
+
 static bool find_manager(cluster *c)
 {
     if (program_beside(c->manager_program, sizeof c->manager_program, "pellucid-manager") ||
@@ -181,9 +193,10 @@ static pid_t start_manager(const cluster *c)
 {
     enum { MOST = 12 };
     static const char *const names[MOST] = {"--program", "--address", "--password", "--port", "--cores", "--memory", "--memory-most",
-                                            "--attempts", "--batch-seconds", "--straggler-seconds"};
-    const int64_t numbers[] = {c->port, c->job.cores, c->task_memory, c->job.memory, c->words->attempts, c->words->batch_seconds,
-                               c->words->straggler_seconds};
+                                            "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds"};
+    const int64_t life = (c->job.seconds - c->job.lead) / 4, batch = c->words->batch_seconds;
+    const int64_t numbers[] = {c->port, c->job.cores, c->task_memory, c->job.memory, c->words->attempts, life > 0 && life < batch ? life : batch,
+                               c->words->straggler_seconds, c->words->seconds};
     char texts[COUNT(numbers)][24];
     const char *const values[3] = {c->program, c->address, c->password};
     const char *words[2 * MOST + 3] = {c->manager_program};
@@ -210,10 +223,14 @@ static pid_t start_manager(const cluster *c)
 static bool wait_for_port(cluster *c, int *status)
 {
     for (;;) {
+        char now[sizeof c->last];
         json_object *const o = read_manager_file(c);
         const bool ready = member(o, "pid") == c->manager && member(o, "port") > 0;
         c->port = ready ? member(o, "port") : c->port;
+        describe_manager(now, sizeof now, o);
         json_object_put(o);
+        if (ready && strcmp(c->last, now) == 0)
+            c->last[0] = '\0';
         if (ready)
             return true;
         if (waitpid(c->manager, status, WNOHANG) != 0)
@@ -238,14 +255,13 @@ static void show_progress(const cluster *c, json_object *o, bool last)
 static int watch(cluster *c)
 {
     int status = 0;
-    bool told = false;
     dashboard page = {.output = c->output, .version = PELLUCID_VERSION};
     for (int k = 0; waitpid(c->manager, &status, WNOHANG) == 0; k++) {
-        if (stop_asked() && !told) {
-            told = true;
+        if (stop_asked() && !c->told) {
+            c->told = true;
             (void)kill(c->manager, SIGTERM);
         }
-        if (k % 10 == 0 && !told) {
+        if (k % 10 == 0 && !c->told) {
             json_object *const o = read_manager_file(c);
             workers_keep(c, member(o, "blocks_waiting") + member(o, "blocks_out") + 1);
             show_progress(c, o, false);
@@ -304,6 +320,23 @@ static bool detach(const cluster *c)
     return pid == 0;
 }
 
+/* A run that gets no further is not handed over again and again. Who cancels the job (TERM, INT) wants an end. */
+static void hand_over(const cluster *c, const pel_status *s)
+{
+    char said[1024];
+    pel_error err = {0};
+    if (!c->words->hand_over || (c->told && stop_signal() != SIGUSR1))
+        return;
+    if (s->blocks_done + s->pyramid_done <= c->done_before) {
+        say(c->self, "no block was done: not handed over");
+        return;
+    }
+    const char *const words[] = {"/bin/sh", "-c", c->words->hand_over, NULL};
+    const int status = run_program(said, sizeof said, words, &err);
+    said[strcspn(said, "\n")] = '\0';
+    say(c->self, status == 0 ? "handed over: %s" : "handing over failed: %s", status < 0 ? err.text : said);
+}
+
 static int report(const cluster *c, int code)
 {
     pel_status s;
@@ -314,6 +347,8 @@ static int report(const cluster *c, int code)
         (void)fprintf(stderr, "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n", s.blocks_done, s.blocks_total);
     else if (code == EXIT_INTERRUPTED)
         say(c->self, "stopped: %" PRId64 " of %" PRId64 " blocks are done; the same command goes on", s.blocks_done, s.blocks_total);
+    if (code == EXIT_INTERRUPTED)
+        hand_over(c, &s);
     else if (code == EXIT_FAILED)
         say(c->self, "%" PRId64 " of %" PRId64 " blocks are done; `pellucid status %s --failures` tells why the others failed; the same command tries them again",
             s.blocks_done, s.blocks_total, c->output);
@@ -348,6 +383,7 @@ static int prepare(cluster *c, cluster_words *w)
         return EXIT_FAILED;
     json_object *const o = read_manager_file(c);
     c->port = w->port > 0 ? w->port : member(o, "port");
+    describe_manager(c->last, sizeof c->last, o);
     json_object_put(o);
     return EXIT_DONE;
 }

@@ -28,15 +28,27 @@ static int64_t seconds_now(void)
 /* ---- the worker's command --------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    char cores[40], memory[40], time[40], port[32];
-    char *words[20];
+    char cores[40], memory[40], time[40], port[32], shell[160];
+    char *words[24];
 } worker_command;
+
+/* Tasks learn from it how much time their worker has. No "$(": HTCondor would take it for a name of its own. */
+static int add_shell(worker_command *out, const char **words, int64_t seconds)
+{
+    (void)snprintf(out->shell, sizeof out->shell, "PELLUCID_START=`date +%%s` PELLUCID_SECONDS=%" PRId64 " PELLUCID_WORKER=$$; "
+                   "export PELLUCID_START PELLUCID_SECONDS PELLUCID_WORKER; exec \"$@\"", seconds);
+    const char *const shell[] = {"/bin/sh", "-c", out->shell, "sh"};
+    memcpy(words, shell, sizeof shell);
+    return COUNT(shell);
+}
 
 static void make_command(worker_command *out, const cluster *c)
 {
-    int n = 0;
-    const char *words[COUNT(out->words)] = {c->words->worker_program, "--password", c->password, "--timeout", IDLE_SECONDS};
-    n = 5;
+    const char *words[COUNT(out->words)] = {NULL};
+    const char *const first[] = {c->words->worker_program, "--password", c->password, "--timeout", IDLE_SECONDS};
+    int n = c->job.seconds > 0 ? add_shell(out, words, c->job.seconds - c->job.lead) : 0;
+    memcpy(words + n, first, sizeof first);
+    n += COUNT(first);
     if (c->job.cores > 0) {
         (void)snprintf(out->cores, sizeof out->cores, "--cores=%" PRId64, c->job.cores);
         words[n++] = out->cores;
@@ -265,6 +277,8 @@ bool workers_begin(cluster *c, pel_error *err)
     static cluster_words with_launcher;
     if (c->kind == CLUSTER_SCHEDULER) {
         c->last_poll = 0;
+        if (c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
+            jobs_cancel(c->output);
         return true;
     }
     if (c->kind == CLUSTER_RUNNER) {

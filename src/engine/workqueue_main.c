@@ -33,7 +33,7 @@
 typedef struct {
     const char *output, *program, *address, *password;
     int64_t port, cores, memory, memory_most, attempts;
-    double batch_seconds, straggler_seconds;
+    double batch_seconds, straggler_seconds, seconds; /* seconds: of our own life; 0: no end */
 } options;
 
 typedef struct {
@@ -49,7 +49,8 @@ typedef struct {
     struct work_queue *queue;
     running *list; /* tasks that are out */
     int64_t count, size;
-    double written;
+    double began, written;
+    bool draining; /* our time is nearly up: what is out may end, nothing begins */
     int64_t memory_peak;
     int64_t given_up; /* already told */
     bool finishing;
@@ -174,6 +175,15 @@ static void put_blocks(FILE *to, const pel__batch *b)
     }
 }
 
+/* A worker whose time is too short for the task ends, so that its place in the queue goes to a fresh one; Work Queue gives the task
+ * to another. (Its own --wall-time cuts tasks off: the manager takes the seconds left for microseconds.) A task that no worker's
+ * whole life is long enough for is tried all the same. */
+static void put_time_check(FILE *f, int64_t need)
+{
+    (void)fprintf(f, "if [ \"${PELLUCID_SECONDS:-0}\" -ge %" PRId64 " ] && [ $((PELLUCID_START + PELLUCID_SECONDS - $(date +%%s))) -lt %" PRId64 " ]; "
+                     "then kill \"$PELLUCID_WORKER\"; sleep 60; fi; ", need, need);
+}
+
 /* NULL batch: the task that finishes the run. The shell stays, so that a signal shows as 128 + its number; the code is told in
  * words, since Work Queue takes some codes for a trouble of its own. So is the host: a worker that cannot resolve its own name
  * sends another. */
@@ -185,6 +195,8 @@ static char *command_of(const manager *m, const pel__batch *b)
     if (!f)
         return NULL;
     (void)fputs("echo @host $(uname -n); ", f);
+    if (b && b->expected > 0)
+        put_time_check(f, (int64_t)(1.2 * b->expected) + 2); /* clocks of whole seconds */
     put_quoted(f, m->o.program);
     (void)fputs(b ? " block " : " work ", f);
     put_quoted(f, m->o.output);
@@ -240,8 +252,6 @@ static bool submit(manager *m, const pel__batch *b, pel_error *err)
         work_queue_task_specify_memory(t, memory / MIB);
     if (m->o.cores > 0 || memory > 0)
         work_queue_task_specify_disk(t, 1);
-    if (b && b->expected > 0) /* a worker with less time left than that is not given it */
-        work_queue_task_specify_running_time_min(t, (int64_t)(1.5 * b->expected) + 1);
     return remember(m, work_queue_submit(m->queue, t), b ? b->id : -1, err);
 }
 
@@ -448,31 +458,71 @@ static void note_starts(manager *m)
     }
 }
 
+static bool cancel_batch(manager *m, int64_t id, pel_error *err)
+{
+    for (int64_t i = 0; i < m->count; i++) {
+        if (m->list[i].batch != id)
+            continue;
+        struct work_queue_task *t = work_queue_cancel_by_taskid(m->queue, m->list[i].task);
+        if (t)
+            work_queue_task_delete(t);
+        forget(m, m->list[i].task);
+        break;
+    }
+    const pel__batch_result cancelled = {.ending = PEL__CANCELLED};
+    return pel__dispatch_result(m->dispatch, id, &cancelled, err);
+}
+
 static bool cancel_needless(manager *m, pel_error *err)
 {
-    for (int64_t id = pel__dispatch_needless(m->dispatch); id >= 0; id = pel__dispatch_needless(m->dispatch)) {
-        for (int64_t i = 0; i < m->count; i++) {
-            if (m->list[i].batch != id)
-                continue;
-            struct work_queue_task *t = work_queue_cancel_by_taskid(m->queue, m->list[i].task);
-            if (t)
-                work_queue_task_delete(t);
-            forget(m, m->list[i].task);
-            break;
-        }
-        const pel__batch_result cancelled = {.ending = PEL__CANCELLED};
-        if (!pel__dispatch_result(m->dispatch, id, &cancelled, err))
+    for (int64_t id = pel__dispatch_needless(m->dispatch); id >= 0; id = pel__dispatch_needless(m->dispatch))
+        if (!cancel_batch(m, id, err))
             return false;
-    }
     return true;
 }
 
-/* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. */
+/* ---- our own time ------------------------------------------------------------------------------------------------------------------ */
+
+/* Would what is out now, and one more of its kind, end before we must? */
+static bool time_is_short(const manager *m)
+{
+    double longest = 0;
+    for (int64_t i = 0; i < m->count; i++) {
+        const pel__batch *b = m->list[i].batch >= 0 ? pel__dispatch_find(m->dispatch, m->list[i].batch) : NULL;
+        longest = b && b->expected > longest ? b->expected : longest;
+    }
+    return m->o.seconds > 0 && now() - m->began + 1.2 * longest > m->o.seconds;
+}
+
+/* Tasks that no worker has begun come back; those that run may end. */
+static bool drain(manager *m, pel_error *err)
+{
+    if (!m->draining && time_is_short(m)) {
+        m->draining = true;
+        tell("the time is nearly up: nothing more is begun");
+        for (int64_t i = m->count - 1; i >= 0; i--)
+            if (m->list[i].batch >= 0 && work_queue_task_state(m->queue, m->list[i].task) == WORK_QUEUE_TASK_READY &&
+                !cancel_batch(m, m->list[i].batch, err))
+                return false;
+    }
+    if (m->o.seconds > 0 && (now() - m->began > m->o.seconds || (m->draining && m->count == 0)))
+        stop = 1;
+    return true;
+}
+
+/* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. Before it is known how long
+ * a block takes one for each worker: nobody can say whether such a task would end within a worker's time. */
+static int64_t queue_length(const manager *m, int64_t workers)
+{
+    const bool known = pel__dispatch_count(m->dispatch).seconds_per_block > 0;
+    return known ? 2 * workers + 4 : workers > 0 ? workers : 1;
+}
+
 static bool send_out(manager *m, pel_error *err)
 {
     struct work_queue_stats s = {0};
     work_queue_get_stats(m->queue, &s);
-    const int64_t most = 2 * (int64_t)s.workers_connected + 4;
+    const int64_t most = queue_length(m, s.workers_connected);
     pel_error why = {0};
     while (m->count < most) {
         const pel__batch *b = pel__dispatch_next(m->dispatch, s.workers_connected, &why);
@@ -496,7 +546,7 @@ static bool send_out(manager *m, pel_error *err)
 static bool work_blocks(manager *m, pel_error *err)
 {
     while (!stop && !pel__dispatch_over(m->dispatch)) {
-        if (!send_out(m, err))
+        if (!drain(m, err) || (!m->draining && !send_out(m, err)))
             return false;
         struct work_queue_task *t = work_queue_wait(m->queue, 1);
         if (t) {
@@ -538,6 +588,8 @@ static int finish_run(manager *m, pel_error *err)
         }
         if (now() - m->written >= 1)
             write_status(m, "finishing");
+        if (m->o.seconds > 0 && now() - m->began > m->o.seconds)
+            stop = 1;
     }
     return -1;
 }
@@ -640,6 +692,7 @@ static int run_manager(manager *m)
     ok = ok && take_lock(m, &err) && open_books(m, &s, &err) && open_queue(m, &err);
     int code = 2;
     if (ok) {
+        m->began = now();
         write_status(m, "running");
         code = work(m, &err);
         write_status(m, code == 0 ? "done" : code == 4 ? "stopped" : "incomplete");
@@ -667,7 +720,8 @@ static bool read_options(options *o, int argc, char **argv)
     static const struct option names[] = {
         {"program", 1, NULL, 'p'}, {"address", 1, NULL, 'a'}, {"password", 1, NULL, 'w'}, {"port", 1, NULL, 'o'},
         {"cores", 1, NULL, 'c'}, {"memory", 1, NULL, 'm'}, {"memory-most", 1, NULL, 'M'}, {"attempts", 1, NULL, 't'},
-        {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'}, {0}};
+        {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'},
+        {"seconds", 1, NULL, 'e'}, {0}};
     bool ok = true;
     for (int c = 0; ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe)
         int64_t n = 0;
@@ -681,8 +735,8 @@ static bool read_options(options *o, int argc, char **argv)
                 *integers[i].to = n;
         if (c == 'p' || c == 'a' || c == 'w')
             *(c == 'p' ? &o->program : c == 'a' ? &o->address : &o->password) = optarg;
-        if (c == 'b' || c == 's')
-            *(c == 'b' ? &o->batch_seconds : &o->straggler_seconds) = (double)n;
+        if (c == 'b' || c == 's' || c == 'e')
+            *(c == 'b' ? &o->batch_seconds : c == 's' ? &o->straggler_seconds : &o->seconds) = (double)n;
     }
     o->output = ok && optind == argc - 1 ? argv[optind] : NULL;
     return o->output != NULL && o->program && o->attempts > 0;

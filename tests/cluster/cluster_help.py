@@ -45,6 +45,16 @@ class Run:
         with open(self.file("jobs.jsonl")) as f:
             return [json.loads(line) for line in f]
 
+    def wait_for_file(self, name, seconds=120):
+        end = time.monotonic() + seconds
+        while not os.path.exists(self.file(name)):
+            assert time.monotonic() < end, f"no {name}"
+            time.sleep(0.02)
+
+    def was_stopped_in_the_middle(self):
+        status = json.loads(self.cli("status", self.out, "--json").stdout)
+        assert status["state"] == "interrupted" and 0 < status["blocks_done"] < status["blocks_total"], status
+
     def logs(self):
         text = ""
         for name in sorted(os.listdir(self.file("log"))):
@@ -104,6 +114,47 @@ def program(cli, tmp_path):
             """) + textwrap.dedent(text) + f"\nos.execv({cli.path!r}, [{cli.path!r}, *sys.argv[1:]])\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return path
+
+    return make
+
+
+@pytest.fixture
+def slow(program, tmp_path):
+    """slow(seconds): a pellucid whose blocks last that much longer; begun() are the blocks that it began, in order."""
+
+    def make(seconds):
+        return program(f"""
+            if verb == "block":
+                with open({str(tmp_path)!r} + "/begun", "a") as f:
+                    f.write("".join(f"{{b}}\\n" for b in sorted(blocks)))
+                time.sleep({seconds} * len(blocks))
+            """, name="slow")
+
+    make.begun = lambda: [int(line) for line in open(tmp_path / "begun")]
+    return make
+
+
+@pytest.fixture
+def held(program, cli):
+    """held(number): a pellucid that stands still after the first block of its part, until the scheduler sends the signal; it then hears of it, and
+    OUT.run/heard is there."""
+
+    def make(number):
+        return program(f"""
+            if verb == "work":
+                import glob, subprocess
+                signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])
+                child = subprocess.Popen([{cli.path!r}, *sys.argv[1:]], preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [{int(number)}]))
+                while child.poll() is None and not any(os.path.getsize(n) for n in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl")):
+                    time.sleep(0.001)
+                child.send_signal(signal.SIGSTOP)
+                open(sys.argv[2] + ".run/held", "w").close()
+                signal.sigwait([{int(number)}])
+                open(sys.argv[2] + ".run/heard", "w").close()
+                child.send_signal({int(number)})
+                child.send_signal(signal.SIGCONT)
+                sys.exit(child.wait())
+            """, name=f"held-{int(number)}")
 
     return make
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A real Grid Engine on this machine: array jobs, workers kept by `cluster`, the notice before the end, an allocation of our own."""
 import json
-import os
 import signal
 import time
 
 import pytest
 
-from cluster_help import embryo, finish, program, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, held, program, records, run, undisturbed, work_queue  # noqa: F401
 from gridengine import GridEngine, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -55,32 +54,14 @@ def test_part_of_several_slots(run, sge):
     assert "slots        2" in sge("qacct", "-j", run.jobs()[0]["id"]).stdout
 
 
-def test_the_notice_before_the_end_stops_a_part_cleanly(run, sge, program):
-    """qdel of a job with -notify: SIGUSR2 first. The block that is under way waits for it, so that it is heard in the middle of a part."""
-    waits = program("""
-        import glob
-        if verb == "work":
-            os.environ["PELLUCID_TEST"] = "1"
-            import subprocess
-            child = subprocess.Popen([%r, *sys.argv[1:]])
-            signal.signal(signal.SIGUSR2, lambda *_: child.send_signal(signal.SIGUSR2))
-            while child.poll() is None and not glob.glob(sys.argv[2] + ".run/ledger/*.jsonl"):
-                time.sleep(0.002)
-            child.send_signal(signal.SIGSTOP)
-            signal.sigwait([signal.SIGUSR2])
-            open(sys.argv[2] + ".run/heard", "w").close()
-            child.send_signal(signal.SIGUSR2)
-            child.send_signal(signal.SIGCONT)
-            sys.exit(child.wait())
-        """ % run.cli.path)
-    submit(run, sge, "--parts", "1", "--program", waits)
-    while not records(run.out):
-        time.sleep(0.01)
+def test_the_notice_before_the_end_stops_a_part_cleanly(run, sge, held):
+    """qdel of a job with -notify: SIGUSR2 first."""
+    submit(run, sge, "--parts", "1", "--program", held(signal.SIGUSR2))
+    run.wait_for_file("held")
     sge.ok("qdel", run.jobs()[0]["id"])
     sge.wait()
-    assert os.path.exists(run.file("heard")), "SIGUSR2 came"
-    status = json.loads(run.cli("status", run.out, "--json").stdout)
-    assert status["state"] == "interrupted" and 0 < status["blocks_done"] < 72
+    run.wait_for_file("heard", 1)
+    run.was_stopped_in_the_middle()
     assert "share interrupted" in run.logs()
     submit(run, sge, "--parts", "2")
     sge.wait()

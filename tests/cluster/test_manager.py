@@ -6,11 +6,12 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-from cluster_help import (BLOCKS, FAST, embryo, finish, launcher, manager_of, pixels, program, records, run, start, undisturbed,  # noqa: F401
+from cluster_help import (BLOCKS, FAST, embryo, finish, launcher, manager_of, pixels, program, records, run, slow, start, undisturbed,  # noqa: F401
                           work_queue, workers_of)
 
 LOCAL = ("--workers", "local:2", "--cores", "1")
@@ -121,6 +122,48 @@ def test_terminated_it_stops_cleanly_and_goes_on(run, program):
     assert "the same command goes on" in finish(p, 4)
     assert run.manager()["state"] == "stopped"
     finish(run.start(*LOCAL, *SHORT))
+    run.is_done()
+
+
+def test_a_worker_is_given_nothing_that_cannot_end_within_its_walltime(run, slow, tmp_path):
+    """Workers of six seconds and tasks of one: each does some, ends when what is left is too short, and is replaced; no task is lost, none is begun twice."""
+    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
+    short = tmp_path / "short"
+    short.write_text(f"#!{sys.executable}\nimport os, sys\n"
+                     "words = ['--wall-time=6' if w == '--wall-time=3420' else w for w in sys.argv[1:]]\n"
+                     "assert words != sys.argv[1:] and os.environ['PELLUCID_SECONDS'] == '3420' and os.environ['PELLUCID_WORKER'] == str(os.getpid())\n"
+                     "os.environ['PELLUCID_SECONDS'] = '6'\nos.execvp('work_queue_worker', ['work_queue_worker', *words])\n")
+    short.chmod(0o755)
+    finish(run.start("--workers", "local:2", "--cores", "1", "--time", "1:00:00", "--batch-seconds", "1", "--late-seconds", "1000", "--program", slow(1),
+                     "--worker-program", short))
+    run.is_done()
+    assert sorted(slow.begun()) == list(range(52, 72)) and not os.path.exists(run.file("manager.jsonl")), "nothing was cut off"
+    said = open(run.file("log/workers.log")).read()
+    assert said.count("\nconnected to manager") >= 4, "two workers were replaced"
+
+
+def test_its_time_is_up_and_it_hands_over(run, slow, tmp_path):
+    """--seconds: what runs may end, nothing else is begun; then the command that goes on elsewhere. So does the early signal; not the end that
+    somebody wants."""
+    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
+    words = (*LOCAL, *SHORT, "--program", slow(0.5), "--hand-over", f"echo to job 4711; echo x >> {tmp_path}/handed")
+    message = finish(run.start(*words, "--seconds", "4"), 4)
+    assert "handed over: to job 4711" in message and "nothing more is begun" in message
+    first = slow.begun()
+    assert 0 < len(first) < 20 and {r["job"] for r in records(run.out)} == set(first) | set(range(52)), "what was begun has ended"
+    assert not os.path.exists(run.file("manager.jsonl")), "no task was cut off"
+    for number, handed in ((signal.SIGTERM, 1), (signal.SIGUSR1, 2)):
+        p = run.start(*words)
+        run.wait_for_records(len(records(run.out)) + 1, p)
+        p.send_signal(number)
+        finish(p, 4)
+        assert len(open(tmp_path / "handed").readlines()) == handed
+    stuck = tmp_path / "stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 1000\n")
+    stuck.chmod(0o755)
+    message = finish(run.start(*words[:-4], "--program", stuck, "--hand-over", "false", "--seconds", "2"), 4)
+    assert "not handed over" in message, "a run that gets no further must not go on for ever"
+    finish(run.start(*LOCAL))
     run.is_done()
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster_help import embryo, finish, program, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, held, program, records, run, slow, undisturbed, work_queue  # noqa: F401
 from slurm import Slurm, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -45,31 +45,64 @@ def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
     assert "0 pending, 0 running" in run.cli("status", run.out, env=slurm.env).stdout
 
 
-def test_array_job_that_is_cancelled_is_submitted_again(run, slurm):
-    submit(run, slurm, "--parts", "3")
-    while not records(run.out) and slurm("squeue", "-h").stdout.strip():
-        time.sleep(0.01)
-    slurm("scancel", "--signal=KILL", *{i.split("_")[0] for i in slurm.queue()})
+def test_array_job_that_is_killed_is_submitted_again(run, slurm, held):
+    submit(run, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
+    run.wait_for_file("held")
+    slurm("scancel", "--signal=KILL", "--full", *{i.split("_")[0] for i in slurm.queue()})
     slurm.wait()
+    status = json.loads(run.cli("status", run.out, "--json").stdout)
+    assert 0 < status["blocks_done"] < 72, "it was killed in the middle"
     submit(run, slurm, "--parts", "5")
     slurm.wait()
     run.is_done()
 
 
-def test_the_early_signal_stops_a_part_cleanly(run, slurm):
-    submit(run, slurm, "--parts", "1", "--time", "1:00:00")
-    while not records(run.out) and slurm("squeue", "-h").stdout.strip():
-        time.sleep(0.01)
-    job = next(iter(slurm.queue()))
-    slurm("scancel", "--signal=USR1", "--batch", job)
+def test_the_early_signal_stops_a_part_cleanly(run, slurm, held):
+    """Slurm sends it to what took the shell's place."""
+    submit(run, slurm, "--parts", "1", "--time", "1:00:00", "--program", held(signal.SIGUSR1))
+    run.wait_for_file("held")
+    slurm("scancel", "--signal=USR1", "--batch", run.jobs()[0]["id"])
     slurm.wait()
-    said = "".join(open(run.file(f"log/{n}")).read() for n in os.listdir(run.file("log")))
-    status = json.loads(run.cli("status", run.out, "--json").stdout)
-    assert status["state"] == "done" or "interrupted" in said
-    if status["state"] != "done":
-        submit(run, slurm, "--parts", "1")
-        slurm.wait()
+    run.wait_for_file("heard", 1)
+    run.was_stopped_in_the_middle()
+    assert "share interrupted" in run.logs() and "the same command" in run.logs()
+    submit(run, slurm, "--parts", "1")
+    slurm.wait()
     run.is_done()
+
+
+def test_slurm_sends_the_early_signal_by_itself(run, slurm, held):
+    """A walltime of one minute: the part is stopped before Slurm kills it."""
+    submit(run, slurm, "--parts", "1", "--time", "00:01:00", "--program", held(signal.SIGUSR1))
+    run.wait_for_file("heard", 70)
+    slurm.wait()
+    run.was_stopped_in_the_middle()
+    assert "TIMEOUT" not in slurm.queue().values()
+
+
+def test_walltime_of_a_worker(run, slurm, slow):
+    """Workers of one minute, of which 40 s are theirs, and blocks of two and a half: the first ends when no block would fit any more, the next goes on."""
+    run.cli.ok("block", run.out, "--blocks", "0-53", "--quiet")
+    finish(keep(run, slurm, "--workers", "1", "--time", "00:01:00", "--without", "signal", "--batch-seconds", "1", "--late-seconds", "1000", "--program", slow(2.5)))
+    run.is_done()
+    assert sorted(slow.begun()) == list(range(54, 72)) and not os.path.exists(run.file("manager.jsonl")), "no block was cut off"
+    assert len(run.jobs()) >= 2, "a second worker was submitted"
+    slurm.wait()
+    assert "TIMEOUT" not in slurm.queue().values()
+
+
+def test_manager_hands_over_to_a_new_job_of_itself(run, slurm, slow, tmp_path):
+    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
+    script = tmp_path / "manager.sh"
+    script.write_text(f"#!/bin/sh\n#SBATCH --output={tmp_path}/said-%j\n"
+                      f"exec {run.cli.path} cluster {run.out} --workers local:1 --cores 1 --batch-seconds 1 --late-seconds 1000 --quiet --program {slow(0.5)} "
+                      f"--seconds 6 --hand-over 'sbatch {script}'\n")
+    assert slurm("sbatch", str(script)).returncode == 0
+    slurm.wait()
+    said = [open(tmp_path / n).read() for n in os.listdir(tmp_path) if n.startswith("said-")]
+    assert len(said) >= 2 and sum("handed over: Submitted batch job" in text for text in said) == len(said) - 1, said
+    run.is_done()
+    assert sorted(slow.begun()) == list(range(52, 72)) and not os.path.exists(run.file("manager.jsonl")), "no block was cut off"
 
 
 def test_workers_are_kept_and_replaced(run, slurm):
