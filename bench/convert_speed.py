@@ -2,7 +2,7 @@
 """`pellucid convert` of a CZI mosaic to OME-Zarr (zstd 1, shards, pyramid) beside a script of pylibCZIrw and TensorStore
 that makes the same arrays, level by level: one machine, the same number of threads, in turns, least of several runs. The
 others' imports are not timed, pellucid's start is. pellucid syncs every file, the script runs with and without. All voxels of level 0 are
-compared, and the lower levels to one grey value.
+compared, and the lower levels to one grey value. The last line is pellucid with the codec that it takes when none is named.
 
     python bench/convert_speed.py [--mib N] [--threads N] [--repeat N] [--dir FOLDER]"""
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(os.environ.get("PELLUCID", ROOT / "build" / "pellucid")).resolve()
-WHO = {"pellucid": "pellucid convert", "sync": "pylibCZIrw + TensorStore", "nosync": "the same, no sync"}
+WHO = {"pellucid": "pellucid convert", "sync": "pylibCZIrw + TensorStore", "nosync": "the same, no sync", "default": "pellucid, its own codec"}
 
 
 def zstd_metadata(path):
@@ -71,9 +71,26 @@ def script(czi, like, out, threads, sync):
     print(time.perf_counter() - start[0], time.process_time() - start[1], peak())
 
 
-def pellucid(czi, out, threads):
-    words = [PROGRAM, "convert", czi, out, "--codec", "zstd:1", "--chunk", "z=32,y=128,x=128", "--block", "z=64,y=512,x=512", "--threads", threads,
-             "--memory", "2G", "--fresh", "--quiet"]
+def put_aside(out):
+    """Empties the files but keeps their names until the end: ext4 steps over every inode that was deleted in the last
+    minutes each time it makes a file."""
+    if not os.path.isdir(out):
+        return
+    for path in Path(out).rglob("*"):
+        if path.is_file():
+            os.truncate(path, 0)
+    os.rename(out, f"{out}-{time.monotonic_ns()}")
+
+
+def stored(out):
+    return sum(path.stat().st_size for path in Path(out).rglob("*") if path.is_file())
+
+
+def pellucid(czi, out, threads, codec):
+    put_aside(out)
+    shutil.rmtree(f"{out}.run", ignore_errors=True)
+    words = [PROGRAM, "convert", czi, out, *codec, "--chunk", "z=32,y=128,x=128", "--block", "z=64,y=512,x=512", "--threads", threads,
+             "--memory", "2G", "--quiet"]
     start = time.perf_counter()
     child = subprocess.Popen([str(w) for w in words])
     _, code, usage = os.wait4(child.pid, 0)
@@ -82,16 +99,25 @@ def pellucid(czi, out, threads):
         raise SystemExit("pellucid convert failed")
     took = time.perf_counter() - start
     status = json.loads(subprocess.run([PROGRAM, "status", out, "--json"], check=True, capture_output=True, text=True).stdout)
-    return [took, usage.ru_utime + usage.ru_stime, status["memory_peak"]]
+    return [took, usage.ru_utime + usage.ru_stime, status["memory_peak"], stored(out)]
 
 
 def other(who, czi, folder, threads):
-    shutil.rmtree(f"{folder}/{who}", ignore_errors=True)
+    put_aside(f"{folder}/{who}")
     words = [sys.executable, __file__, "--child", who, czi, f"{folder}/pellucid.ome.zarr", f"{folder}/{who}", threads]
     done = subprocess.run([str(w) for w in words], capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(done.stderr)
-    return [float(v) for v in done.stdout.split()]
+    return [float(v) for v in done.stdout.split()] + [stored(f"{folder}/{who}")]
+
+
+def run(who, czi, folder, threads):
+    os.sync()  # what was written before is nobody's to wait for
+    if who == "pellucid":
+        return pellucid(czi, f"{folder}/pellucid.ome.zarr", threads, ["--codec", "zstd:1"])
+    if who == "default":
+        return pellucid(czi, f"{folder}/default.ome.zarr", threads, [])
+    return other(who, czi, folder, threads)
 
 
 def check(folder, who):
@@ -126,15 +152,15 @@ def main():
             subprocess.run([str(w) for w in make], check=True)
             for _ in range(words.repeat):
                 for who in WHO:
-                    got = pellucid(czi, f"{folder}/pellucid.ome.zarr", words.threads) if who == "pellucid" else other(who, czi, folder, words.threads)
+                    got = run(who, czi, folder, words.threads)
                     least[who] = [min(p) for p in zip(got, least.get(who, got))]
             check(folder, "sync")
         print(f"\nCZI mosaic of {words.mib} MiB, {compression}, to OME-Zarr: zstd 1, shards, pyramid; {words.threads} threads, least of {words.repeat}")
-        print(f"{'':28s}{'wall s':>8s}{'pellucid is':>13s}{'cpu s':>8s}{'pellucid is':>13s}{'peak MiB':>10s}")
+        print(f"{'':28s}{'wall s':>8s}{'pellucid is':>13s}{'cpu s':>8s}{'pellucid is':>13s}{'peak MiB':>10s}{'stored MiB':>12s}")
         for who, label in WHO.items():
-            w, c, m = least[who]
-            ratio = ["" if who == "pellucid" else f"{v / o:.1f}x" for v, o in zip((w, c), least["pellucid"])]
-            print(f"{label:28s}{w:8.2f}{ratio[0]:>13s}{c:8.2f}{ratio[1]:>13s}{m / 2**20:10.0f}", flush=True)
+            w, c, m, size = least[who]
+            ratio = ["" if who in ("pellucid", "default") else f"{v / o:.1f}x" for v, o in zip((w, c), least["pellucid"])]
+            print(f"{label:28s}{w:8.2f}{ratio[0]:>13s}{c:8.2f}{ratio[1]:>13s}{m / 2**20:10.0f}{size / 2**20:12.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ def run(who, layout, folder, shape, threads):
     else:
         words = [sys.executable, __file__, "--child", who, layout, folder, listed(shape), threads]
     env = {**os.environ, "RAYON_NUM_THREADS": str(threads), "BLOSC_NTHREADS": "1"}
+    os.sync()  # what was written before is nobody's to wait for
     done = subprocess.run([str(w) for w in words], capture_output=True, text=True, env=env)
     for name in ("store", "store-trip", "warm"):
         put_aside(f"{folder}/{name}")

@@ -40,7 +40,7 @@ static void open_and_read(const char *path, bool recover)
         return;
     }
     if (recover)
-        pel__source_cache(s, 1 << 20);
+        pel__source_cache(s, 1 << 20, true);
     for (int32_t i = 0; i < pel_source_image_count(s) && i < 3; i++) {
         read_corner(s, i, false);
         read_corner(s, i, true);

@@ -680,7 +680,7 @@ CASE(four_threads_read_the_same)
             return;
         }
         if (k < 2)
-            pel__source_cache(s, ((pel__czi *)s)->max_decoded * 3 / 2); /* one slot for four threads */
+            pel__source_cache(s, ((pel__czi *)s)->max_decoded * 3 / 2, false); /* one slot for four threads */
         for (int i = 0; i < 4; i++) {
             readers[i] = (reader){.s = s};
             CHECK_INT(pthread_create(&threads[i], NULL, read_many, &readers[i]), 0);

@@ -610,16 +610,11 @@ static void add_random_tile(make_file *f, stage *truth, uint32_t *state)
 }
 
 /* Any part of the image, into any part of a larger block, equals the plain painting. */
-static void read_random_part(pel_source *s, const stage *truth, uint32_t *state)
+static void read_part(pel_source *s, const stage *truth, const int64_t *origin, const int64_t *shape)
 {
     static uint16_t data[STAGE * STAGE];
     const pel_image *im = pel_source_image(s, 0);
-    int64_t origin[PEL_AXES] = {0}, shape[PEL_AXES] = {1, 1, 1, 1, 1};
     pel_error err = {0};
-    for (int a = PEL_Y; a <= PEL_X; a++) {
-        origin[a] = draw(state, (uint32_t)im->shape[a]);
-        shape[a] = 1 + draw(state, (uint32_t)(im->shape[a] - origin[a]));
-    }
     const pel_region all = pel__region(PEL_AXES, NULL, im->shape), part = pel__region(PEL_AXES, origin, shape);
     const pel_block b = pel__block_dense(&all, PEL_U16, data), view = pel__block_view(&b, &part);
     memset(data, 0xEE, sizeof data);
@@ -633,6 +628,17 @@ static void read_random_part(pel_source *s, const stage *truth, uint32_t *state)
         }
     }
     CHECK_INT(wrong, 0);
+}
+
+static void read_random_part(pel_source *s, const stage *truth, uint32_t *state)
+{
+    const pel_image *im = pel_source_image(s, 0);
+    int64_t origin[PEL_AXES] = {0}, shape[PEL_AXES] = {1, 1, 1, 1, 1};
+    for (int a = PEL_Y; a <= PEL_X; a++) {
+        origin[a] = draw(state, (uint32_t)im->shape[a]);
+        shape[a] = 1 + draw(state, (uint32_t)(im->shape[a] - origin[a]));
+    }
+    read_part(s, truth, origin, shape);
 }
 
 CASE(random_mosaics)
@@ -650,7 +656,7 @@ CASE(random_mosaics)
         pel_source *s = open_made(&f, NULL);
         pel__czi *czi = (pel__czi *)s;
         if (s && k % 2) /* room for some tiles, not for all */
-            pel__source_cache(s, 3 * (czi->max_decoded + 8192));
+            pel__source_cache(s, 3 * (czi->max_decoded + 8192), k % 4 == 1);
         for (int i = 0; s && i < 10; i++)
             read_random_part(s, &truth, &state);
         if (s && czi->cache) {
@@ -682,15 +688,40 @@ CASE(cache_decodes_once)
     int64_t compressed = 0, hits = 0, misses = 0;
     for (int64_t i = 0; i < czi->tile_count; i++)
         compressed += czi->tiles[i].compression != 0;
-    pel__source_cache(s, 40 * (czi->max_decoded + 8192));
+    pel__source_cache(s, 40 * (czi->max_decoded + 8192), false);
     for (int i = 0; i < 200; i++)
         read_random_part(s, &truth, &state);
     pel__czi_cache_counts(czi->cache, &hits, &misses);
     CHECK(misses <= compressed);
     CHECK(hits > 10 * misses);
-    pel__source_cache(s, 0);
+    pel__source_cache(s, 0, false);
     CHECK(czi->cache == NULL);
     read_random_part(s, &truth, &state);
+    pel_source_destroy(s);
+}
+
+/* What is read once and whole leaves nothing in the cache. */
+CASE(cache_is_passed_by)
+{
+    static stage truth;
+    uint32_t state = 5;
+    make_file f;
+    memset(&truth, 0, sizeof truth);
+    memset(truth.m, 0xFF, sizeof truth.m);
+    make_begin(&f);
+    for (int n = 0; n < 30; n++)
+        add_random_tile(&f, &truth, &state);
+    pel_source *s = open_made(&f, NULL);
+    if (!s)
+        return;
+    const pel__czi *const czi = (pel__czi *)s;
+    int64_t hits = 0, misses = 0;
+    pel__source_cache(s, 40 * (czi->max_decoded + 8192), true);
+    for (int i = 0; i < 2; i++)
+        read_part(s, &truth, (const int64_t[PEL_AXES]){0}, pel_source_image(s, 0)->shape);
+    pel__czi_cache_counts(czi->cache, &hits, &misses);
+    CHECK(misses > 0);
+    CHECK_INT(hits, 0);
     pel_source_destroy(s);
 }
 
@@ -980,6 +1011,7 @@ int main(void)
     RUN(palm_is_reduced);
     RUN(random_mosaics);
     RUN(cache_decodes_once);
+    RUN(cache_is_passed_by);
     RUN(valid_pixel_mask);
     RUN(multi_file_sets);
     RUN(missing_part);

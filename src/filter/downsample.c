@@ -31,11 +31,15 @@ static row_set rows_under(const job *j, const int64_t at[PEL_AXES])
         under.shape[a] = a == PEL_X ? 1 : j->factor[a];
     }
     under = pel__region_intersect(&under, &j->src->region);
-    const int64_t rows = pel__region_voxels(&under);
-    const int64_t one[PEL_AXES] = {1, 1, 1, 1, 1};
+    const int64_t rows = pel__region_voxels(&under), size = (int64_t)pel_dtype_size(j->src->dtype);
+    const char *const first = rows > 0 ? pel__block_at(j->src, under.origin) : NULL;
     for (int64_t i = 0; i < rows && set.count < MAX_ROWS; i++) {
-        const pel_region cell = pel__grid_cell(&under, one, i);
-        set.row[set.count++] = pel__block_at(j->src, cell.origin);
+        int64_t left = i, voxels = 0;
+        for (int a = PEL_Y; left > 0 && a >= 0; a--) {
+            voxels += left % under.shape[a] * j->src->stride[a];
+            left /= under.shape[a];
+        }
+        set.row[set.count++] = first + voxels * size;
     }
     return set;
 }

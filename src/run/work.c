@@ -242,7 +242,7 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
         return false;
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
-    pel__source_cache(run->source, run->plan.memory.kept_tiles);
+    pel__source_cache(run->source, run->plan.memory.kept_tiles, !pel__pipeline_computes(run->pipeline)); /* no halos */
     pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", names, run->input, run->output,
                  (long long)run->plan.block_count, (long long)pel__ledger_count_done(run->ledger, 0, run->plan.block_count),
                  stale ? "; the last process ended without a word" : "");

@@ -212,11 +212,12 @@ static void destroy_czi(pel_source *s)
     free(czi);
 }
 
-static void cache_czi(pel_source *s, int64_t bytes)
+static void cache_czi(pel_source *s, int64_t bytes, bool once)
 {
     pel__czi *czi = (pel__czi *)s;
     pel__czi_cache_destroy(czi->cache);
     czi->cache = pel__czi_cache_create(bytes, czi->max_decoded);
+    czi->read_once = once;
 }
 
 static enum pel__answer detect_czi(const char *path, bool is_folder, const uint8_t *head, size_t n)

@@ -157,6 +157,7 @@ typedef struct pel__czi {
     pthread_mutex_t lock;            /* guards the free list of scratch */
     pel__czi_scratch *free_scratch;
     pel__czi_cache *cache;           /* NULL = none */
+    bool read_once;                  /* no voxel is asked for twice: tiles that lie whole in a region pass the cache by */
     char *jxr_helper;                /* path of the decoder program; NULL = not found */
 } pel__czi;
 
@@ -229,6 +230,7 @@ struct pel__czi_scratch {
     int64_t payload_size, decoded_size, row_size, mask_size;
     int64_t held;                    /* tile that `decoded` holds, -1 = none */
     bool held_hilo;
+    bool passes;                     /* the tile being decoded will not be wanted again */
     struct pel__unzstd *zstd;
     struct pel__jxr *jxr;
 };

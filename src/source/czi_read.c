@@ -257,6 +257,7 @@ static bool paint_tile(const job *j, int64_t tile, pel_error *err)
         return false;
     if (raw && !(t->flags & PEL__CZI_SCALED))
         return paint_raw(j, t, r, &sub, &mask, err) || pel__czi_where_tile(j->czi, tile, err);
+    j->scratch->passes = j->czi->read_once && contains(j->roi, tile_rect(t));
     if (!pel__czi_decode(&pixels, j->czi, j->scratch, tile, &sub, raw, err))
         return false;
     paint_decoded(j, t, r, &pixels, &mask);

@@ -261,7 +261,7 @@ static bool decode(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, c
 /* Offers what the scratch holds to the cache. Buffers larger than a slot (streams with surplus) stay where they are. */
 static pel__czi_slot *share(pel__czi *czi, pel__czi_scratch *s)
 {
-    if (!czi->cache || s->decoded_size > czi->max_decoded)
+    if (!czi->cache || s->passes || s->decoded_size > czi->max_decoded)
         return NULL;
     pel__czi_slot *slot = pel__czi_cache_put(czi->cache, s->held, &s->decoded, &s->decoded_size, s->held_hilo);
     if (slot)

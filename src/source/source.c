@@ -197,10 +197,10 @@ void pel_source_destroy(pel_source *source)
         source->type->destroy(source);
 }
 
-void pel__source_cache(pel_source *s, int64_t bytes)
+void pel__source_cache(pel_source *s, int64_t bytes, bool once)
 {
     if (s->type->cache)
-        s->type->cache(s, bytes);
+        s->type->cache(s, bytes, once);
 }
 
 const char *pel_source_format(const pel_source *source)

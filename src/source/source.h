@@ -18,7 +18,7 @@ typedef struct pel__source_type {
     /* See pel_source_read; the dispatcher has checked image, region, dtype. Any thread. */
     bool (*read)(pel_source *s, int32_t image, const pel_block *dst, pel_error *err);
     void (*destroy)(pel_source *s); /* NULL allowed, and half-built objects */
-    void (*cache)(pel_source *s, int64_t bytes); /* see pel__source_cache; NULL = it would not help */
+    void (*cache)(pel_source *s, int64_t bytes, bool once); /* see pel__source_cache; NULL = it would not help */
 } pel__source_type;
 
 /* Every format's own struct begins with this. The member allocates and frees what it points at. */
@@ -36,8 +36,9 @@ struct pel_source {
 };
 
 /* Lets the source keep up to `bytes` of decoded pixels on top of resident_bytes and thread_bytes, for regions that cut
- * through compressed tiles. Without this call it keeps none. While no thread reads. */
-void pel__source_cache(pel_source *s, int64_t bytes);
+ * through compressed tiles. `once`: no voxel will be asked for twice, so what lies whole in a region need not be kept. Without this
+ * call it keeps none. While no thread reads. */
+void pel__source_cache(pel_source *s, int64_t bytes, bool once);
 
 extern const pel__source_type pel__source_czi;
 extern const pel__source_type pel__source_tiff;

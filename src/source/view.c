@@ -137,9 +137,9 @@ static bool read_part(pel_source *s, int32_t image, const pel_block *dst, pel_er
     return pel_source_read(v->inner, v->first_image + image, &there, err);
 }
 
-static void cache(pel_source *s, int64_t bytes)
+static void cache(pel_source *s, int64_t bytes, bool once)
 {
-    pel__source_cache(((view *)s)->inner, bytes);
+    pel__source_cache(((view *)s)->inner, bytes, once);
 }
 
 static void destroy(pel_source *s)
