@@ -37,7 +37,7 @@ typedef struct cluster {
         int64_t began, starts;
     } processes[MOST_PROCESSES];
     int process_count;
-    int64_t last_poll, submitted, done_before; /* blocks, when we began */
+    int64_t last_poll, submitted, alive, done_before; /* blocks, when we began */
     bool told;            /* the manager was asked to stop */
     char said[512]; /* by the scheduler, the last time it refused */
 } cluster;

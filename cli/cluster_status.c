@@ -148,6 +148,12 @@ typedef struct {
 } entry;
 
 typedef struct {
+    char scheduler[16], job[64];
+} job_name;
+
+typedef struct {
+    job_name *jobs; /* in which the block was tried */
+    size_t job_count;
     int64_t block; /* -1: all */
     bool only_failures;
     entry *list;
@@ -222,6 +228,36 @@ static void add_events(entries *e, const char *output)
         (void)fclose(f);
 }
 
+static void add_verdict(void *arg, const job_verdict *v)
+{
+    entries *const e = arg;
+    char line[900], when[32];
+    bool mine = e->block < 0 && !v->good;
+    for (size_t i = 0; i < e->job_count && !mine; i++)
+        mine = strcmp(e->jobs[i].scheduler, v->scheduler) == 0 && strcmp(e->jobs[i].job, v->job) == 0;
+    if (!mine)
+        return;
+    time_text(when, v->at * 1000000);
+    (void)snprintf(line, sizeof line, "%s job %s of %s ended%s%s: %s", when, v->job, v->scheduler, v->host[0] ? " on " : "", v->host, v->text);
+    add_entry(e, v->at * 1000000 + 999999, line); /* schedulers count whole seconds: after what happened in it */
+}
+
+static void add_attempt(void *arg, const job_attempt *a)
+{
+    entries *const e = arg;
+    char line[900], when[32];
+    time_text(when, a->at_us);
+    (void)snprintf(line, sizeof line, "%s %s begun on %s in job %s of %s, process %" PRId64, when, a->part[0] ? "its part" : "its task", a->host, a->job,
+                   a->scheduler, a->pid);
+    add_entry(e, a->at_us, line);
+    job_name *const p = realloc(e->jobs, (e->job_count + 1) * sizeof *p);
+    if (!p)
+        return;
+    e->jobs = p;
+    (void)snprintf(p[e->job_count].scheduler, sizeof p->scheduler, "%s", a->scheduler);
+    (void)snprintf(p[e->job_count++].job, sizeof p->job, "%s", a->job);
+}
+
 static int by_time(const void *a, const void *b)
 {
     const entry *const x = a, *const y = b;
@@ -235,6 +271,10 @@ int cluster_history(const verb *self, const char *output, int64_t block, bool js
     if (!pel_run_history(output, block, add_try, &e, &err))
         return say_error(self, &err, true);
     add_events(&e, output);
+    if (block >= 0)
+        jobs_attempts(output, block, add_attempt, &e);
+    jobs_verdicts(output, add_verdict, &e);
+    free(e.jobs);
     if (e.count > 0)
         qsort(e.list, e.count, sizeof *e.list, by_time);
     json_object *const lines = json_object_new_array();

@@ -47,6 +47,24 @@ typedef void on_job(void *arg, const char *state, const char *reason, int64_t jo
 bool jobs_query(const char *output, bool only_workers, job_counts *out, on_job *each, void *arg);
 void jobs_cancel(const char *output); /* workers that were submitted */
 
+/* jobs_verdict.c: which job did what, and how jobs ended. */
+void job_note_attempt(const char *output, const char *part, const char *blocks); /* by a job, of itself: "3/16", or "3,7-9" */
+
+typedef struct job_attempt {
+    int64_t at_us, pid;
+    const char *host, *scheduler, *job, *part; /* part: "" where it was given blocks */
+} job_attempt;
+typedef void on_attempt(void *arg, const job_attempt *a);
+void jobs_attempts(const char *output, int64_t block, on_attempt *each, void *arg); /* those that had this block to do */
+
+typedef struct job_verdict {
+    const char *scheduler, *job, *host, *text; /* "12_3", "n7", "TIMEOUT, exit code 0, signal 15" */
+    int64_t at;
+    bool good;
+} job_verdict;
+typedef void on_verdict(void *arg, const job_verdict *v);
+void jobs_verdicts(const char *output, on_verdict *each, void *arg); /* asks for those not heard yet; each: NULL or all */
+
 /* Runs a program to its end with standard output and error into `out`; its exit status, or -1 with *err. */
 int run_program(char *out, size_t size, const char *const *words, pel_error *err);
 

@@ -2,6 +2,7 @@
  * `work` and `block`: a share of a run that exists. Any number of these may run at once, on any number of machines that
  * see the folder; they need no manager and know nothing of each other. */
 #include "input.h"
+#include "jobs.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -168,6 +169,11 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     stop_install();
     if (!w->report) /* a manager keeps the page itself */
         line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
+    if (share) {
+        char part[64];
+        (void)snprintf(part, sizeof part, "%" PRId64 "/%" PRId64, share->part, share->parts);
+        job_note_attempt(w->output, part, w->blocks);
+    }
     bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &remote, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);

@@ -266,8 +266,11 @@ static void keep_jobs(cluster *c, int64_t blocks_left)
     int64_t want = blocks_left < c->most ? blocks_left : c->most;
     want = want < c->least ? c->least : want;
     const int64_t alive = n.pending + n.running;
-    if (blocks_left > 0 && alive < want)
-        (void)submit_workers(c, want - alive);
+    if (alive < c->alive) /* some ended; schedulers forget how */
+        jobs_verdicts(c->output, NULL, NULL);
+    c->alive = alive;
+    if (blocks_left > 0 && alive < want && submit_workers(c, want - alive))
+        c->alive = want;
 }
 
 /* ---- all kinds ---------------------------------------------------------------------------------------------------------------- */

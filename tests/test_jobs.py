@@ -31,7 +31,7 @@ class Site:
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir()
-        self.env = {"PATH": f"{folder}:{os.environ['PATH']}"}
+        self.env = {"PATH": f"{folder}:{os.environ['PATH']}", "TZ": "UTC"}
 
     def program(self, name, answer="", code=0, errors=""):
         path = self.folder / name
@@ -133,3 +133,82 @@ def test_scheduler_that_is_not_here(cli, run, site):
     (site.folder / "sh").symlink_to("/bin/sh")
     note(run, "lsf", 12, 3)
     assert "cannot be asked from here" in cli("status", run).stdout
+
+
+# ---- how jobs ended -------------------------------------------------------------------------------------------------------------------------------
+
+
+def failures(cli, run, site):
+    return cli.ok("status", run, "--failures", env=site.env)
+
+
+def test_verdicts_of_slurm_accounting(cli, run, site):
+    """sacct -X -P; asked once, then kept, for accounting is purged one day."""
+    site.program("sacct", "12_1|COMPLETED|0:0|n1|2026-11-23T16:10:00\n12_2|OUT_OF_MEMORY|0:125|n2|2026-11-23T16:11:00\n12_3|CANCELLED by 1001|0:15|n3|2026-11-23T16:12:00\n"
+                          "12_4|RUNNING|0:0|n3|Unknown\n")
+    note(run, "slurm", 12, 4)
+    said = failures(cli, run, site)
+    assert "job 12_2 of slurm ended on n2: OUT_OF_MEMORY, exit code 0, signal 125" in said and "12_3 of slurm ended on n3: CANCELLED by 1001" in said
+    assert "12_1" not in said and "12_4" not in said
+    assert "-j 12" in site.called()
+    site.program("sacct", "", 1)
+    assert failures(cli, run, site) == said
+
+
+def test_verdicts_of_slurm_without_accounting(cli, run, site):
+    site.program("sacct", "", 1, "Slurm accounting storage is disabled\n")
+    site.program("scontrol", case("slurm-scontrol-o.txt"))
+    note(run, "slurm", 5, 9)
+    said = failures(cli, run, site)
+    assert "job 5_5 of slurm ended on n3: CANCELLED, exit code 0, signal 15" in said and "5_4" not in said
+    assert "-o show job 5" in site.called()
+
+
+def test_verdicts_of_grid_engine(cli, run, site):
+    site.program("qacct", case("sge-qacct-j.txt"))
+    note(run, "sge", 2, 3)
+    said = failures(cli, run, site)
+    assert "2026-11-23T18:11:27Z job 2.2 of sge ended on vm: exit code 137, signal 9, failed: 100 : assumedly after job" in said
+    assert "job 2.1" not in said
+
+
+def test_verdicts_of_pbs(cli, run, site):
+    site.program("qstat", case("openpbs-qstat-xf.txt"))
+    note(run, "pbs", 4716, 3)
+    said = failures(cli, run, site)
+    assert "job 4716[2] of pbs ended on node8: exit code -29: Job run at Mon Nov 23 at 15:02 on (node8:ncpus=40) and exceeded resource walltime" in said
+    assert "4716[1]" not in said and "4716[3]" not in said
+    assert "-x -t -f 4716[]" in site.called()
+
+
+def test_verdicts_of_lsf(cli, run, site):
+    site.program("bjobs", "4713|1|DONE|-|-|node7\n4713|2|EXIT|140|TERM_RUNLIMIT: job killed after reaching LSF run time limit|node8\n4713|3|RUN|-|-|node9\n")
+    note(run, "lsf", 4713, 3)
+    said = failures(cli, run, site)
+    assert "job 4713[2] of lsf ended on node8: EXIT, exit code 140, TERM_RUNLIMIT: job killed after reaching LSF run time limit" in said
+    assert said.count("\n") == 1 and "-a -noheader -o" in site.called()
+
+
+def test_verdicts_of_htcondor(cli, run, site):
+    site.program("condor_history", "4715\t0\t4\t0\tundefined\tundefined\tslot1_1@node7\n4715\t1\t3\tundefined\t15\tvia condor_rm (by user alice)\tslot1_2@node8\n"
+                                   "4715\t2\t4\t1\tundefined\tundefined\tslot1_1@node9\n")
+    note(run, "htcondor", 4715, 3)
+    said = failures(cli, run, site)
+    assert "job 4715.1 of htcondor ended on node8: removed, signal 15: via condor_rm (by user alice)" in said
+    assert "job 4715.2 of htcondor ended on node9: completed, exit code 1" in said and "4715.0" not in said
+
+
+@pytest.mark.parametrize("scheduler, job, env", [
+    ("slurm", "12_3", {"SLURM_JOB_ID": "15", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}), ("slurm", "15", {"SLURM_JOB_ID": "15"}),
+    ("pbs", "12[3]", {"PBS_JOBID": "12[3].head.example"}), ("sge", "12.3", {"SGE_ROOT": "/opt/sge", "JOB_ID": "12", "SGE_TASK_ID": "3"}),
+    ("sge", "12", {"SGE_ROOT": "/opt/sge", "JOB_ID": "12", "SGE_TASK_ID": "undefined"}), ("lsf", "12[3]", {"LSB_JOBID": "12", "LSB_JOBINDEX": "3"}),
+    ("lsf", "12", {"LSB_JOBID": "12", "LSB_JOBINDEX": "0"}), ("htcondor", "12.3", {"_CONDOR_JOB_AD": "AD"})], ids=lambda v: v if isinstance(v, str) else "")
+def test_a_job_notes_which_blocks_it_takes(cli, run, tmp_path, scheduler, job, env):
+    (tmp_path / "ad").write_text('Cmd = "/opt/pellucid"\nClusterId = 12\nProcId = 3\n')
+    cli.ok("work", run, "--part", "1/1", "--quiet", env={k: v.replace("AD", str(tmp_path / "ad")) for k, v in env.items()})
+    assert f"its part begun on {os.uname().nodename} in job {job} of {scheduler}" in cli.ok("status", run, "--block", "0")
+
+
+def test_a_job_without_a_scheduler_notes_nothing(cli, run):
+    cli.ok("work", run, "--part", "1/1", "--quiet", env={"JOB_ID": "12", "PBS_JOBID": "../../x"})
+    assert not os.path.exists(run + ".run/jobs")

@@ -91,6 +91,24 @@ def run(cli, embryo, undisturbed, tmp_path):  # noqa: F811
     return Run(cli, out, undisturbed)
 
 
+HEAVY = ("--noise", "3.92,-388", "--tune", "off", "--iterations", "5", "--patch", "z=2,y=3,x=3", *BLOCKS, "--quiet")
+
+
+@pytest.fixture(scope="module")
+def heavy_reference(cli, embryo, tmp_path_factory):  # noqa: F811
+    out = str(tmp_path_factory.mktemp("heavy") / "out.ome.zarr")
+    cli.ok("denoise", embryo, out, *HEAVY)
+    return out
+
+
+@pytest.fixture
+def heavy(cli, embryo, heavy_reference, tmp_path):  # noqa: F811
+    """A run whose blocks last a tenth of a second: time enough to stop it in the middle."""
+    out = tmp_path / "out.ome.zarr"
+    cli.ok("denoise", embryo, out, *HEAVY, "--prepare")
+    return Run(cli, out, heavy_reference)
+
+
 @pytest.fixture
 def program(cli, tmp_path):
     """program(text): a stand-in for pellucid on the workers: Python that may misbehave, then becomes pellucid. It knows

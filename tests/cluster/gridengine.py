@@ -9,10 +9,12 @@ slurm-wlm-torque, and would start daemons). It starts and ends its own processes
 """
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -105,6 +107,7 @@ def replaced(text, values):
 class GridEngine:
     def __init__(self, folder, slots=3):
         self.folder, self.slots, self.processes = str(folder), slots, []
+        self.short = tempfile.mkdtemp(prefix="sge-")
         self.root, self.host = os.path.join(self.folder, "root"), socket.gethostname()
         self.common, self.spool = os.path.join(self.root, "default", "common"), os.path.join(self.folder, "spool")
         binaries = programs()
@@ -161,7 +164,8 @@ class GridEngine:
 
     def initialise(self):
         binaries, share = programs(), os.path.join(os.path.dirname(os.path.dirname(programs())), "share", "gridengine")
-        library = os.path.join(binaries, "libspoolc")
+        library = os.path.join(self.short, "l") # the name may not be longer than about 60 letters
+        os.symlink(os.path.join(binaries, "libspoolc.so"), library + ".so")
         with open(os.path.join(self.common, "bootstrap"), "w") as f:
             f.write(BOOTSTRAP.format(common=self.common, spool=self.spool, root=self.root, library=library))
         with open(os.path.join(self.common, "act_qmaster"), "w") as f:
@@ -242,6 +246,7 @@ class GridEngine:
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
+        shutil.rmtree(self.short, ignore_errors=True)
 
 
 if __name__ == "__main__":

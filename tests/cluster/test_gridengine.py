@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster_help import embryo, finish, held, program, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, heavy, heavy_reference, held, program, records, run, undisturbed, work_queue  # noqa: F401
 from gridengine import GridEngine, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -54,18 +54,22 @@ def test_part_of_several_slots(run, sge):
     assert "slots        2" in sge("qacct", "-j", run.jobs()[0]["id"]).stdout
 
 
-def test_the_notice_before_the_end_stops_a_part_cleanly(run, sge, held):
+def test_the_notice_before_the_end_stops_a_part_cleanly(heavy, sge, held):
     """qdel of a job with -notify: SIGUSR2 first."""
-    submit(run, sge, "--parts", "1", "--program", held(signal.SIGUSR2))
-    run.wait_for_file("held")
-    sge.ok("qdel", run.jobs()[0]["id"])
+    submit(heavy, sge, "--parts", "1", "--program", held(signal.SIGUSR2))
+    heavy.wait_for_file("held")
+    sge.ok("qdel", heavy.jobs()[0]["id"])
     sge.wait()
-    run.wait_for_file("heard", 1)
-    run.was_stopped_in_the_middle()
-    assert "share interrupted" in run.logs()
-    submit(run, sge, "--parts", "2")
+    heavy.wait_for_file("heard", 1)
+    heavy.was_stopped_in_the_middle()
+    assert "share interrupted" in heavy.logs()
+    number, block = heavy.jobs()[0]["id"], str(max(r["job"] for r in records(heavy.out)))
+    said = heavy.cli.ok("status", heavy.out, "--block", block, env=sge.env)
+    assert f"its part begun on {sge.host} in job {number} of sge" in said and f"job {number} of sge ended on" in said and "exit code 4" in said, said
+    assert f"job {number} of sge ended" in heavy.cli.ok("status", heavy.out, "--failures", env=sge.env)
+    submit(heavy, sge, "--parts", "2")
     sge.wait()
-    run.is_done()
+    heavy.is_done()
 
 
 def test_workers_are_kept_replaced_and_cancelled(run, sge):

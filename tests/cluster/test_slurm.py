@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cluster_help import embryo, finish, held, program, records, run, slow, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, heavy, heavy_reference, held, program, records, run, slow, undisturbed, work_queue  # noqa: F401
 from slurm import Slurm, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -45,38 +45,43 @@ def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
     assert "0 pending, 0 running" in run.cli("status", run.out, env=slurm.env).stdout
 
 
-def test_array_job_that_is_killed_is_submitted_again(run, slurm, held):
-    submit(run, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
-    run.wait_for_file("held")
+def test_array_job_that_is_killed_is_submitted_again(heavy, slurm, held):
+    submit(heavy, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
+    heavy.wait_for_file("held")
     slurm("scancel", "--signal=KILL", "--full", *{i.split("_")[0] for i in slurm.queue()})
     slurm.wait()
-    status = json.loads(run.cli("status", run.out, "--json").stdout)
+    status = json.loads(heavy.cli("status", heavy.out, "--json").stdout)
     assert 0 < status["blocks_done"] < 72, "it was killed in the middle"
-    submit(run, slurm, "--parts", "5")
+    number = heavy.jobs()[0]["id"]
+    said = heavy.cli.ok("status", heavy.out, "--failures", env=slurm.env)
+    assert all(f"job {number}_{k} of slurm ended on n" in said for k in (1, 2, 3)) and "CANCELLED" in said, said
+    of_one = heavy.cli.ok("status", heavy.out, "--block", "4", env=slurm.env)
+    assert "its part begun on" in of_one and f"job {number}_2 of slurm ended on n" in of_one and f"{number}_1" not in of_one
+    submit(heavy, slurm, "--parts", "5")
     slurm.wait()
-    run.is_done()
+    heavy.is_done()
 
 
-def test_the_early_signal_stops_a_part_cleanly(run, slurm, held):
+def test_the_early_signal_stops_a_part_cleanly(heavy, slurm, held):
     """Slurm sends it to what took the shell's place."""
-    submit(run, slurm, "--parts", "1", "--time", "1:00:00", "--program", held(signal.SIGUSR1))
-    run.wait_for_file("held")
-    slurm("scancel", "--signal=USR1", "--batch", run.jobs()[0]["id"])
+    submit(heavy, slurm, "--parts", "1", "--time", "1:00:00", "--program", held(signal.SIGUSR1))
+    heavy.wait_for_file("held")
+    slurm("scancel", "--signal=USR1", "--batch", heavy.jobs()[0]["id"])
     slurm.wait()
-    run.wait_for_file("heard", 1)
-    run.was_stopped_in_the_middle()
-    assert "share interrupted" in run.logs() and "the same command" in run.logs()
-    submit(run, slurm, "--parts", "1")
+    heavy.wait_for_file("heard", 1)
+    heavy.was_stopped_in_the_middle()
+    assert "share interrupted" in heavy.logs() and "the same command" in heavy.logs()
+    submit(heavy, slurm, "--parts", "1")
     slurm.wait()
-    run.is_done()
+    heavy.is_done()
 
 
-def test_slurm_sends_the_early_signal_by_itself(run, slurm, held):
+def test_slurm_sends_the_early_signal_by_itself(heavy, slurm, held):
     """A walltime of one minute: the part is stopped before Slurm kills it."""
-    submit(run, slurm, "--parts", "1", "--time", "00:01:00", "--program", held(signal.SIGUSR1))
-    run.wait_for_file("heard", 70)
+    submit(heavy, slurm, "--parts", "1", "--time", "00:01:00", "--program", held(signal.SIGUSR1))
+    heavy.wait_for_file("heard", 70)
     slurm.wait()
-    run.was_stopped_in_the_middle()
+    heavy.was_stopped_in_the_middle()
     assert "TIMEOUT" not in slurm.queue().values()
 
 
