@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * See zstd_encode.h. Pixels of a camera are mostly noise, in which the search for repetitions finds next to nothing but
  * takes more than half of the time of level 1; what makes them smaller is the coding of single bytes. So level 1 tries
- * both ways on a sample of each chunk, and searches the whole chunk only where that saves more than one part in 40 of the
- * sample, about twice that of the chunk.
- * Without the search one position in 128 is still looked up, and what is found there taken at full length: empty areas and
- * planes that repeat cost nothing. Higher levels are the library's own. */
+ * both ways on a sample of each chunk, and searches the whole chunk only where that makes the sample smaller by more than
+ * one part in 16; the whole chunk it then makes smaller by about twice as much. Without the search one position in 128 is
+ * still looked up, and what is found there taken at full length: empty areas and planes that repeat cost nothing. Higher
+ * levels are the library's own. */
 #include "codec/zstd_encode.h"
 
 #include <stdint.h>
 
 #define LEAST ((size_t)128 << 10) /* bytes of a chunk for which sampling pays */
 #define SAMPLE_SHARE 64           /* of a chunk's bytes, from its middle */
-#define WORTH 40
+#define WORTH 16
 #define STEP 128
 
 static void set(ZSTD_CCtx *context, ZSTD_cParameter name, int value)
