@@ -180,8 +180,15 @@ bool pel__make_dirs(const char *path, pel_error *err)
     const size_t n = strlen(path);
     if (n >= sizeof part)
         return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
+    memcpy(part, path, n + 1);
+    size_t made = n; /* from the end back to a folder that can be made: mostly the last */
+    while (mkdir(part, 0777) != 0 && errno == ENOENT && made > 0) {
+        while (made > 0 && path[--made] != '/')
+            continue;
+        part[made] = '\0';
+    }
     for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
+        if (i < made || (path[i] != '/' && path[i] != '\0'))
             continue;
         memcpy(part, path, i);
         part[i] = '\0';

@@ -10,6 +10,8 @@
 #include "pellucid.h"
 #include "zarr/json.h"
 
+#include <stdatomic.h>
+
 typedef struct pel__store pel__store;
 typedef struct pel__object pel__object;
 
@@ -148,6 +150,7 @@ struct pel__store {
     char *refused;
     json_object *documents; /* text by key; NULL: none */
     int64_t document_bytes;
+    atomic_uint temporaries; /* folder: names given out */
 };
 
 struct pel__object {

@@ -26,8 +26,8 @@ static int open_temporary(pel__store_writer *w)
     char host[64] = "host";
     (void)gethostname(host, sizeof host - 1);
     for (int attempt = 0; attempt < 1000; attempt++) {
-        (void)snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp-%s-%ld-%ld-%d", folder, w->path, host,
-                       (long)getpid(), (long)gettid(), attempt);
+        (void)snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp-%s-%ld-%ld-%u", folder, w->path, host,
+                       (long)getpid(), (long)gettid(), atomic_fetch_add(&w->store->temporaries, 1));
         const int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST)
             return fd;
