@@ -22,7 +22,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "axes", .unit = "", .fallback = "auto", .kind = PEL__LETTERS, .exact = true,
      .help = "axes searched for similar patches, of t z y x; auto: all that are longer than 1"},
     {.name = "quality", .unit = "", .fallback = "standard", .choices = "fast|standard|strong", .kind = PEL__CHOICE, .exact = true,
-     .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,8, 1,2,3,6,12 (strong: much noise)"},
+     .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,8, 1,2,4,8,16 (strong: much noise)"},
     {.name = "iterations", .unit = "", .fallback = "auto", .min = 1, .max = PEL__MAX_STEPS, .kind = PEL__INTEGER, .exact = true,
      .help = "times that the window grows; auto: by quality, standard 4 in a plane, 3 with depth or time"},
     {.name = "p-value", .unit = "", .fallback = "0.01", .min = 1e-9, .max = 0.5, .kind = PEL__NUMBER, .exact = true,
@@ -99,7 +99,7 @@ typedef struct preset {
 static const preset plane_presets[] = {
     {"fast", 3, {1, 2, 4, 8, 16}, {0}},
     {"standard", 4, {1, 2, 4, 8, 16}, {0}},
-    {"strong", 5, {1, 2, 3, 6, 12}, {0}},
+    {"strong", 5, {1, 2, 4, 8, 16}, {0}},
 };
 static const preset deep_presets[] = {
     {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 2}},

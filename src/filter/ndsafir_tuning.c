@@ -13,7 +13,9 @@ static const char *const plane[] = {
     "aggregate=last strength=0.7",
     "aggregate=last strength=1.4",
     "aggregate=last strength=1.4 patch=y=2,x=2",
-    "aggregate=last strength=1.6 patch=y=4,x=4",
+    "aggregate=last strength=1.8 patch=y=2,x=2",
+    "aggregate=last strength=1.2 patch=y=4,x=4",
+    "aggregate=last strength=1.7 patch=y=4,x=4",
 };
 
 static const char *const volume[] = {

@@ -110,7 +110,7 @@ static bool add_window(pel__noise_estimator *e, pel_source *source, int32_t imag
     return pel__noise_estimator_add(e, pixels, 1, r->shape[PEL_Y], r->shape[PEL_X], err);
 }
 
-static double saturation_of(const pel_image *im)
+double pel__saturation(const pel_image *im)
 {
     const double bits = im->significant_bits > 0 ? im->significant_bits : im->dtype == PEL_U8 ? 8 : im->dtype == PEL_U16 ? 16 : 0;
     return bits > 0 ? ldexp(1.0, (int)bits) - 1 : 0;
@@ -152,7 +152,7 @@ static bool estimate(pel_noise *out, pel_source *source, const sample *s, pel_er
 {
     pel__noise_estimator *e = NULL;
     pel__noise_fit fit = {0};
-    bool ok = pel__noise_estimator_create(&e, saturation_of(pel_source_image(source, s->first)), err) &&
+    bool ok = pel__noise_estimator_create(&e, pel__saturation(pel_source_image(source, s->first)), err) &&
               add_windows(e, source, s, err) && pel__noise_estimator_fit(e, &fit, err);
     pel__noise_estimator_destroy(e);
     if (!ok)

@@ -128,6 +128,7 @@ const char *pel__document_text(const json_object *document, const char *section,
 
 /* estimate.c */
 bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err);
+double pel__saturation(const pel_image *image); /* grey value of a full detector; 0: not known */
 double pel__sample_place(int64_t i, int axis); /* of sample i, in [0, 1) along the axis */
 bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
 

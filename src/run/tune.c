@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * See tune.h. For Y with variance V = gain E(Y) + offset and a filter f (transform, filter and inverse together), an
- * unbiased estimate of the mean squared error of f(Y) that needs no truth is
+ * See tune.h. The noisy image is split into two with independent noises and the same truth (tune_split.h): what the filter
+ * makes of the one, with nine tenths of the light, is judged by the other, a few times with other draws. No assumption
+ * about the filter, as derivatives of it would need. The sample is the same at every call: windows at places of a
+ * low-discrepancy sequence over time, depth and plane of the first image. A candidate is taken when it is better than the
+ * default by more than half the standard error of that difference and by more than 1.5 %, so a doubtful gain changes nothing.
  *
- *     mean((f(Y) - Y)^2) - mean(V) + 2 mean(V b (f(Y + e b) - f(Y - e b)) / (2 e)),     b = +1 or -1 at random,
- *
- * Stein's identity with the divergence by a Monte Carlo probe (Ramani, Blu, Unser 2008), in the raw domain. For Poisson
- * noise the identity is one of differences: a step of one count, the gain. Measured with bench/tune.py, where counts are
- * few a whole count speaks against filters that react strongly, half a count for them; the mean of both ranks well. The
- * sample is the same at every call: windows at places of a low-discrepancy sequence
- * over time, depth and plane of the first image. A candidate is taken when it is better than the default by more than
- * half the standard error of that difference, so a doubtful gain changes nothing. Tried and worse: either step alone,
- * probes that move only every fourth or sixteenth voxel, one-sided probes of single voxels. */
+ * Before this there was Stein's identity with the divergence by random probes of one or half a count (Ramani, Blu, Unser
+ * 2008): as good for Gaussian noise, but all voxels move by a whole count at once, and at five photons a voxel that moves
+ * every weight: it favoured kernels that are too wide by up to 0.56 dB. docs/denoising.md has the figures. */
 #include "run/tune.h"
 
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/region.h"
 #include "run/run.h"
+#include "run/tune_split.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,8 +23,11 @@
 
 #define SAMPLE_VOXELS 420000 /* of a channel; the estimate's own error is then small against what separates candidates */
 #define LEAST_VOXELS 40000   /* an image smaller than this keeps the default */
-#define MOST_WINDOWS 16
+#define MOST_WINDOWS 24
 #define LEAST_SIDE 24        /* of a window, where memory is short */
+#define JUDGED_VOXELS 1300000 /* together in all passes */
+#define LEAST_GAIN 0.015     /* of the error: what is not worth leaving the default for */
+#define DARK_SIDE 8          /* of the squares whose means tell what is dark */
 
 typedef struct {
     pel_run *run;
@@ -37,19 +38,52 @@ typedef struct {
     int32_t window_count;
     int64_t side;         /* of a window along y and x */
     double risk[PEL__MOST_CANDIDATES][MOST_WINDOWS];
-    float *raw, *probe, *out[2];
+    pel__split split;
+    pel__noise *noise;    /* what the filter is told, by channel */
+    int64_t passes;
+    float *raw, *kept, *out;
     void *native, *scratch, *thread;
     int64_t raw_bytes, native_bytes, out_bytes, scratch_bytes, thread_bytes;
 } tuner;
 
 /* ---- the sample ----------------------------------------------------------------------------------------------------------- */
 
+/* All of a small image, in equal windows side by side (they overlap by a voxel or so where it does not divide). */
+static bool cover(tuner *t, const pel_image *image, const int64_t side[PEL_AXES])
+{
+    pel_region r = {.ndim = PEL_AXES};
+    int64_t count[PEL_AXES], all = 1, voxels = 1;
+    for (int a = 0; a < PEL_AXES; a++) {
+        const int64_t n = a == PEL_C ? 1 : image->shape[a];
+        count[a] = pel__ceil_div(n, side[a]);
+        r.shape[a] = pel__ceil_div(n, count[a]);
+        all *= count[a];
+        voxels *= n;
+        if (all > MOST_WINDOWS)
+            return false;
+    }
+    if (voxels > SAMPLE_VOXELS)
+        return false;
+    for (int32_t i = 0; i < all; i++) {
+        int64_t left = i;
+        for (int a = PEL_AXES - 1; a >= 0; a--) {
+            const int64_t k = left % count[a];
+            r.origin[a] = a == PEL_C ? t->channel : count[a] > 1 ? k * (image->shape[a] - r.shape[a]) / (count[a] - 1) : 0;
+            left /= count[a];
+        }
+        t->window[i] = r;
+    }
+    t->window_count = (int32_t)all;
+    return true;
+}
 
 static void choose_windows(tuner *t)
 {
     const pel_image *image = t->run->images[0];
     pel_region r = {.ndim = PEL_AXES};
     const int64_t shape[PEL_AXES] = {3, 1, 8, t->side, t->side};
+    if (cover(t, image, shape))
+        return;
     for (int a = 0; a < PEL_AXES; a++)
         r.shape[a] = pel__min(shape[a], image->shape[a]);
     const int64_t all = image->shape[PEL_T] * image->shape[PEL_Z] * image->shape[PEL_Y] * image->shape[PEL_X];
@@ -63,30 +97,65 @@ static void choose_windows(tuner *t)
     }
 }
 
-static bool coin(const int64_t at[PEL_AXES], int64_t x)
+static int by_value(const void *a, const void *b)
 {
-    uint64_t v = (uint64_t)x * 0x9E3779B97F4A7C15U;
-    for (int a = 0; a < PEL_X; a++)
-        v = (v ^ (uint64_t)at[a]) * 0xBF58476D1CE4E5B9U;
-    v ^= v >> 29;
-    v *= 0x94D049BB133111EBU;
-    return (v >> 40) & 1;
+    const double p = *(const double *)a, q = *(const double *)b;
+    return (p > q) - (p < q);
 }
 
-typedef struct {
-    const pel_block *raw;
-    float *probe;
-    double step;
-    int64_t next;
-} probe_arg;
-
-static bool probe_row(void *arg, const int64_t *at, int64_t n)
+/* Means of squares of the window, where all of it is numbers; how many. */
+static int64_t square_means(const pel_block *raw, double *out)
 {
-    probe_arg *p = arg;
-    const float *y = pel__block_at(p->raw, at);
-    for (int64_t i = 0; i < n; i++)
-        p->probe[p->next++] = (float)(y[i] + (coin(at, at[PEL_X] + i) ? p->step : -p->step));
+    const pel_region *w = &raw->region;
+    const int64_t cell[PEL_AXES] = {1, 1, 1, DARK_SIDE, DARK_SIDE}, cells = pel__grid_cells(w, cell);
+    int64_t count = 0;
+    for (int64_t i = 0; i < cells; i++) {
+        const pel_region r = pel__grid_cell(w, cell, i);
+        double sum = 0;
+        for (int64_t y = 0; y < r.shape[PEL_Y]; y++) {
+            const int64_t at[PEL_AXES] = {r.origin[PEL_T], r.origin[PEL_C], r.origin[PEL_Z], r.origin[PEL_Y] + y, r.origin[PEL_X]};
+            const float *row = pel__block_at(raw, at);
+            for (int64_t x = 0; x < r.shape[PEL_X]; x++)
+                sum += row[x];
+        }
+        out[count] = sum / (double)pel__region_voxels(&r);
+        count += fabs(out[count]) < (double)INFINITY;
+    }
+    return count;
+}
+
+static bool read_block(tuner *t, const pel_region *r, pel_block *out, pel_error *err)
+{
+    pel_run *run = t->run;
+    const pel_block native = pel__block_dense(r, run->images[0]->dtype, t->native);
+    *out = pel__block_dense(r, PEL_F32, t->raw);
+    if (pel__region_voxels(r) * 4 > t->raw_bytes)
+        return pel__fail(err, PEL_INTERNAL, "tuning: a window is larger than planned");
+    if (!pel__read_region(run->source, 0, &native, run->pool, NULL, err))
+        return false;
+    pel__to_float(t->raw, t->native, native.dtype, pel__region_voxels(r));
     return true;
+}
+
+/* What a hundredth of the sample's squares is darker than, in units of the split. */
+static bool find_dark(tuner *t, pel_error *err)
+{
+    const int64_t most = pel__ceil_div(pel__region_voxels(&t->window[0]), DARK_SIDE) + t->window[0].shape[PEL_Y];
+    double *const means = malloc((size_t)(most * t->window_count) * sizeof *means);
+    int64_t count = 0;
+    bool ok = means || pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
+    for (int32_t i = 0; ok && i < t->window_count; i++) {
+        pel_block raw;
+        ok = read_block(t, &t->window[i], &raw, err);
+        if (ok)
+            count += square_means(&raw, means + count);
+    }
+    if (ok && count > 0) {
+        qsort(means, (size_t)count, sizeof *means, by_value);
+        t->split.dark = fmax(0, (means[count / 100] + t->split.shift) / t->split.scale);
+    }
+    free(means);
+    return ok;
 }
 
 /* ---- one candidate on one window ---------------------------------------------------------------------------------------- */
@@ -95,7 +164,7 @@ static bool filter_window(const tuner *t, const pel__values *v, const pel_block 
 {
     const pel_run *run = t->run;
     const pel_block to = pel__block_dense(window, PEL_F32, out);
-    const pel__filter_call call = {.values = v, .image = run->images[0], .noise = run->noise_model[0], .in = in, .out = &to,
+    const pel__filter_call call = {.values = v, .image = run->images[0], .noise = t->noise, .in = in, .out = &to,
                                    .pool = run->pool, .scratch = t->scratch, .thread_scratch = t->thread};
     return run->pipeline->stage[0].type->apply(&call, err);
 }
@@ -110,68 +179,52 @@ static pel_region reach(const tuner *t, const pel__values *v, const pel_region *
 }
 
 typedef struct {
+    const tuner *t;
     const pel_block *raw;
-    const float *up, *down;
-    double gain, offset, step, sum;
-    const float *plain;
-    int64_t next;
-} risk_arg;
+    int64_t pass, next, count;
+    double sum[PEL__MOST_CANDIDATES];
+} judge_arg;
 
-/* Adds (f - Y)^2 - V, or the divergence where `plain` is NULL. */
-static bool risk_row(void *arg, const int64_t *at, int64_t n)
+/* The results of all candidates lie one after the other. */
+static bool judge_row(void *arg, const int64_t *at, int64_t n)
 {
-    risk_arg *r = arg;
-    const float *y = pel__block_at(r->raw, at);
-    for (int64_t i = 0; i < n; i++, r->next++) {
-        const double variance = r->gain * y[i] + r->offset;
-        if (r->plain) {
-            const double d = (double)r->plain[r->next] - y[i];
-            r->sum += d * d - variance;
-        } else {
-            const double slope = ((double)r->up[r->next] - r->down[r->next]) / (2 * r->step);
-            r->sum += 2 * variance * (coin(at, at[PEL_X] + i) ? slope : -slope);
+    judge_arg *j = arg;
+    const tuner *t = j->t;
+    const int64_t size = pel__region_voxels(&t->window[0]);
+    const double top = t->split.saturation;
+    int64_t here[PEL_AXES] = {at[PEL_T], at[PEL_C], at[PEL_Z], at[PEL_Y], 0};
+    for (int64_t i = 0; i < n; i++, j->next++) {
+        here[PEL_X] = at[PEL_X] + i;
+        const float y = *(const float *)pel__block_at(j->raw, here);
+        if (!(fabsf(y) < INFINITY) || (top > 0 && y >= top))
+            continue;
+        const pel__split_voxel v = pel__split_at(&t->split, j->raw, here, j->pass);
+        j->count++;
+        for (int32_t c = 0; c < t->tuning->count; c++)
+            j->sum[c] += pel__split_error(&t->split, &v, t->out[c * size + j->next]);
+    }
+    return true;
+}
+
+/* The mean over passes and judging voxels of each candidate's error. */
+static bool try_window(tuner *t, int32_t window, const pel_block *whole, pel_error *err)
+{
+    const pel_region *w = &t->window[window];
+    const pel_block kept = pel__block_dense(&whole->region, PEL_F32, t->kept);
+    judge_arg j = {.t = t, .raw = whole};
+    for (j.pass = 0; j.pass < t->passes; j.pass++) {
+        pel__split_keep(&t->split, whole, &kept, j.pass);
+        for (int32_t c = 0; c < t->tuning->count; c++) {
+            const pel_region in = reach(t, &t->values[c], w);
+            const pel_block view = pel__block_view(&kept, &in);
+            if (!filter_window(t, &t->values[c], &view, w, t->out + c * pel__region_voxels(w), err))
+                return false;
         }
+        j.next = 0;
+        (void)pel__region_rows(w, judge_row, &j);
     }
-    return true;
-}
-
-/* Sum over the window of the last term of the formula, with one step. */
-static bool divergence(tuner *t, const pel__values *v, const pel_block *raw, const pel_region *w, risk_arg r, double *sum, pel_error *err)
-{
-    const pel_block probe = pel__block_dense(&raw->region, PEL_F32, t->probe);
-    for (int side = 0; side < 2; side++) {
-        probe_arg p = {.raw = raw, .probe = t->probe, .step = side == 0 ? r.step : -r.step};
-        (void)pel__region_rows(&raw->region, probe_row, &p);
-        if (!filter_window(t, v, &probe, w, t->out[side], err))
-            return false;
-    }
-    r.up = t->out[0];
-    r.down = t->out[1];
-    (void)pel__region_rows(w, risk_row, &r);
-    *sum = r.sum;
-    return true;
-}
-
-static bool try_window(tuner *t, int32_t candidate, int32_t window, const pel_block *whole, pel_error *err)
-{
-    const pel__values *v = &t->values[candidate];
-    const pel_region *w = &t->window[window], in = reach(t, v, w);
-    const pel__noise *noise = &t->run->noise_model[0][t->channel];
-    const pel_block raw = pel__block_view(whole, &in);
-    const bool counts = noise->gain > 0;
-    const double steps[2] = {counts ? noise->gain : 0.1 * sqrt(noise->offset), 0.5 * noise->gain};
-    risk_arg r = {.raw = &raw, .gain = noise->gain, .offset = noise->offset, .plain = t->out[0]};
-    double sums[2] = {0, 0};
-    if (!filter_window(t, v, &raw, w, t->out[0], err))
-        return false;
-    (void)pel__region_rows(w, risk_row, &r);
-    for (int k = 0; k < (counts ? 2 : 1); k++) {
-        const risk_arg d = {.raw = &raw, .gain = noise->gain, .offset = noise->offset, .step = steps[k]};
-        if (!divergence(t, v, &raw, w, d, &sums[k], err))
-            return false;
-    }
-    const double mean = counts ? 0.5 * (sums[0] + sums[1]) : sums[0];
-    t->risk[candidate][window] = (r.sum + mean) / (double)pel__region_voxels(w);
+    for (int32_t c = 0; c < t->tuning->count; c++)
+        t->risk[c][window] = j.sum[c] / (double)pel__max(1, j.count);
     return true;
 }
 
@@ -183,7 +236,7 @@ static void measure(tuner *t)
     const pel_image *image = run->images[0];
     const pel__filter_type *type = run->pipeline->stage[0].type;
     t->raw_bytes = t->scratch_bytes = t->thread_bytes = 0;
-    t->out_bytes = pel__region_voxels(&t->window[0]) * 4;
+    t->out_bytes = pel__region_voxels(&t->window[0]) * 4 * t->tuning->count;
     for (int32_t c = 0; c < t->tuning->count; c++) {
         for (int32_t w = 0; w < t->window_count; w++) {
             const pel_region in = reach(t, &t->values[c], &t->window[w]);
@@ -206,7 +259,7 @@ static void choose_side(tuner *t)
     for (;; t->side /= 2) {
         choose_windows(t);
         measure(t);
-        const int64_t all = 2 * t->raw_bytes + 2 * t->out_bytes + t->native_bytes + t->scratch_bytes + t->thread_bytes;
+        const int64_t all = 2 * t->raw_bytes + t->out_bytes + t->native_bytes + t->scratch_bytes + t->thread_bytes;
         if (all + others <= q->memory_bytes || t->side / 2 < LEAST_SIDE)
             return;
     }
@@ -215,18 +268,16 @@ static void choose_side(tuner *t)
 static bool alloc_tuner(tuner *t, pel_error *err)
 {
     const pel_run *run = t->run;
-    void *p[4] = {NULL};
+    void *p[3] = {NULL};
     const bool ok = pel__budget_alloc(run->budget, &p[0], t->raw_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &p[1], t->raw_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &p[2], t->out_bytes, "tuning", err) &&
-                    pel__budget_alloc(run->budget, &p[3], t->out_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->native, t->native_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->scratch, t->scratch_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->thread, t->thread_bytes, "tuning", err);
     t->raw = p[0];
-    t->probe = p[1];
-    t->out[0] = p[2];
-    t->out[1] = p[3];
+    t->kept = p[1];
+    t->out = p[2];
     return ok;
 }
 
@@ -234,9 +285,8 @@ static void free_tuner(tuner *t)
 {
     pel__budget *b = t->run->budget;
     pel__budget_free(b, t->raw, t->raw_bytes);
-    pel__budget_free(b, t->probe, t->raw_bytes);
-    pel__budget_free(b, t->out[0], t->out_bytes);
-    pel__budget_free(b, t->out[1], t->out_bytes);
+    pel__budget_free(b, t->kept, t->raw_bytes);
+    pel__budget_free(b, t->out, t->out_bytes);
     pel__budget_free(b, t->native, t->native_bytes);
     pel__budget_free(b, t->scratch, t->scratch_bytes);
     pel__budget_free(b, t->thread, t->thread_bytes);
@@ -309,7 +359,7 @@ static bool make_candidates(tuner *t, pel_error *err)
     return true;
 }
 
-/* The best whose gain over the default is more than half its own error. */
+/* The best whose gain over the default is more than half its own error, and worth it. */
 static void choose(tuner *t)
 {
     pel__tuning *u = t->tuning;
@@ -324,7 +374,7 @@ static void choose(tuner *t)
         }
         u->list[c].risk = mean;
         u->list[c].error = t->window_count > 1 ? sqrt(fmax(0, square - difference * difference) / (t->window_count - 1)) : 0;
-        if (difference < -0.5 * u->list[c].error && mean < u->list[u->chosen].risk)
+        if (-difference > fmax(0.5 * u->list[c].error, LEAST_GAIN * u->list[0].risk) && mean < u->list[u->chosen].risk)
             u->chosen = c;
     }
     u->voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]);
@@ -332,22 +382,27 @@ static void choose(tuner *t)
 
 /* ---- a channel, and all ---------------------------------------------------------------------------------------------------------- */
 
+/* With all that any candidate reads. */
 static bool read_window(tuner *t, int32_t window, pel_block *whole, pel_error *err)
 {
-    pel_run *run = t->run;
     pel_region all = t->window[window];
     for (int32_t c = 0; c < t->tuning->count; c++) {
         const pel_region in = reach(t, &t->values[c], &t->window[window]);
         all = pel__region_union(&all, &in);
     }
-    const pel_block native = pel__block_dense(&all, run->images[0]->dtype, t->native);
-    *whole = pel__block_dense(&all, PEL_F32, t->raw);
-    if (pel__region_voxels(&all) * 4 > t->raw_bytes)
-        return pel__fail(err, PEL_INTERNAL, "tuning: a window is larger than planned");
-    if (!pel__read_region(run->source, 0, &native, run->pool, NULL, err))
-        return false;
-    pel__to_float(t->raw, t->native, native.dtype, pel__region_voxels(&all));
-    return true;
+    return read_block(t, &all, whole, err);
+}
+
+static bool start_split(tuner *t, pel_error *err)
+{
+    const pel_run *run = t->run;
+    const pel__noise *model = &run->noise_model[0][t->channel];
+    const int64_t voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]);
+    t->split = pel__split_make(model->gain, model->offset, pel__saturation(run->images[0]));
+    const pel_noise noise = pel__split_noise(&t->split);
+    t->noise[t->channel] = (pel__noise){noise.gain, noise.offset};
+    t->passes = pel__min(8, pel__max(3, pel__ceil_div(JUDGED_VOXELS, voxels)));
+    return !t->split.counts || find_dark(t, err);
 }
 
 static bool tune_channel(tuner *t, pel_on_progress *on_progress, void *arg, pel_error *err)
@@ -356,12 +411,11 @@ static bool tune_channel(tuner *t, pel_on_progress *on_progress, void *arg, pel_
     if (!make_candidates(t, err))
         return false;
     choose_side(t);
-    bool ok = alloc_tuner(t, err);
+    bool ok = alloc_tuner(t, err) && start_split(t, err);
     for (int32_t w = 0; ok && w < t->window_count; w++) {
         pel_block whole;
         ok = read_window(t, w, &whole, err);
-        for (int32_t c = 0; ok && c < t->tuning->count; c++)
-            ok = try_window(t, c, w, &whole, err);
+        ok = ok && try_window(t, w, &whole, err);
         const pel_progress p = {.phase = "tuning", .done = t->channel * t->window_count + w, .total = channels * t->window_count};
         if (ok && on_progress && !on_progress(arg, &p))
             ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while tuning");
@@ -389,18 +443,20 @@ bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_er
     pel__values *values = calloc(PEL__MOST_CANDIDATES, sizeof *values);
     run->tuning = calloc((size_t)channels, sizeof *run->tuning);
     pel__values *chosen = calloc((size_t)channels, sizeof *chosen);
-    bool ok = t && values && run->tuning && chosen;
+    pel__noise *noise = calloc((size_t)channels, sizeof *noise);
+    bool ok = t && values && run->tuning && chosen && noise;
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
     ok = ok && (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) &&
          (run->budget || pel__budget_create(&run->budget, 0, err));
     for (int64_t c = 0; ok && c < channels; c++) {
-        *t = (tuner){.run = run, .values = values, .tuning = &run->tuning[c], .channel = c};
+        *t = (tuner){.run = run, .values = values, .tuning = &run->tuning[c], .channel = c, .noise = noise};
         ok = tune_channel(t, on_progress, arg, err);
         if (ok)
             chosen[c] = values[run->tuning[c].chosen];
     }
     free(t);
+    free(noise);
     free(values);
     if (ok)
         pel__pipeline_take_channels(run->pipeline, chosen, channels);
