@@ -18,6 +18,8 @@ static void print_status(const pel_status *s, const char *output)
     char a[32], b[32], c[32];
     (void)printf("%s: %s\n", output, s->state);
     (void)printf("  input     %s, filter %s\n", s->input, s->filter);
+    if (s->output[0] && strcmp(s->output, output) != 0)
+        (void)printf("  output    %s\n", s->output);
     (void)printf("  blocks    %s of %s done, %s failed\n", text_count(a, sizeof a, s->blocks_done),
                  text_count(b, sizeof b, s->blocks_total), text_count(c, sizeof c, s->blocks_failed));
     if (s->pyramid_total > 0)
@@ -44,6 +46,7 @@ static json_object *status_json(const pel_status *s)
     };
     json_object_object_add(o, "state", json_object_new_string(s->state));
     json_object_object_add(o, "input", json_object_new_string(s->input));
+    json_object_object_add(o, "output", json_object_new_string(s->output));
     json_object_object_add(o, "filter", json_object_new_string(s->filter));
     for (int i = 0; i < COUNT(integers); i++)
         json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));

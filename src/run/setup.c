@@ -101,7 +101,10 @@ static bool is_known(const pel_run *run, const char *name)
     char now[64];
     (void)snprintf(now, sizeof now, "%lld bytes, changed %lld, header %08x", (long long)run->source->identity_size,
                    (long long)run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
+    char names[160];
+    pel__pipeline_names(run->pipeline, names, sizeof names);
     return run->document && strcmp(pel__document_text(run->document, "request", name), "auto") == 0 &&
+           strcmp(pel__document_text(run->document, "settings", "filter"), names) == 0 &&
            strcmp(pel__document_text(run->document, "settings", "input"), now) == 0;
 }
 

@@ -21,6 +21,7 @@
 #define MAX_REDIRECTS 5L
 #define MAX_ERROR_BODY (1 << 20)
 #define MAX_PAUSE_MS 20000
+#define ASK_FIRST_BYTES ((int64_t)1 << 20) /* a body from here on waits a second for the server to say that it takes it (100-continue) */
 #define UNSIGNED "UNSIGNED-PAYLOAD" /* TLS keeps the body whole on its way, the checksum behind it */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -356,7 +357,7 @@ static bool own_headers(const pel__http *h, transfer *t)
     if (!add_signed(h, &t->headers, tls ? UNSIGNED : text))
         return false;
     write_base64(text, q->crc32c);
-    return add_header(&t->headers, "x-amz-checksum-crc32c", text);
+    return add_header(&t->headers, "x-amz-checksum-crc32c", text) && add_header(&t->headers, "x-amz-sdk-checksum-algorithm", "CRC32C");
 }
 
 static void set_up_method(transfer *t)
@@ -368,6 +369,7 @@ static void set_up_method(transfer *t)
     if (q->method == PEL__PUT) {
         (void)curl_easy_setopt(t->curl, CURLOPT_UPLOAD, 1L);
         (void)curl_easy_setopt(t->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->n);
+        (void)curl_easy_setopt(t->curl, CURLOPT_EXPECT_100_TIMEOUT_MS, q->n >= ASK_FIRST_BYTES ? 1000L : 1L);
         (void)curl_easy_setopt(t->curl, CURLOPT_READFUNCTION, on_send);
         (void)curl_easy_setopt(t->curl, CURLOPT_READDATA, t);
         (void)curl_easy_setopt(t->curl, CURLOPT_SEEKFUNCTION, on_seek);
