@@ -11,7 +11,7 @@ typedef struct cluster_words {
     const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *hand_over;
     job_words job;
     int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds;
-    bool runner, detach, quiet;
+    bool runner, detach, quiet, tls;
 } cluster_words;
 
 enum cluster_kind { CLUSTER_LOCAL, CLUSTER_SCHEDULER, CLUSTER_RUNNER };
@@ -51,7 +51,9 @@ bool workers_begin(cluster *c, pel_error *err);           /* the manager listens
 void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
 void workers_end(cluster *c);
 
-/* config.c: the words of a JSON file as if they were typed before the others; NULL: *code. */
-char **config_words(const verb *self, int argc, char **argv, int *count, int *code);
+/* config.c: the words of the site's, the user's and the named JSON file as if they were typed before the others; NULL: *code.
+ * jobs_only: those members only that say how jobs are asked for. */
+#define CONFIG_HELP "a JSON object of these options; over /etc/pellucid/cluster.json and ~/.config/pellucid/cluster.json, which none leaves out"
+char **config_words(const verb *self, int argc, char **argv, bool jobs_only, int *count, int *code);
 
 #endif

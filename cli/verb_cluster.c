@@ -34,11 +34,12 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_FLAG, "runner", NULL, "inside an allocation of Slurm, PBS, Grid Engine or LSF: a worker on each of its hosts", &w->runner, 0, 0},
         {OPTION_TEXT, "hosts", "A,B,…", "with --runner: these hosts instead", &w->hosts, 0, 0},
         {OPTION_TEXT, "launcher", "WORDS", "what starts a command on a host (default: ssh -o BatchMode=yes, srun, qrsh or blaunch)", &w->launcher, 0, 0},
-        {OPTION_TEXT, "config", "FILE", "a JSON object of these options, for a site", &w->config, 0, 0},
+        {OPTION_TEXT, "config", "FILE", CONFIG_HELP, &w->config, 0, 0},
         {OPTION_FLAG, "detach", NULL, "go on without the terminal; what is said goes to OUT.run/log/cluster.log", &w->detach, 0, 0},
         {OPTION_FLAG, "quiet", NULL, "only what goes wrong", &w->quiet, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the network", NULL, 0, 0},
         {OPTION_TEXT, "interface", "NAME", "listen there: ib0, or an address of this machine (default: a private one; loopback for local:N)", &w->interface, 0, 0},
+        {OPTION_FLAG, "tls", NULL, "encrypt; the Work Queue that this pellucid was built with cannot: refused, with the way round", &w->tls, 0, 0},
         {OPTION_INTEGER, "port", "N", "default: any, or that of the last manager", &w->port, 1, 65535},
         {OPTION_HEADING, NULL, NULL, "the care", NULL, 0, 0},
         {OPTION_INTEGER, "attempts", "N", "failures of a block before it is given up (default 3)", &w->attempts, 1, 100},
@@ -78,6 +79,10 @@ static int read_workers(cluster *c, const char *text)
 
 static int check_words(cluster *c, cluster_words *w)
 {
+    if (w->tls)
+        return command_wrong(c->self, "--tls: this Work Queue has no TLS. Workers show a password and only numbers of blocks go over the network, on a private "
+                                      "address; for an encrypted one let ssh carry it: --runner --hosts A,B --interface lo --port 9123 --launcher "
+                                      "'ssh -o BatchMode=yes -R 9123:127.0.0.1:9123'");
     if (w->runner && (w->workers || w->job.scheduler))
         return command_wrong(c->self, "--runner takes its workers from the allocation: no --workers, no --scheduler");
     c->kind = w->runner ? CLUSTER_RUNNER : CLUSTER_SCHEDULER;
@@ -421,7 +426,7 @@ int verb_cluster(const verb *self, int argc, char **argv)
                     "  pellucid cluster embryo.ome.zarr --workers local:2",
         .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n};
     int code = EXIT_DONE, count = 0;
-    char **const words = config_words(self, argc, argv, &count, &code);
+    char **const words = config_words(self, argc, argv, false, &count, &code);
     if (!words)
         return code;
     if (command_parse(&c, count, words, &code))

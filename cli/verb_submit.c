@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `submit`: the script of an array job whose every job does its part of a run. */
+#include "cluster.h"
 #include "input.h"
 #include "jobs.h"
 #include "options.h"
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 typedef struct {
-    const char *output, *file;
+    const char *output, *file, *config;
     job_words job;
     int64_t parts;
     bool now;
@@ -111,6 +112,7 @@ int verb_submit(const verb *self, int argc, char **argv)
     const option more[] = {
         {OPTION_INTEGER, "parts", "N", "jobs of the array: each does every N-th block", &w.parts, 1, 1e6},
         {OPTION_TEXT, "program", "PATH", "pellucid as the jobs find it (default: this one; in a container: pellucid)", &w.job.program, 0, 0},
+        {OPTION_TEXT, "config", "FILE", CONFIG_HELP, &w.config, 0, 0},
         {OPTION_HEADING, NULL, NULL, "what to do with the script", NULL, 0, 0},
         {OPTION_TEXT, "output", "FILE", "write it there (default: to standard output)", &w.file, 0, 0},
         {OPTION_FLAG, "now", NULL, "give it to the scheduler and print what that says", &w.now, 0, 0},
@@ -125,8 +127,12 @@ int verb_submit(const verb *self, int argc, char **argv)
         .examples = "  pellucid denoise embryo.czi embryo.ome.zarr --prepare\n"
                     "  pellucid submit embryo.ome.zarr --scheduler slurm --parts 7 --cores 76 --memory 220G --time 12:00:00 --now",
         .operands = operands, .operand_count = COUNT(operands), .options = list, .option_count = n};
-    int code = EXIT_DONE;
-    if (!command_parse(&c, argc, argv, &code))
+    int code = EXIT_DONE, count = 0;
+    char **const typed = config_words(self, argc, argv, true, &count, &code);
+    if (!typed)
         return code;
-    return act(self, &w);
+    if (command_parse(&c, count, typed, &code))
+        code = act(self, &w);
+    free(typed);
+    return code;
 }

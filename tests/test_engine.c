@@ -180,6 +180,50 @@ CASE(ledger_replays_what_was_appended)
     l = NULL;
     CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
     CHECK(pel__ledger_done(l, 3) && pel__ledger_failed(l, 4) && pel__ledger_attempts(l, 4) == 2);
+    CHECK_INT(pel__ledger_sums(l).voxels, 10);
+    pel__ledger_close(l);
+    remove_folder();
+}
+
+CASE(ledger_counts_what_was_done_twice_once)
+{
+    pel_error e = {0};
+    pel__ledger *a = NULL, *b = NULL, *l = NULL;
+    new_folder();
+    CHECK_OK(pel__ledger_open(&a, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&b, folder, 10, &e), e);
+    for (int64_t job = 0; job < 10; job++) {
+        CHECK_OK(pel__ledger_append(a, &(pel__ledger_record){.job = job, .ok = true, .voxels = 5}, &e), e);
+        CHECK_OK(pel__ledger_append(b, &(pel__ledger_record){.job = job / 2, .ok = true, .voxels = 5}, &e), e);
+    }
+    pel__ledger_close(a);
+    pel__ledger_close(b);
+    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK_INT(pel__ledger_count_done(l, 0, 10), 10);
+    CHECK_INT(pel__ledger_sums(l).voxels, 50);
+    pel__ledger_close(l);
+    remove_folder();
+}
+
+CASE(ledger_of_some_jobs_knows_no_others)
+{
+    pel_error e = {0};
+    pel__ledger *l = NULL;
+    new_folder();
+    CHECK_OK(pel__ledger_open(&l, folder, 100, &e), e);
+    for (int64_t job = 0; job < 100; job++)
+        CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = job, .ok = job % 10 != 7, .voxels = 1, .error = "no"}, &e), e);
+    pel__ledger_close(l);
+    l = NULL;
+    uint8_t wanted[100] = {[1] = 1, [10] = 1, [17] = 1, [99] = 1};
+    CHECK_OK(pel__ledger_open_some(&l, folder, 100, wanted, &e), e);
+    memset(wanted, 0, sizeof wanted); /* it is not kept */
+    CHECK(pel__ledger_done(l, 1) && pel__ledger_done(l, 10) && pel__ledger_done(l, 99) && pel__ledger_failed(l, 17));
+    CHECK_INT(pel__ledger_attempts(l, 17), 1);
+    CHECK_INT(pel__ledger_count_done(l, 0, 100), 3);
+    CHECK_INT(pel__ledger_sums(l).voxels, 3);
+    CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 17, .ok = true, .voxels = 1}, &e), e);
+    CHECK(pel__ledger_done(l, 17));
     pel__ledger_close(l);
     remove_folder();
 }
@@ -271,6 +315,8 @@ int main(void)
     RUN(a_failed_job_is_told_and_the_rest_goes_on);
     RUN(giving_up_and_stopping_end_the_run);
     RUN(ledger_replays_what_was_appended);
+    RUN(ledger_counts_what_was_done_twice_once);
+    RUN(ledger_of_some_jobs_knows_no_others);
     RUN(lock_keeps_two_apart_and_survives_its_holder);
     RUN(a_run_from_plan_to_verify);
     return CHECK_DONE();

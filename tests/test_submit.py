@@ -162,3 +162,24 @@ def test_plan_shows_script_and_core_hours(cli, run, tmp_path):
     assert "core-hours" in text and "fits: all blocks" in text and "#SBATCH --array=1-7\n" in text and "--threads 4 --seconds 42900" in text
     assert cli.ok(*words, "--walltime", "12h", "--no-timing").split("exec")[1] == text.split("exec")[1]
     assert not os.path.exists(tmp_path / "new.ome.zarr")
+
+
+def test_a_sites_file_a_users_file_and_typed_words(cli, run, tmp_path):
+    """The site's file is the weakest, then the user's, then one that is named, then what is typed; directives add up."""
+    site, named = tmp_path / "site.json", tmp_path / "named.json"
+    (tmp_path / "config" / "pellucid").mkdir(parents=True)
+    site.write_text(json.dumps({"scheduler": "slurm", "queue": "of-the-site", "cores": 40, "time": "36:00:00", "directive": ["--mail-type=FAIL"], "interface": "ib0",
+                                "workers": "2..16"}))
+    (tmp_path / "config" / "pellucid" / "cluster.json").write_text(json.dumps({"queue": "of-the-user", "directive": ["--account=X"]}))
+    named.write_text(json.dumps({"queue": "named"}))
+    env = {"PELLUCID_SITE": str(site), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    text = cli.ok("submit", run, "--parts", "2", env=env)
+    assert "--partition=of-the-user\n" in text and "--cpus-per-task=40\n" in text and "--time=36:00:00\n" in text
+    assert "--mail-type=FAIL\n" in text and "--account=X\n" in text
+    assert "--partition=named\n" in cli.ok("submit", run, "--parts", "2", "--config", named, env=env)
+    text = cli.ok("submit", run, "--parts", "2", "--config", named, "--queue", "typed", "--cores", "3", env=env)
+    assert "--partition=typed\n" in text and "--cpus-per-task=3\n" in text
+    assert "--scheduler is missing" in cli.fails(2, "submit", run, "--parts", "2", "--config", "none", env=env)
+    site.write_text("{")
+    assert "site.json" in cli.fails(2, "submit", run, "--parts", "2", env=env)
+    assert "--scheduler is missing" in cli.fails(2, "submit", run, "--parts", "2", env={**env, "PELLUCID_SITE": ""})

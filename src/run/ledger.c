@@ -28,6 +28,8 @@ struct pel__ledger {
     int32_t *attempts;
     int64_t *at_us, *failed_at_us; /* of the record that decides, of the last failure */
     pel__ledger_totals totals;
+    bool repeated;         /* a job was finished twice: the totals count both */
+    const uint8_t *wanted; /* while reading: by job, others are passed over; NULL: all count */
     char last_error[400];
     int fd; /* own file, -1 until the first record */
     char path[PEL__PATH_MAX];
@@ -124,8 +126,18 @@ static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, si
     return ok;
 }
 
-/* Every whole line of one ledger file. */
-static bool visit_file(const char *path, pel__ledger_visit *visit, void *arg, pel_error *err)
+/* Told from the first letters of a record, as this program writes them: parsing the lines of 100,000 blocks takes seconds. */
+static bool is_wanted(const pel__ledger *l, const char *line, size_t n)
+{
+    static const char first[] = "{\"job\":";
+    if (!l || !l->wanted || n < 9 + sizeof first || memcmp(line + 9, first, sizeof first - 1) != 0)
+        return true;
+    const long long job = strtoll(line + 9 + sizeof first - 1, NULL, 10);
+    return job < 0 || job >= l->jobs || l->wanted[job];
+}
+
+/* Every whole line of one ledger file; l: whose records are wanted, NULL: all. */
+static bool visit_file(const char *path, const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     FILE *f = fopen(path, "re");
     if (!f)
@@ -135,7 +147,7 @@ static bool visit_file(const char *path, pel__ledger_visit *visit, void *arg, pe
     ssize_t n = 0;
     bool ok = true;
     while (ok && (n = getline(&line, &size, f)) > 0) {
-        if (line[n - 1] == '\n')
+        if (line[n - 1] == '\n' && is_wanted(l, line, (size_t)n))
             ok = visit_line(visit, arg, line, (size_t)n - 1, err);
     }
     free(line);
@@ -143,7 +155,7 @@ static bool visit_file(const char *path, pel__ledger_visit *visit, void *arg, pe
     return ok;
 }
 
-static bool visit_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
+static bool visit_all(const char *folder, const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     DIR *d = opendir(folder);
     if (!d)
@@ -154,7 +166,7 @@ static bool visit_all(const char *folder, pel__ledger_visit *visit, void *arg, p
         char path[PEL__PATH_MAX];
         if (n < 6 || strcmp(e->d_name + n - 6, ".jsonl") != 0)
             continue;
-        ok = pel__path_join(path, sizeof path, folder, e->d_name, err) && visit_file(path, visit, arg, err);
+        ok = pel__path_join(path, sizeof path, folder, e->d_name, err) && visit_file(path, l, visit, arg, err);
     }
     (void)closedir(d);
     return ok;
@@ -192,7 +204,12 @@ static void note(pel__ledger *l, const pel__ledger_record *r)
 
 static bool note_record(void *arg, const pel__ledger_record *r, pel_error *err)
 {
-    note(arg, r);
+    pel__ledger *l = arg;
+    if (r->job >= 0 && r->job < l->jobs && l->at_us[r->job] > 0 && (r->ok || r->withdraw))
+        l->repeated = true;
+    note(l, r);
+    if (r->ok)
+        add_to_totals(l, r);
     return true;
 }
 
@@ -203,7 +220,23 @@ static bool total_record(void *arg, const pel__ledger_record *r, pel_error *err)
     return true;
 }
 
+/* One pass; where a job was finished or withdrawn again a second one, since only then it is known which records count. */
+static bool read_all(pel__ledger *l, pel_error *err)
+{
+    if (!visit_all(l->folder, l, note_record, l, err))
+        return false;
+    if (!l->repeated)
+        return true;
+    l->totals = (pel__ledger_totals){0};
+    return pel__ledger_each(l, total_record, l, err);
+}
+
 bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err)
+{
+    return pel__ledger_open_some(out, folder, jobs, NULL, err);
+}
+
+bool pel__ledger_open_some(pel__ledger **out, const char *folder, int64_t jobs, const uint8_t *wanted, pel_error *err)
 {
     pel__ledger *l = calloc(1, sizeof *l);
     if (!l)
@@ -211,6 +244,7 @@ bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_e
     (void)pthread_mutex_init(&l->mutex, NULL);
     l->fd = -1;
     l->jobs = jobs;
+    l->wanted = wanted;
     l->state = calloc((size_t)jobs + 1, sizeof *l->state);
     l->attempts = calloc((size_t)jobs + 1, sizeof *l->attempts);
     l->at_us = calloc((size_t)jobs + 1, sizeof *l->at_us);
@@ -219,7 +253,8 @@ bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_e
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for %lld jobs", (long long)jobs);
     ok = ok && pel__path_join(l->folder, sizeof l->folder, folder, "ledger", err) &&
-         visit_all(l->folder, note_record, l, err) && pel__ledger_each(l, total_record, l, err);
+         read_all(l, err);
+    l->wanted = NULL;
     if (!ok) {
         pel__ledger_close(l);
         return false;
@@ -309,13 +344,13 @@ static bool visit_current(void *arg, const pel__ledger_record *r, pel_error *err
 bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     filter_arg f = {.ledger = l, .visit = visit, .arg = arg};
-    return visit_all(l->folder, visit_current, &f, err);
+    return visit_all(l->folder, l, visit_current, &f, err);
 }
 
 bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     char path[PEL__PATH_MAX];
-    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, visit, arg, err);
+    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, NULL, visit, arg, err);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */

@@ -47,6 +47,9 @@ typedef struct pel__ledger pel__ledger;
 
 /* Replays folder/ledger (which may be missing: nothing done yet). jobs: how many the plan has. */
 bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err);
+/* Only what is said of the jobs j with wanted[j]; the others are as if nobody had tried them, and the totals leave them out.
+ * Costs a fraction of reading all, for processes that do a few blocks of many. wanted is read during the call only. */
+bool pel__ledger_open_some(pel__ledger **out, const char *folder, int64_t jobs, const uint8_t *wanted, pel_error *err);
 void pel__ledger_close(pel__ledger *l);
 
 /* Any thread, while one appends. */

@@ -222,6 +222,22 @@ static bool clear_up(pel_run *run, pel_error *err)
     return run->sink_type->sweep(run->sink, err) && pel__run_audit(run, PEL__LOOK_LENGTH, true, &audit, err);
 }
 
+/* Of a list of blocks nothing else is asked; whoever finishes the run reads it all (pel__run_is_last). */
+static bool open_ledger(pel_run *run, pel_error *err)
+{
+    const pel_share *share = run->share;
+    if (!share || share->parts > 0)
+        return pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err);
+    uint8_t *wanted = calloc((size_t)run->plan.job_count + 1, 1);
+    if (!wanted)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %lld jobs", (long long)run->plan.job_count);
+    for (int64_t i = 0; i < share->block_count; i++)
+        wanted[share->blocks[i]] = 1;
+    const bool ok = pel__ledger_open_some(&run->ledger, run->folder, run->plan.job_count, wanted, err);
+    free(wanted);
+    return ok;
+}
+
 bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_progress, void *arg, pel_error *err)
 {
     bool stale = false;
@@ -237,7 +253,7 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
         !open_log(run, err))
         return false;
     if ((run->fresh && !run->resumed && !begin_anew(run, err)) || !make_output(run, err) ||
-        !pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) ||
+        !open_ledger(run, err) ||
         !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
         return false;
     char names[160];

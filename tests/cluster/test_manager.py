@@ -308,6 +308,15 @@ def test_configuration_file_and_words_over_it(run, tmp_path):
     assert "JSON object" in run.cli.fails(2, "cluster", run.out, "--config", site)
 
 
+def test_a_sites_file_does_not_stand_in_the_way_of_local_workers(run, tmp_path):
+    site = tmp_path / "site.json"
+    site.write_text(json.dumps({"workers": "2..16", "scheduler": "slurm", "cores": 76, "memory": "220G", "quiet": True, "batch-seconds": 3}))
+    env = {"PELLUCID_SITE": str(site)}
+    assert "found no allocation" in run.cli("cluster", run.out, "--runner", "--interface", "lo", env=env).stderr
+    run.cli.ok("cluster", run.out, "--workers", "local:2", env=env)
+    run.is_done()
+
+
 def test_detached_it_survives_its_terminal(run):
     said = run.cli.ok("cluster", run.out, *LOCAL, "--detach")
     pid = int(said.split()[1])
@@ -323,7 +332,7 @@ def test_detached_it_survives_its_terminal(run):
                                          (("--workers", "2"), "--scheduler is missing"), (("--workers", "2", "--scheduler", "slurm"), "--cores"),
                                          (("--workers", "2", "--scheduler", "kubernetes", "--image", "a", "--cores", "1"), "pellucid submit"),
                                          (("--runner", "--workers", "2"), "--runner"), (("--workers", "local:1", "--interface", "nope0"), "nope0"),
-                                         (("--workers", "local:1", "--memory", "64M", "--cores", "64"), "--memory"), (("--runner", "--interface", "lo"), "--hosts")])
+                                         (("--workers", "local:1", "--memory", "64M", "--cores", "64"), "--memory"), (("--runner", "--interface", "lo"), "--hosts"), (("--workers", "local:1", "--tls"), "ssh")])
 def test_wrong_words_are_refused(run, words, part):
     done = run.cli("cluster", run.out, *words)
     assert done.returncode == 2 and part in done.stderr, done.stderr
