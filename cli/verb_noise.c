@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT
  * pellucid noise: gain and offset of each channel, estimated from the image itself, with the goodness of the fit. */
 #include "input.h"
+#include "plot.h"
 #include "progress.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#define PANELS_AT_MOST 16
 
 typedef struct job {
-    const char *path;
+    const char *path, *plot;
     input_options in;
+    pel_noise *drawn; /* of the first channels, for the plot */
+    char (*titles)[64];
+    int drawn_count;
     bool json, quiet;
     progress line;
 } job;
@@ -23,6 +30,7 @@ static json_object *noise_json(const pel_noise *n, int64_t channel)
     json_object_object_add(o, "gain_error", json_number(n->gain_error));
     json_object_object_add(o, "offset_error", json_number(n->offset_error));
     json_object_object_add(o, "r2", json_number(n->r2));
+    json_object_object_add(o, "saturated", json_number(n->saturated));
     json_object_object_add(o, "pairs", json_object_new_int64(n->pairs));
     json_object_object_add(o, "remark", n->remark[0] ? json_object_new_string(n->remark) : NULL);
     return o;
@@ -36,8 +44,34 @@ static void print_noise(const pel_noise *n, const char *name, int64_t channel)
     else
         (void)printf("variance = %.5g x mean %+.5g   (gain ± %.2g, offset ± %.2g, R² %.4f, %" PRId64 " pairs)\n", n->gain,
                      n->offset, n->gain_error, n->offset_error, n->r2, n->pairs);
+    if (n->saturated > 0)
+        (void)printf("    saturated: %.3g %% of the sampled pixels, left out with the blocks around them\n", 100 * n->saturated);
     if (n->remark[0])
         (void)printf("    doubtful: %s\n", n->remark);
+}
+
+static void keep_for_plot(job *j, const pel_noise *n, int32_t image, int64_t channel)
+{
+    if (!j->plot || j->drawn_count == PANELS_AT_MOST || n->pairs == 0)
+        return;
+    (void)snprintf(j->titles[j->drawn_count], sizeof *j->titles, n->gain > 0 ? "image %d channel %d  gain %.4g  offset %.4g" : "image %d channel %d", (int)image, (int)channel,
+                   n->gain, n->offset);
+    j->drawn[j->drawn_count++] = *n;
+}
+
+static bool draw(const verb *self, const job *j)
+{
+    plot_panel panels[PANELS_AT_MOST];
+    const char *why = "no channel has pairs of mean and variance";
+    for (int i = 0; i < j->drawn_count; i++) {
+        const pel_noise *n = &j->drawn[i];
+        panels[i] = (plot_panel){.title = j->titles[i], .x_label = "mean, grey values", .y_label = "variance", .points = n->cloud,
+                                 .count = PEL_NOISE_CLOUD, .line = n->offset != 0, .slope = n->gain, .start = n->offset};
+    }
+    if (j->drawn_count > 0 && plot_write(j->plot, panels, j->drawn_count, &why))
+        return true;
+    say(self, "%s: cannot write the plot: %s", j->plot, why);
+    return false;
 }
 
 /* The text that `denoise --noise` takes. */
@@ -70,6 +104,7 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
         pel_noise n = {0};
         const bool ok = pel_noise_estimate(&n, source, image, c, progress_show, &j->line, err);
         progress_end(&j->line);
+        keep_for_plot(j, &n, image, c);
         if (!ok)
             return false;
         json_object_array_add(list, noise_json(&n, c));
@@ -101,7 +136,8 @@ static int run(const verb *self, job *j, pel_source *source)
         json_print(document);
     else
         json_object_put(document);
-    return ok ? EXIT_DONE : say_error(self, &err, true);
+    const int code = ok ? EXIT_DONE : say_error(self, &err, true);
+    return !j->plot || draw(self, j) || !ok ? code : EXIT_FAILED;
 }
 
 int verb_noise(const verb *self, int argc, char **argv)
@@ -112,20 +148,30 @@ int verb_noise(const verb *self, int argc, char **argv)
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j.json, 0, 0},
         INPUT_OPTIONS(j.in),
         SELECT_OPTIONS((j.in).select),
+        {OPTION_TEXT, "plot", "OUT.png", "draw the pairs of mean and variance and the line, a panel a channel (at most 16)", &j.plot, 0, 0},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
                        .option_count = COUNT(options),
                        .text = "The model is variance = gain x mean + offset in grey values, with offset = readout² - gain x "
                                "background. It is fitted to pairs of local mean and variance from a fixed sample of the whole "
-                               "image, the one that denoise takes when no --noise is given. R² says how well the line fits.",
-                       .examples = "  pellucid noise embryo.czi"};
+                               "image, the one that denoise takes when no --noise is given. R² says how well the line fits. "
+                               "Refused, with the reason, where the data cannot tell: one grey level only, saturated or constant, noise "
+                               "that neighbouring pixels share (filtered, resampled or compressed before).",
+                       .examples = "  pellucid noise embryo.czi --plot cloud.png"};
     int code = EXIT_DONE;
     pel_source *source = NULL;
     if (!command_parse(&c, argc, argv, &code) || !input_open(self, &source, j.path, &j.in, 1, &code))
         return code;
     stop_install();
-    code = run(self, &j, source);
+    j.drawn = calloc(PANELS_AT_MOST, sizeof *j.drawn);
+    j.titles = calloc(PANELS_AT_MOST, sizeof *j.titles);
+    if (j.drawn && j.titles)
+        code = run(self, &j, source);
+    else
+        code = EXIT_FAILED;
+    free(j.drawn);
+    free(j.titles);
     pel_source_destroy(source);
     return code;
 }

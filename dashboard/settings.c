@@ -78,9 +78,45 @@ static void put_noise_row(FILE *page, const json_object *o, size_t image, size_t
     else
         put(page, "given");
     put(page, "</td><td>");
+    if (number(o, "saturated") > 0)
+        put(page, "%.3g %% saturated; ", 100 * number(o, "saturated"));
     put_text(page, remark ? json_object_get_string((json_object *)(uintptr_t)remark) : "", 160);
     put(page, "</td></tr>\n");
 }
+
+enum { CLOUD_WIDTH = 420, CLOUD_HEIGHT = 230, CLOUD_LEFT = 70, CLOUD_TOP = 20, CLOUD_BOTTOM = 40 };
+
+/* Pairs of mean and variance and the line, as a drawing. */
+static void put_cloud(FILE *page, const json_object *o, size_t channel)
+{
+    const json_object *cloud = member(o, "cloud", json_type_array);
+    const size_t n = cloud ? json_object_array_length(cloud) / 2 : 0;
+    const double gain = number(o, "gain"), offset = number(o, "offset");
+    if (n < 2)
+        return;
+    const double x0 = json_object_get_double(json_object_array_get_idx(cloud, 0)), x1 = json_object_get_double(json_object_array_get_idx(cloud, 2 * n - 2));
+    const double wide = x1 > x0 ? x1 - x0 : 1, top = 2 * fmax(fmax(gain * x1 + offset, offset), 1e-30);
+    const double sx = (CLOUD_WIDTH - CLOUD_LEFT - 10) / wide, sy = (CLOUD_HEIGHT - CLOUD_TOP - CLOUD_BOTTOM) / top;
+    const int floor_y = CLOUD_HEIGHT - CLOUD_BOTTOM;
+    put(page, "<svg width=\"%d\" height=\"%d\" role=\"img\" font-size=\"11\" fill=\"currentColor\"><title>noise of channel %zu</title>\n", CLOUD_WIDTH, CLOUD_HEIGHT, channel);
+    put(page, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"currentColor\"/>\n", CLOUD_LEFT, CLOUD_TOP, floor_y, CLOUD_WIDTH - 10);
+    for (int k = 0; k < 3; k++) {
+        put(page, "<text x=\"%.0f\" y=\"%d\" text-anchor=\"%s\">%.4g</text>", CLOUD_LEFT + 0.5 * k * wide * sx, floor_y + 15, k ? k == 1 ? "middle" : "end" : "start",
+            x0 + 0.5 * k * wide);
+        put(page, "<text x=\"%d\" y=\"%.0f\" text-anchor=\"end\">%.3g</text>\n", CLOUD_LEFT - 5, floor_y - 0.5 * k * top * sy + 4, 0.5 * k * top);
+    }
+    put(page, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">channel %zu: mean, grey values</text><text x=\"4\" y=\"12\">variance</text>\n",
+        (CLOUD_LEFT + CLOUD_WIDTH) / 2, floor_y + 32, channel);
+    for (size_t i = 0; i < n; i++) {
+        const double x = json_object_get_double(json_object_array_get_idx(cloud, 2 * i)), y = json_object_get_double(json_object_array_get_idx(cloud, 2 * i + 1));
+        if (x >= x0 && x <= x1)
+            put(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.5\" opacity=\".5\"/>", CLOUD_LEFT + (x - x0) * sx, floor_y - fmin(fmax(y, 0), top) * sy);
+    }
+    put(page, "\n<path d=\"M%d %.1fL%.1f %.1f\" stroke=\"#c03020\" stroke-width=\"2\"/></svg>\n", CLOUD_LEFT, floor_y - fmax(0, gain * x0 + offset) * sy,
+        CLOUD_LEFT + wide * sx, floor_y - fmax(0, gain * x1 + offset) * sy);
+}
+
+#define MOST_CLOUDS 8
 
 static void put_noise(FILE *page, const facts *f)
 {
@@ -97,6 +133,9 @@ static void put_noise(FILE *page, const facts *f)
                 put_noise_row(page, json_object_array_get_idx(channels, c), i, c, n > 1);
     }
     put(page, "</table></div>\n");
+    json_object *first = json_object_array_get_idx(images, 0);
+    for (size_t c = 0; json_object_is_type(first, json_type_array) && c < json_object_array_length(first) && c < MOST_CLOUDS; c++)
+        put_cloud(page, json_object_array_get_idx(first, c), c);
     if (left < 0)
         put(page, "<p class=\"key\">the first %d; plan.json has all</p>\n", MOST_CHANNELS);
 }

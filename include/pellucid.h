@@ -234,18 +234,22 @@ PEL_API void pel_filter_parameter(int32_t filter, int32_t parameter, pel_paramet
 
 /* ---- noise ------------------------------------------------------------------------------------------------- */
 
+#define PEL_NOISE_CLOUD 200
+
 /* Var(Y) = gain * E(Y) + offset in grey values, of one channel of one image. gain 0: Gaussian, variance `offset`. */
 typedef struct pel_noise {
     double gain, offset;
     double gain_error, offset_error; /* standard errors; 0 where the values were given */
     double r2;                       /* of the line through mean and variance; 0 where given */
+    double saturated;                /* share of the sampled voxels at the top of the range, left out of the fit */
     int64_t pairs;                   /* mean/variance pairs that the line went through; 0 where given */
+    double cloud[PEL_NOISE_CLOUD][2]; /* mean and variance of some of them, by mean, for a picture; zeros where given */
     char remark[160];                /* "" or what makes this estimate doubtful */
 } pel_noise;
 
 /* Estimates the noise of one channel from a fixed sample of the whole image (about four million voxels, spread over
- * t, z, y and x; the same for every call). out_mean/out_variance may be NULL or hold `capacity` pairs for a picture.
- * Errors: REFUSED where the data cannot tell, with the reason; those of reading. */
+ * t, z, y and x; the same for every call).
+ * Errors: REFUSED where the data cannot tell, with the reason, and out->cloud filled where there are pairs; those of reading. */
 PEL_API bool pel_noise_estimate(pel_noise *out, pel_source *source, int32_t image, int64_t channel,
                                 pel_on_progress *on_progress, void *arg, pel_error *err);
 

@@ -201,15 +201,73 @@ CASE(constant_variance_is_gaussian)
     CHECK_TEXT(fit.remark, "does not grow");
 }
 
-CASE(one_level_gives_one_variance)
+CASE(one_level_is_refused)
 {
     pel__noise_fit fit;
     pel_error err = {0};
     state = 41;
     for (int i = 0; i < SIDE * SIDE; i++)
         plane[i] = (float)(1000 + 3 * normal());
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "one grey level");
+    CHECK_TEXT(err.text, "sigma of ");
+    CHECK(fabs(strtod(strstr(err.text, "sigma of ") + 9, NULL) / 3 - 1) < 0.02);
+    for (int i = 0; i < SIDE * SIDE; i++) /* two are enough */
+        plane[i] = detected(i % SIDE < SIDE / 2 ? 5 : 50);
     CHECK_OK(fit_plane(&fit, 0, &err), err);
-    CHECK(!fit.poisson && fabs(fit.offset / 9 - 1) < 0.03);
+    CHECK(fit.poisson && fabs(fit.gain / gain - 1) < 0.03 && fabs(fit.offset / offset - 1) < 0.03);
+}
+
+/* A ramp seen by the detector, then smoothed with weights 1 `side` 1 along y, x or both. */
+static void smoothed(bool along_y, bool along_x, float side)
+{
+    static float copy[SIDE * SIDE];
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = detected(50.0 * (i % SIDE) / SIDE);
+    for (int pass = 0; pass < 2; pass++) {
+        const int step = pass ? 1 : SIDE;
+        if (!(pass ? along_x : along_y))
+            continue;
+        memcpy(copy, plane, sizeof copy);
+        for (int i = step; i < SIDE * SIDE - step; i++)
+            plane[i] = (copy[i - step] + side * copy[i] + copy[i + step]) / (2 + side);
+    }
+}
+
+CASE(correlated_and_filtered_noise_is_refused_by_name)
+{
+    pel__noise_fit fit;
+    pel_error err = {0};
+    state = 47;
+    smoothed(true, false, 4);
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "correlated along y");
+    smoothed(false, true, 4);
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "correlated along x");
+    smoothed(true, true, 4);
+    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "filtered");
+    CHECK(fit.cloud[PEL__NOISE_CLOUD - 1][0] > fit.cloud[0][0] && fit.cloud[0][1] > 0);
+    smoothed(false, false, 4);
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+}
+
+CASE(a_detector_that_is_full_below_the_end_of_the_type)
+{
+    pel__noise_fit fit;
+    pel_error err = {0};
+    state = 53;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = fminf(detected(100.0 * (i % SIDE) / SIDE), 230); /* what more than 65 photons give */
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK(fit.saturated > 0.1);
+    CHECK_TEXT(fit.remark, "saturated");
+    CHECK(fit.poisson && fabs(fit.gain / gain - 1) < 0.1);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = fminf(detected(500), 230 + (i == 5));
+    CHECK_FAILS(fit_plane(&fit, 230, &err), err, PEL_REFUSED);
+    CHECK_TEXT(err.text, "saturated");
 }
 
 CASE(says_when_it_cannot_tell)
@@ -268,7 +326,9 @@ int main(void)
     RUN(ramps_give_gain_and_offset);
     RUN(blobs_edges_and_hot_pixels_do_not_mislead);
     RUN(constant_variance_is_gaussian);
-    RUN(one_level_gives_one_variance);
+    RUN(one_level_is_refused);
+    RUN(correlated_and_filtered_noise_is_refused_by_name);
+    RUN(a_detector_that_is_full_below_the_end_of_the_type);
     RUN(says_when_it_cannot_tell);
     RUN(any_number_of_samples);
     return CHECK_DONE();

@@ -5,6 +5,10 @@
  * for a few photons; blocks with structure left are outliers of the line instead, above it by more than the spread
  * that 256 noisy pixels have, and lose their weight.
  *
+ * White noise has the same residual where the second difference skips a pixel. Where a fifth of the blocks, the flattest,
+ * say otherwise, neighbours share their noise (filtered, resampled, compressed) and the estimate would be far too low:
+ * refused. So are blocks of one grey level only, which tell nothing about a gain.
+ *
  * Tried on natural images at peaks of 20 and 100 photons, ramps and blobs (error of the gain): this within 8 %; the
  * four-neighbour residual with the median of its size and a Huber line within 22 %, 25 % low on dim blobs. */
 #include "noise/noise.h"
@@ -19,15 +23,24 @@
 #define CUT 5.0             /* spreads from the line at which a pair's weight vanishes */
 #define FEWEST 8            /* pairs for a line */
 #define BINS 24
+#define MARGIN 2            /* pixels around a block that its residuals read */
+#define CORRELATED 1.15     /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.0) */
+#define ONE_LEVEL 0.5       /* of the noise's deviation: a smaller range of means is the noise's own */
+#define PLATEAU (SIDE * SIDE / 4) /* pixels of a block at its largest value */
 
 typedef struct pair {
     double mean, variance;
+    float along_y, along_x; /* variance by differences that skip a pixel along this axis */
+    float top;              /* largest value */
+    bool plateau;           /* many pixels have it */
 } pair;
 
 struct pel__noise_estimator {
     pair *pairs, *sorted;
     int64_t count, stride, seen;
     double saturation;
+    float largest, flat_top; /* of all blocks; of the constant ones */
+    int64_t flat_at_top;
     int64_t pixels, pixels_saturated, blocks, blocks_flat, blocks_odd, blocks_saturated;
 };
 
@@ -39,6 +52,7 @@ bool pel__noise_estimator_create(pel__noise_estimator **out, double saturation, 
         e->sorted = malloc(CAPACITY * sizeof *e->sorted);
         e->stride = 1;
         e->saturation = saturation;
+        e->largest = e->flat_top = -INFINITY;
     }
     if (!e || !e->pairs || !e->sorted) {
         pel__noise_estimator_destroy(e);
@@ -74,15 +88,15 @@ static void keep(pel__noise_estimator *e, pair p)
     e->pairs[e->count++] = p;
 }
 
-/* Sum of squares of the mixed second difference over the block whose first pixel is p: 36 times the variance. Blocks
- * begin one pixel inside of the plane. */
-static double residual(const float *p, int64_t nx)
+/* Mean square of the mixed second difference over the block whose first pixel is p, its arms dy and dx long. */
+static double residual(const float *p, int64_t nx, int64_t dy, int64_t dx)
 {
     double squares = 0;
+    dy *= nx;
     for (int64_t y = 0; y < SIDE; y++) {
         for (int64_t x = 0; x < SIDE; x++) {
             const float *c = p + y * nx + x;
-            const double around = (double)c[-nx] + c[nx] + c[-1] + c[1], corners = (double)c[-nx - 1] + c[-nx + 1] + c[nx - 1] + c[nx + 1];
+            const double around = (double)c[-dy] + c[dy] + c[-dx] + c[dx], corners = (double)c[-dy - dx] + c[-dy + dx] + c[dy - dx] + c[dy + dx];
             const double r = 4.0 * c[0] - 2.0 * around + corners;
             squares += r * r;
         }
@@ -90,31 +104,52 @@ static double residual(const float *p, int64_t nx)
     return squares / (36.0 * SIDE * SIDE);
 }
 
-static void add_block(pel__noise_estimator *e, const float *p, int64_t nx)
+/* What a look over the block's pixels finds. */
+typedef struct look {
+    double sum;
+    float top;
+    int64_t at_top, saturated;
+    bool odd; /* a value that is no number, in the block or its margin */
+} look;
+
+static look look_at(const pel__noise_estimator *e, const float *p, int64_t nx)
 {
-    double sum = 0;
-    int64_t saturated = 0;
-    bool odd = false;
-    for (int64_t y = -1; y <= SIDE; y++) {
-        for (int64_t x = -1; x <= SIDE; x++) {
+    look l = {.top = -INFINITY};
+    for (int64_t y = -MARGIN; y < SIDE + MARGIN; y++) {
+        for (int64_t x = -MARGIN; x < SIDE + MARGIN; x++) {
             const float v = p[y * nx + x];
-            const bool inside = x >= 0 && x < SIDE && y >= 0 && y < SIDE;
-            odd |= !(fabsf(v) < 1e30f);
-            sum += inside ? v : 0;
-            saturated += inside && e->saturation > 0 && v >= e->saturation;
+            l.odd |= !(fabsf(v) < 1e30f);
+            if (x < 0 || x >= SIDE || y < 0 || y >= SIDE)
+                continue;
+            l.sum += v;
+            l.saturated += e->saturation > 0 && v >= e->saturation;
+            l.at_top = v > l.top ? 1 : l.at_top + (v == l.top);
+            l.top = fmaxf(l.top, v);
         }
     }
+    return l;
+}
+
+static void add_block(pel__noise_estimator *e, const float *p, int64_t nx)
+{
+    const look l = look_at(e, p, nx);
     e->blocks++;
     e->pixels += (int64_t)SIDE * SIDE;
-    e->pixels_saturated += saturated;
-    e->blocks_odd += odd;
-    e->blocks_saturated += !odd && saturated > 0;
-    if (odd || saturated > 0)
+    e->pixels_saturated += l.saturated;
+    e->blocks_odd += l.odd;
+    e->blocks_saturated += !l.odd && l.saturated > 0;
+    if (l.odd || l.saturated > 0)
         return;
-    const double variance = residual(p, nx);
+    e->largest = fmaxf(e->largest, l.top);
+    const double variance = residual(p, nx, 1, 1);
     e->blocks_flat += variance == 0;
+    if (variance == 0 && l.top >= e->flat_top) {
+        e->flat_at_top = l.top > e->flat_top ? 1 : e->flat_at_top + 1;
+        e->flat_top = l.top;
+    }
     if (variance > 0)
-        keep(e, (pair){sum / (SIDE * SIDE), variance});
+        keep(e, (pair){l.sum / (SIDE * SIDE), variance, (float)residual(p, nx, 2, 1), (float)residual(p, nx, 1, 2),
+                       l.top, l.at_top >= PLATEAU});
 }
 
 bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int64_t nz, int64_t ny, int64_t nx, pel_error *err)
@@ -122,8 +157,8 @@ bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int6
     if (nz < 0 || ny < 0 || nx < 0)
         return pel__fail(err, PEL_ARGUMENT, "a stack of %lld x %lld x %lld pixels", (long long)nz, (long long)ny, (long long)nx);
     for (int64_t z = 0; z < nz; z++) {
-        for (int64_t y = 1; y + SIDE < ny; y += SIDE) {
-            for (int64_t x = 1; x + SIDE < nx; x += SIDE)
+        for (int64_t y = MARGIN; y + SIDE + MARGIN <= ny; y += SIDE) {
+            for (int64_t x = MARGIN; x + SIDE + MARGIN <= nx; x += SIDE)
                 add_block(e, pixels + (z * ny + y) * nx + x, nx);
         }
     }
@@ -283,12 +318,69 @@ static double fit_constant(const pair *p, int64_t n, double *memory)
 static bool nothing_to_fit(const pel__noise_estimator *e, pel_error *err)
 {
     if (e->blocks == 0)
-        return pel__fail(err, PEL_REFUSED, "noise: no samples; planes must be at least %d x %d pixels; give the noise by hand", SIDE + 2, SIDE + 2);
-    if (2 * (e->blocks_saturated + e->blocks_odd) > e->blocks && e->count < FEWEST)
-        return pel__fail(err, PEL_REFUSED, "noise: %lld of %lld sampled blocks hold saturated or non-finite pixels; give the noise by hand",
-                         (long long)e->blocks_saturated + (long long)e->blocks_odd, (long long)e->blocks);
-    return pel__fail(err, PEL_REFUSED, "noise: %lld of %lld sampled blocks are constant, so the image has no noise to measure; give the noise by hand",
+        return pel__fail(err, PEL_REFUSED, "no samples; planes must be at least %d x %d pixels; give the noise by hand",
+                         SIDE + 2 * MARGIN, SIDE + 2 * MARGIN);
+    if (2 * (e->blocks_saturated + e->blocks_odd) > e->blocks)
+        return pel__fail(err, PEL_REFUSED, "of %lld sampled blocks %lld hold saturated and %lld non-finite pixels; give the noise by hand",
+                         (long long)e->blocks, (long long)e->blocks_saturated, (long long)e->blocks_odd);
+    return pel__fail(err, PEL_REFUSED, "%lld of %lld sampled blocks are constant, so the image has no noise to measure; give the noise by hand",
                      (long long)e->blocks_flat, (long long)e->blocks);
+}
+
+/* What a share of the blocks stays below, of the ratio of the residual along an axis to the usual one. */
+static double ratio_quantile(const pair *p, int64_t n, bool along_x, double share, double *memory)
+{
+    for (int64_t i = 0; i < n; i++)
+        memory[i] = (along_x ? p[i].along_x : p[i].along_y) / p[i].variance;
+    qsort(memory, (size_t)n, sizeof *memory, by_value);
+    return memory[(int64_t)(share * (double)(n - 1))];
+}
+
+static bool check_white(const pair *sorted, int64_t n, double *memory, pel_error *err)
+{
+    const double y = ratio_quantile(sorted, n, false, 0.2, memory), x = ratio_quantile(sorted, n, true, 0.2, memory);
+    if (n < FEWEST || (y < CORRELATED && x < CORRELATED))
+        return true;
+    if (y >= CORRELATED && x >= CORRELATED)
+        return pel__fail(err, PEL_REFUSED,
+                         "neighbouring pixels share their noise along y and x (residuals %.2g and %.2g times as large where a pixel is skipped; "
+                         "white noise: 1): the image was filtered, resampled or compressed already; give the noise by hand",
+                         y, x);
+    return pel__fail(err, PEL_REFUSED,
+                     "the noise is correlated along %s (residuals %.2g times as large where a pixel is skipped; white noise: 1), as after "
+                     "resampling along it; give the noise by hand",
+                     y >= CORRELATED ? "y" : "x", fmax(y, x));
+}
+
+/* One grey level tells the noise there and nothing about a gain. */
+static bool check_levels(const pair *sorted, int64_t n, double *memory, pel_error *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        memory[i] = sorted[i].variance;
+    qsort(memory, (size_t)n, sizeof *memory, by_value);
+    const double middle = sqrt(memory[n / 2]), range = sorted[n - 1 - n / 100].mean - sorted[n / 100].mean;
+    if (n < FEWEST || range >= ONE_LEVEL * middle)
+        return true;
+    return pel__fail(err, PEL_REFUSED,
+                     "all sampled blocks are of one grey level, %.5g, so that a gain cannot be told; the noise there has a sigma of %.4g: "
+                     "give that by hand, or gain,offset",
+                     sorted[n / 2].mean, sqrt(fit_constant(sorted, n, memory)));
+}
+
+/* A plateau at the largest value of all is a detector that was full below the end of the type: its blocks are left out.
+ * Returns how many stay. */
+static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit)
+{
+    int64_t n = 0, full = e->flat_top >= e->largest ? e->flat_at_top : 0;
+    for (int64_t i = 0; i < e->count; i++)
+        full += e->pairs[i].plateau && e->pairs[i].top >= e->largest ? e->stride : 0;
+    for (int64_t i = 0; i < e->count; i++) {
+        if (full == 0 || e->pairs[i].top < e->largest)
+            e->sorted[n++] = e->pairs[i];
+    }
+    fit->saturated += (double)full * SIDE * SIDE / (double)e->pixels;
+    qsort(e->sorted, (size_t)n, sizeof *e->sorted, by_mean);
+    return n;
 }
 
 static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
@@ -299,7 +391,7 @@ static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
     else if (!fit->poisson)
         text = "the variance does not grow with the mean: one variance for all grey values";
     else if (fit->saturated > 0.01)
-        text = "many saturated pixels";
+        text = "more than 1 % of the pixels are saturated";
     else if (2 * e->blocks_flat > e->blocks)
         text = "most of the sampled image is constant";
     else if (fit->gain_error > 0.1 * fit->gain)
@@ -309,35 +401,51 @@ static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
     (void)memcpy(fit->remark, text, strlen(text) + 1);
 }
 
-bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err)
+static void fit_sorted(const pair *sorted, int64_t n, pel__noise_fit *fit, double *memory)
 {
-    const int64_t n = e->count;
-    if (n == 0)
-        return nothing_to_fit(e, err);
-    double *memory = malloc((size_t)n * sizeof *memory);
-    if (!memory)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
-    pel__noise_fit fit = {.blocks = n, .saturated = (double)e->pixels_saturated / (double)e->pixels};
-    memcpy(e->sorted, e->pairs, (size_t)n * sizeof *e->sorted);
-    qsort(e->sorted, (size_t)n, sizeof *e->sorted, by_mean);
     if (n >= FEWEST) {
         double spread = SPREAD;
-        const line l = fit_line(e->sorted, n, memory, &spread);
-        fit.gain = l.gain;
-        fit.offset = l.offset;
-        fit.gain_error = l.sxx > 0 ? spread / sqrt(l.sxx) : INFINITY;
-        fit.offset_error = sqrt(spread * spread / l.weight + fit.gain_error * fit.gain_error * l.mean_x * l.mean_x);
-        fit.r2 = l.syy > 0 ? fmin(1, fmax(0, l.gain * l.gain * l.sxx / l.syy)) : 0;
+        const line l = fit_line(sorted, n, memory, &spread);
+        fit->gain = l.gain;
+        fit->offset = l.offset;
+        fit->gain_error = l.sxx > 0 ? spread / sqrt(l.sxx) : INFINITY;
+        fit->offset_error = sqrt(spread * spread / l.weight + fit->gain_error * fit->gain_error * l.mean_x * l.mean_x);
+        fit->r2 = l.syy > 0 ? fmin(1, fmax(0, l.gain * l.gain * l.sxx / l.syy)) : 0;
         /* Dimmer than the darkest block the line shall not turn negative. */
-        fit.offset = fmax(fit.offset, -fit.gain * e->sorted[0].mean);
-        fit.poisson = fit.gain > 3 * fit.gain_error;
+        fit->offset = fmax(fit->offset, -fit->gain * sorted[0].mean);
+        fit->poisson = fit->gain > 3 * fit->gain_error;
     }
-    if (!fit.poisson) {
-        const double v = fit_constant(e->sorted, n, memory);
-        fit = (pel__noise_fit){.blocks = n, .saturated = fit.saturated, .offset = v, .offset_error = v * SPREAD / sqrt((double)n)};
+    if (!fit->poisson) {
+        const double v = fit_constant(sorted, n, memory);
+        fit->gain = fit->gain_error = fit->r2 = 0;
+        fit->offset = v;
+        fit->offset_error = v * SPREAD / sqrt((double)n);
     }
-    remark(e, &fit, n < FEWEST);
+}
+
+bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err)
+{
+    if (e->count == 0)
+        return nothing_to_fit(e, err);
+    double *memory = malloc((size_t)e->count * sizeof *memory);
+    if (!memory)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
+    pel__noise_fit fit = {.saturated = (double)e->pixels_saturated / (double)e->pixels};
+    const int64_t n = fit.blocks = drop_plateaus(e, &fit);
+    bool ok = n > 0 || pel__fail(err, PEL_REFUSED, "all sampled blocks are saturated at %.6g; give the noise by hand", (double)e->largest);
+    if (ok && n < FEWEST && 2 * (e->blocks_saturated + e->blocks_odd) > e->blocks)
+        ok = nothing_to_fit(e, err);
+    for (int i = 0; ok && i < PEL__NOISE_CLOUD; i++) {
+        fit.cloud[i][0] = e->sorted[i * n / PEL__NOISE_CLOUD].mean;
+        fit.cloud[i][1] = e->sorted[i * n / PEL__NOISE_CLOUD].variance;
+    }
+    *out = fit; /* for a picture, also where it is refused */
+    ok = ok && check_white(e->sorted, n, memory, err) && check_levels(e->sorted, n, memory, err);
+    if (ok) {
+        fit_sorted(e->sorted, n, &fit, memory);
+        remark(e, &fit, n < FEWEST);
+        *out = fit;
+    }
     free(memory);
-    *out = fit;
-    return true;
+    return ok;
 }

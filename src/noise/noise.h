@@ -18,6 +18,8 @@ void pel__unstabilise(float *y, const float *t, int64_t n, double gain, double o
 /* Collects samples of one channel and fits the line. Memory is fixed, whatever is added. One thread. */
 typedef struct pel__noise_estimator pel__noise_estimator;
 
+#define PEL__NOISE_CLOUD PEL_NOISE_CLOUD
+
 typedef struct pel__noise_fit {
     double gain, offset;
     double gain_error, offset_error; /* standard errors of the line */
@@ -25,6 +27,7 @@ typedef struct pel__noise_fit {
     double saturated;                /* share of samples at the top of the range */
     int64_t blocks;                  /* mean/variance pairs the line went through */
     bool poisson;                    /* false: no significant slope, `offset` is sigma squared and gain 0 */
+    double cloud[PEL__NOISE_CLOUD][2]; /* mean and variance of some of the pairs, by mean */
     char remark[160];                /* "" or what makes this estimate doubtful */
 } pel__noise_fit;
 
@@ -34,7 +37,8 @@ void pel__noise_estimator_destroy(pel__noise_estimator *e);
 /* A dense stack of planes (nz, ny, nx) of neighbouring pixels. */
 bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int64_t nz, int64_t ny, int64_t nx, pel_error *err);
 
-/* PEL_REFUSED with a reason where the data cannot tell. */
+/* PEL_REFUSED with a reason where the data cannot tell: saturated, constant, of one grey level, correlated noise. The
+ * cloud of *out is there nevertheless, but for data without any pair. */
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err);
 
 /* The cloud for pictures: mean and variance of pair i (0 <= i < fit.blocks). */

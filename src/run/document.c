@@ -50,6 +50,20 @@ static json_object *input_json(const pel_run *run, const pel_open_options *open)
     return o;
 }
 
+/* Mean, variance, mean, variance, … with few digits, for the picture of the report. */
+static json_object *cloud_json(const pel_noise *n)
+{
+    json_object *cloud = json_object_new_array();
+    for (int i = 0; n->pairs > 0 && i < PEL_NOISE_CLOUD; i++) {
+        for (int k = 0; k < 2; k++) {
+            char text[32];
+            (void)snprintf(text, sizeof text, "%.4g", n->cloud[i][k]);
+            json_object_array_add(cloud, json_object_new_double_s(n->cloud[i][k], text));
+        }
+    }
+    return cloud;
+}
+
 static json_object *noise_json(const pel_run *run)
 {
     json_object *images = json_object_new_array();
@@ -63,8 +77,11 @@ static json_object *noise_json(const pel_run *run)
             json_object_object_add(o, "gain_error", json_object_new_double(n->gain_error));
             json_object_object_add(o, "offset_error", json_object_new_double(n->offset_error));
             json_object_object_add(o, "r2", json_object_new_double(n->r2));
+            json_object_object_add(o, "saturated", json_object_new_double(n->saturated));
             add_integer(o, "pairs", n->pairs);
             add_text(o, "remark", n->remark);
+            if (i == 0)
+                json_object_object_add(o, "cloud", cloud_json(n));
             json_object_array_add(channels, o);
         }
         json_object_array_add(images, channels);
@@ -341,6 +358,10 @@ static bool read_noise(const json_object *o, pel_noise *n)
     n->gain_error = json_object_get_double(member(o, "gain_error", json_type_double));
     n->offset_error = json_object_get_double(member(o, "offset_error", json_type_double));
     n->r2 = json_object_get_double(member(o, "r2", json_type_double));
+    n->saturated = json_object_get_double(member(o, "saturated", json_type_double));
+    json_object *cloud = member(o, "cloud", json_type_array);
+    for (size_t i = 0; cloud && i < json_object_array_length(cloud) && i < 2 * (size_t)PEL_NOISE_CLOUD; i++)
+        n->cloud[i / 2][i % 2] = json_object_get_double(json_object_array_get_idx(cloud, i));
     n->pairs = json_object_get_int64(member(o, "pairs", json_type_int));
     if (json_object_object_get_ex(o, "remark", &remark))
         (void)snprintf(n->remark, sizeof n->remark, "%s", json_object_get_string(remark));

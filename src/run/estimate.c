@@ -155,10 +155,11 @@ static bool estimate(pel_noise *out, pel_source *source, const sample *s, pel_er
     bool ok = pel__noise_estimator_create(&e, pel__saturation(pel_source_image(source, s->first)), err) &&
               add_windows(e, source, s, err) && pel__noise_estimator_fit(e, &fit, err);
     pel__noise_estimator_destroy(e);
+    *out = (pel_noise){.gain = fit.poisson ? fit.gain : 0, .offset = fit.offset, .gain_error = fit.gain_error,
+                       .offset_error = fit.offset_error, .r2 = fit.r2, .saturated = fit.saturated, .pairs = fit.blocks};
+    memcpy(out->cloud, fit.cloud, sizeof out->cloud);
     if (!ok)
         return pel__where(err, "noise of channel %lld: ", (long long)s->channel);
-    *out = (pel_noise){.gain = fit.poisson ? fit.gain : 0, .offset = fit.offset, .gain_error = fit.gain_error,
-                       .offset_error = fit.offset_error, .r2 = fit.r2, .pairs = fit.blocks};
     (void)snprintf(out->remark, sizeof out->remark, "%s", fit.remark);
     return true;
 }

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The cloud of means and variances as a picture: `noise --plot`, also where the estimate is refused, and in the report."""
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import gaussian_filter
+
+IMAGE = "phantom:c=2,z=2,y=300,x=300;seed=3"
+
+
+def colours(path):
+    from PIL import Image
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def count(picture, red, green, blue):
+    return int((np.abs(picture - (red, green, blue)).sum(-1) < 30).sum())
+
+
+def test_a_panel_a_channel_with_points_and_line(cli, tmp_path):
+    out = tmp_path / "cloud.png"
+    cli.ok("noise", IMAGE, "--plot", out, "--quiet")
+    picture = colours(out)
+    for panel in np.split(picture, 2):
+        assert count(panel, 0x20, 0x60, 0xC0) > 200, "points"
+        assert count(panel, 0xC0, 0x30, 0x20) > 500, "line and title"
+        assert count(panel, 0x20, 0x20, 0x20) > 1000, "axes, numbers, labels"
+
+
+def test_drawn_without_a_line_where_the_estimate_is_refused(cli, tmp_path):
+    noisy = np.random.default_rng(1).poisson(np.tile(np.linspace(20, 80, 400), (400, 1))).astype(np.float32)
+    tifffile.imwrite(tmp_path / "smooth.tif", gaussian_filter(noisy, 0.8))
+    done = cli("noise", tmp_path / "smooth.tif", "--plot", tmp_path / "cloud.png", "--quiet")
+    assert done.returncode == 2 and "filtered" in done.stderr
+    assert count(colours(tmp_path / "cloud.png"), 0x20, 0x60, 0xC0) > 200
+    tifffile.imwrite(tmp_path / "rough.tif", noisy)
+    assert "as a setting" in cli.ok("noise", tmp_path / "rough.tif", "--quiet")
+
+
+@pytest.mark.parametrize("value", ["saturated", "one"])
+def test_denoise_refuses_what_it_cannot_tell(cli, tmp_path, value):
+    rng = np.random.default_rng(2)
+    y = np.full((300, 300), 255, np.uint8) if value == "saturated" else rng.normal(1000, 5, (300, 300)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "in.tif", y)
+    done = cli("denoise", tmp_path / "in.tif", tmp_path / "out.ome.zarr", "--quiet")
+    assert done.returncode == 2 and value in done.stderr
+    assert not (tmp_path / "out.ome.zarr").exists()
+
+
+def test_the_report_draws_it_too(cli, tmp_path):
+    out = tmp_path / "out.ome.zarr"
+    cli.ok("denoise", IMAGE, out, "--tune", "off", "--quality", "fast", "--quiet")
+    page = (tmp_path / "out.ome.zarr.run" / "index.html").read_text()
+    assert page.count("noise of channel") == 2 and page.count("<circle") >= 300
