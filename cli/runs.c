@@ -88,7 +88,7 @@ static int add_common(option *list, words *w)
         {OPTION_HEADING, NULL, NULL, "the output", NULL, 0, 0},
         {OPTION_TEXT, "dtype", "TYPE", "uint8 … float64; integers saturate (default: the input's; of dog float32)", &w->dtype, 0, 0},
         {OPTION_TEXT, "format", "VERSION", "OME-Zarr 0.5 (default; Zarr v3 with shards) or 0.4 (Zarr v2)", &w->format, 0, 0},
-        {OPTION_TEXT, "codec", "CODEC", "blosc:lz4:5:bitshuffle, blosc:zstd:1:shuffle, zstd:3, gzip:5, none", &w->codec, 0, 0},
+        {OPTION_TEXT, "codec", "CODEC", "blosc:zstd:1:shuffle (default), blosc:lz4:5:bitshuffle, zstd:3, gzip:5, none", &w->codec, 0, 0},
         {OPTION_TEXT, "chunk", "SHAPE", "chunk for viewers: z=32,y=128,x=128", &w->chunk, 0, 0},
         {OPTION_TEXT, "block", "SHAPE", "block of work, one shard: z=128,y=512,x=512", &w->block, 0, 0},
         {OPTION_INTEGER, "levels", "N", "resolution levels (default: down to a plane of 256)", &w->levels, 1, 24},

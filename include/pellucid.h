@@ -278,7 +278,7 @@ typedef struct pel_run_options {
     int32_t threads;          /* 0: the processors this process may use */
     const char *dtype;        /* of the output, NULL: the input's */
     const char *ome_version;  /* "0.5" (default) or "0.4" */
-    const char *codec;        /* "blosc:lz4:5:bitshuffle", "zstd:3", "gzip:5", "none", NULL: by the dtype */
+    const char *codec;        /* "blosc:zstd:1:shuffle" (NULL, too), "blosc:lz4:5:bitshuffle", "zstd:3", "gzip:5", "none" */
     const char *chunk, *block; /* "z=32,y=128,x=128"; NULL: chosen by the plan. A block is one shard */
     int32_t levels;           /* resolution levels, 0: down to a plane of 256 */
     const char *command;      /* the command line as typed, kept as provenance; may be NULL */

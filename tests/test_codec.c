@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * zstd frames of level 1 beside the library's own: decoded to the same bytes, as small where there is something to find, hardly
+ * zstd frames and blosc buffers of level 1 beside the libraries' own: decoded to the same bytes, as small where there is something to find, hardly
  * larger where there is only noise. */
 #include "check.h"
-#include "codec/zstd_encode.h"
+#include "codec/blosc_encode.h"
+
+#include <blosc.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -122,8 +124,68 @@ CASE(small_chunks_and_other_levels_are_the_librarys)
     free(src);
 }
 
+/* ---- blosc --------------------------------------------------------------------------------------------------- */
+
+/* What libblosc, the reference, reads from the buffer: all of it, and a few elements. Length in per cent of its own. */
+static double beside_blosc(const uint8_t *src, int64_t n, int32_t typesize)
+{
+    const size_t room = (size_t)n + BLOSC_MAX_OVERHEAD;
+    uint8_t *const own = malloc(room), *const other = malloc(room), *const back = malloc((size_t)n + 1);
+    uint8_t *const planes = malloc((size_t)pel__blosc_room(typesize));
+    ZSTD_CCtx *const context = ZSTD_createCCtx();
+    const pel__blosc_job job = {.src = src, .n = n, .dst = own, .room = planes, .typesize = typesize};
+    const int64_t got = pel__blosc_encode(context, &job);
+    size_t raw = 0;
+    CHECK(got <= (int64_t)room);
+    CHECK(blosc_cbuffer_validate(own, (size_t)got, &raw) == 0);
+    CHECK_INT(raw, n);
+    CHECK_INT(blosc_decompress_ctx(own, back, (size_t)n, 1), n);
+    CHECK(memcmp(back, src, (size_t)n) == 0);
+    const int64_t count = n / typesize, first = count / 3, some = count - first < 1000 ? count - first : 1000;
+    CHECK_INT(blosc_getitem(own, (int)first, (int)some, back), some * typesize);
+    CHECK(memcmp(back, src + first * typesize, (size_t)(some * typesize)) == 0);
+    const int plain = blosc_compress_ctx(1, BLOSC_SHUFFLE, (size_t)typesize, (size_t)n, src, other, room, "zstd", 0, 1);
+    (void)ZSTD_freeCCtx(context);
+    free(own);
+    free(other);
+    free(back);
+    free(planes);
+    return 100 * (double)got / (double)plain;
+}
+
+CASE(blosc_of_every_kind_and_size)
+{
+    static void (*const kinds[])(uint8_t *p, size_t n) = {camera, labels, zeros, planes, edge, bytes};
+    static const int64_t counts[] = {1, 2, 127, 128, 129, 1000, 65536, 131072, 131073, 200001, 262144, 300000};
+    const size_t most = 300000 * 8;
+    uint8_t *const src = malloc(most);
+    state = 4711;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        kinds[k](src, most);
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+            for (int32_t typesize = 1; typesize <= 8; typesize *= 2)
+                (void)beside_blosc(src, counts[i] * typesize, typesize);
+    }
+    free(src);
+}
+
+CASE(blosc_is_no_larger_than_the_librarys)
+{
+    static void (*const kinds[])(uint8_t *p, size_t n) = {camera, zeros, edge, bytes};
+    uint8_t *const src = malloc(BYTES);
+    state = 11;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        kinds[k](src, BYTES);
+        const double size = beside_blosc(src, (int64_t)BYTES, 2);
+        CHECK(size <= 101 || kinds[k] == zeros); /* of which both make next to nothing */
+    }
+    free(src);
+}
+
 int main(void)
 {
+    RUN(blosc_of_every_kind_and_size);
+    RUN(blosc_is_no_larger_than_the_librarys);
     RUN(level_one);
     RUN(small_chunks_and_other_levels_are_the_librarys);
     return CHECK_DONE();

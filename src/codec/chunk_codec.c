@@ -4,6 +4,7 @@
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_estimate*: what a context will take */
 #include "codec/chunk_codec.h"
 
+#include "codec/blosc_encode.h"
 #include "codec/zstd_encode.h"
 #include "core/bytes.h"
 
@@ -134,6 +135,14 @@ int64_t pel__step_bound(const pel__step *step, int64_t n)
     return n;
 }
 
+/* Byte-shuffled zstd at level 1 of whole elements is made here, all else by the library. */
+static bool own_blosc(const pel__step *step, int64_t n)
+{
+    const int32_t size = step->typesize;
+    return strcmp(step->cname, "zstd") == 0 && step->level == 1 && step->shuffle == 1 && step->blocksize == 0
+        && (size == 1 || size == 2 || size == 4 || size == 8) && n % size == 0 && n > 0;
+}
+
 static int64_t zstd_encoder_bytes(int32_t level, int64_t n)
 {
     return (int64_t)ZSTD_estimateCCtxSize_usingCParams(ZSTD_getCParams(level, (unsigned long long)n, 0));
@@ -143,7 +152,10 @@ int64_t pel__step_encode_bytes(const pel__step *step, int64_t n)
 {
     const int64_t small = 64 << 10;
     switch (step->kind) {
-    case PEL__STEP_BLOSC: { /* its own blocks, three of them, the inner compressor's tables; measured with the heap's slack */
+    case PEL__STEP_BLOSC: {
+        if (own_blosc(step, n))
+            return small + pel__blosc_room(step->typesize) + zstd_encoder_bytes(1, PEL__BLOSC_PLANE);
+        /* its own blocks, three of them, the inner compressor's tables; measured with the heap's slack */
         const int64_t block = pel__min(n, step->blocksize > 0 ? step->blocksize : 2 << 20);
         const bool zstd = strcmp(step->cname, "zstd") == 0;
         const int32_t level = step->level < 9 ? 2 * step->level - 1 : ZSTD_maxCLevel();
@@ -212,10 +224,26 @@ static bool deflate_encode(pel__codec_state *state, const pel__step *step, pel__
     return true;
 }
 
-static bool blosc_encode(const pel__step *step, pel__codec_io *io, pel_error *err)
+static bool own_blosc_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
+{
+    pel__blosc_job job = {.src = io->src, .n = io->n, .dst = io->dst, .typesize = step->typesize};
+    job.room = pel__codec_buffer(state, 0, pel__blosc_room(step->typesize), err);
+    if (!job.room)
+        return false;
+    if (!state->zstd_enc && !(state->zstd_enc = ZSTD_createCCtx()))
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory: zstd context");
+    if (io->capacity < io->n + BLOSC_MAX_OVERHEAD)
+        return pel__fail(err, PEL_INTERNAL, "blosc: no room");
+    io->got = pel__blosc_encode(state->zstd_enc, &job);
+    return true;
+}
+
+static bool blosc_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     if (io->n > PEL__STEP_MAX_BYTES)
         return pel__fail(err, PEL_ARGUMENT, "blosc: a chunk of %lld bytes is beyond its 2 GiB", (long long)io->n);
+    if (own_blosc(step, io->n))
+        return own_blosc_encode(state, step, io, err);
     const int r = blosc_compress_ctx(step->level, step->shuffle, (size_t)step->typesize, (size_t)io->n, io->src, io->dst,
                                      (size_t)io->capacity, step->cname, (size_t)step->blocksize, 1);
     if (r <= 0)
@@ -251,7 +279,7 @@ bool pel__step_encode(pel__codec_state *state, const pel__step *step, pel__codec
 {
     switch (step->kind) {
     case PEL__STEP_BLOSC:
-        return blosc_encode(step, io, err);
+        return blosc_encode(state, step, io, err);
     case PEL__STEP_ZSTD:
         return zstd_encode(state, step, io, err);
     case PEL__STEP_GZIP:

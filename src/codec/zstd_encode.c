@@ -13,6 +13,7 @@
 #define SAMPLE_SHARE 64           /* of a chunk's bytes, from its middle */
 #define WORTH 16
 #define STEP 128
+#define NOISY 8 /* a plane that takes more than five bits of each byte is noise */
 
 static void set(ZSTD_CCtx *context, ZSTD_cParameter name, int value)
 {
@@ -49,19 +50,38 @@ static bool search_pays(ZSTD_CCtx *context, const pel__zstd_job *job)
     return ZSTD_isError(searched) || ZSTD_isError(bytes) || bytes > searched + searched / WORTH;
 }
 
-size_t pel__zstd_encode(ZSTD_CCtx *context, const pel__zstd_job *job)
+/* The library's own choice again. */
+static size_t encode_searched(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    set(context, ZSTD_c_strategy, 0);
+    set(context, ZSTD_c_minMatch, 0);
+    set(context, ZSTD_c_targetLength, 0);
+    set(context, ZSTD_c_literalCompressionMode, ZSTD_ps_auto);
+    /* One call over the whole chunk: the frame header then holds the content size, which old readers need. */
+    return ZSTD_compress2(context, job->dst, job->capacity, job->src, job->n);
+}
+
+static void begin(ZSTD_CCtx *context, const pel__zstd_job *job)
 {
     (void)ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters);
     set(context, ZSTD_c_compressionLevel, job->level);
     set(context, ZSTD_c_checksumFlag, job->checksum);
-    if (job->level == 1 && job->n >= LEAST) {
-        if (!search_pays(context, job))
-            return encode_bytes(context, job);
-        set(context, ZSTD_c_strategy, 0);
-        set(context, ZSTD_c_minMatch, 0);
-        set(context, ZSTD_c_targetLength, 0);
-        set(context, ZSTD_c_literalCompressionMode, ZSTD_ps_auto);
-    }
-    /* One call over the whole chunk: the frame header then holds the content size, which old readers need. */
-    return ZSTD_compress2(context, job->dst, job->capacity, job->src, job->n);
+}
+
+size_t pel__zstd_encode(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    begin(context, job);
+    if (job->level == 1 && job->n >= LEAST && !search_pays(context, job))
+        return encode_bytes(context, job);
+    return encode_searched(context, job);
+}
+
+size_t pel__zstd_encode_plane(ZSTD_CCtx *context, const pel__zstd_job *job)
+{
+    begin(context, job);
+    const size_t bytes = encode_bytes(context, job);
+    if (ZSTD_isError(bytes) || bytes > job->n / NOISY * (NOISY - 3))
+        return bytes;
+    const size_t searched = encode_searched(context, job);
+    return !ZSTD_isError(searched) && searched <= bytes ? searched : encode_bytes(context, job);
 }

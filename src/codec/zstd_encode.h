@@ -19,4 +19,8 @@ typedef struct pel__zstd_job {
 /* One frame that tells its content size. Returns what ZSTD_compress2 does. The bytes depend on the job alone. */
 size_t pel__zstd_encode(ZSTD_CCtx *context, const pel__zstd_job *job);
 
+/* The same at level 1 for a plane of single bytes of many pixels. Less room than ZSTD_compressBound(n) is allowed: it may
+ * then fail. */
+size_t pel__zstd_encode_plane(ZSTD_CCtx *context, const pel__zstd_job *job);
+
 #endif

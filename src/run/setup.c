@@ -42,7 +42,7 @@ static bool settle_output(pel_run *run, const pel_run_options *o, pel_error *err
     if (strcmp(version, "0.5") != 0 && strcmp(version, "0.4") != 0)
         return pel__fail(err, PEL_ARGUMENT, "format: found %s, expected 0.5 or 0.4", version);
     run->ome_version = strcmp(version, "0.4") == 0 ? 4 : 5;
-    if (o->codec ? !pel__codec_parse(&run->codec, o->codec, err) : (run->codec = pel__codec_default(run->dtype), false))
+    if (o->codec ? !pel__codec_parse(&run->codec, o->codec, err) : (run->codec = pel__codec_default(), false))
         return false;
     run->codec.crc32c = run->ome_version == 5;
     for (int32_t i = 1; i < run->image_count; i++) {

@@ -9,17 +9,13 @@
 static const char *const cnames[] = {"lz4", "zstd", "blosclz", "lz4hc", "zlib", "snappy"};
 static const char *const shuffles[] = {"noshuffle", "shuffle", "bitshuffle"};
 
-/* Measured on camera noise, 16 bit, MB/s and ratio: lz4 bitshuffle 2400 encode, 4000 decode, 1.94; zstd 1 shuffle 760,
- * 1070, 2.20; plain zstd 1 525, 1365, 1.77. Floats have no empty bit planes, so there the slower codec earns its time. */
-pel__codec pel__codec_default(pel_dtype dtype)
+/* Measured on camera noise and on a made image, 16 bit, one thread, MB/s encoded and decoded, and ratio:
+ *   blosc zstd 1 shuffle   840, 1740, 2.40   1660, 2910, 2.78
+ *   blosc lz4 5 bitshuffle 2250, 2810, 2.07  2590, 3700, 2.03
+ *   zstd 1                 940, 3000, 1.88   940, 2950, 2.04 */
+pel__codec pel__codec_default(void)
 {
-    const bool real = dtype == PEL_F32 || dtype == PEL_F64;
-    pel__codec c = {.kind = PEL__CODEC_BLOSC, .level = real ? 1 : 5, .cname = "lz4", .shuffle = PEL__BITSHUFFLE, .crc32c = true};
-    if (real) {
-        memcpy(c.cname, "zstd", 5);
-        c.shuffle = PEL__SHUFFLE;
-    }
-    return c;
+    return (pel__codec){.kind = PEL__CODEC_BLOSC, .level = 1, .cname = "zstd", .shuffle = PEL__SHUFFLE, .crc32c = true};
 }
 
 static int32_t find(const char *const *names, int32_t n, const char *text)
@@ -41,10 +37,10 @@ static bool parse_level(int32_t *out, const char *text, int32_t least, int32_t m
     return true;
 }
 
-/* blosc[:cname[:level[:shuffle]]]; what is left out is the default's. */
+/* blosc[:cname[:level[:shuffle]]]; zstd 1 shuffle, or what suits another compressor. */
 static bool parse_blosc(pel__codec *c, char *const *part, int32_t n, const char *text, pel_error *err)
 {
-    *c = pel__codec_default(PEL_U16);
+    *c = pel__codec_default();
     if (n > 4)
         return pel__fail(err, PEL_ARGUMENT, "codec \"%s\": expected blosc:NAME:LEVEL:SHUFFLE", text);
     if (n > 1) {
@@ -53,9 +49,9 @@ static bool parse_blosc(pel__codec *c, char *const *part, int32_t n, const char 
             return pel__fail(err, PEL_ARGUMENT,
                              "codec \"%s\": found \"%s\", expected lz4, zstd, blosclz, lz4hc, zlib or snappy", text, part[1]);
         (void)snprintf(c->cname, sizeof c->cname, "%s", cnames[name]);
-        if (strcmp(part[1], "zstd") == 0) {
-            c->level = 1;
-            c->shuffle = PEL__SHUFFLE;
+        if (strcmp(part[1], "zstd") != 0) {
+            c->level = 5;
+            c->shuffle = PEL__BITSHUFFLE;
         }
     }
     if (n > 2 && !parse_level(&c->level, part[2], 0, 9, text, err))

@@ -37,8 +37,7 @@ typedef struct pel__codec {
 } pel__codec;
 
 bool pel__codec_parse(pel__codec *out, const char *text, pel_error *err);
-/* The default for pixels of this type: fast for integers from cameras, smaller for floats. */
-pel__codec pel__codec_default(pel_dtype dtype);
+pel__codec pel__codec_default(void);
 void pel__codec_text(const pel__codec *codec, char *text, size_t size);
 
 /* All that a sink needs to know; what it points at outlives the sink. */
