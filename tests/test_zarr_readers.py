@@ -17,7 +17,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, Sharding
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOL = os.path.join(os.environ.get("PELLUCID_BUILD", os.path.join(ROOT, "build")), "tests", "tool_zarr")
 SHAPE = (2, 2, 5, 100, 130)
-CODECS = ["blosc", "blosc:zstd:1:shuffle", "zstd:3", "gzip:5", "none", "none:nocrc32c", "zstd:1:nocrc32c"]
+CODECS = ["blosc", "blosc:lz4:5:bitshuffle", "zstd:3", "gzip:5", "none", "none:nocrc32c", "zstd:1:nocrc32c"]
 
 pytestmark = pytest.mark.skipif(not os.path.exists(TOOL), reason=f"{TOOL} is not built")
 
@@ -102,6 +102,25 @@ def test_zarr_python_and_tensorstore_read_our_pixels(tmp_path, version, codec):
         spec = {"driver": "zarr3" if version == 5 else "zarr", "kvstore": {"driver": "file", "path": f"{path}/{level}"}}
         assert np.array_equal(ts.open(spec, read=True).result().read().result(), want)
     assert group["1"].shape == (2, 2, 5, 50, 65) and group["2"].shape == (2, 2, 5, 25, 33)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("codec", ["blosc:zstd:1:shuffle", "zstd:1"])
+def test_noise_in_large_chunks(tmp_path, version, codec, dtype):
+    """Several blocks of blosc in a chunk, the last one shorter; zstd with and without a search for repetitions."""
+    ts = pytest.importorskip("tensorstore")
+    pellucid = os.environ.get("PELLUCID", os.path.join(ROOT, "build", "pellucid"))
+    levels = []
+    for name in ("none", codec):
+        path = str(tmp_path / f"{name}.ome.zarr")
+        subprocess.run([pellucid, "convert", "phantom:z=9,y=301,x=611;seed=3", path, "--codec", name, "--dtype", dtype, "--format", f"0.{version}",
+                        "--chunk", "z=8,y=300,x=305", "--block", "z=8,y=600,x=610", "--levels", "2", "--quiet"], check=True)
+        levels.append([zarr.open_group(path, mode="r")[str(k)][...] for k in range(2)])
+        spec = {"driver": "zarr3" if version == 5 else "zarr", "kvstore": {"driver": "file", "path": f"{path}/0"}}
+        assert np.array_equal(ts.open(spec, read=True).result().read().result(), levels[-1][0])
+        assert np.array_equal(dump(path, (0,) * 5, levels[-1][0].shape, dtype), levels[-1][0])
+    assert all(np.array_equal(a, b) for a, b in zip(*levels))
+    assert len(np.unique(levels[0][0])) > 50
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"])
