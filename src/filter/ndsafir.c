@@ -116,15 +116,21 @@ static int64_t mirror(int64_t i, int64_t n)
     return i < n ? i : period - i;
 }
 
-/* One row of n voxels from global x0 on, mirrored; src is the block's row, first voxel at `origin`. */
-static void copy_row(float *dst, const float *src, int64_t x0, int64_t n, int64_t origin, int64_t image)
+/* One row of n voxels from global x0 on, mirrored, times factor; src is the block's row, first voxel at `origin`. Returns
+ * whether a NaN was among it. */
+static bool copy_row(const work *w, float *dst, const float *src, int64_t x0, int64_t n, int64_t origin, float factor)
 {
-    const int64_t begin = pel__max(x0, 0), end = pel__min(x0 + n, image);
+    const int64_t image = w->image.shape[PEL_X], begin = pel__max(x0, 0), end = pel__min(x0 + n, image);
+    bool odd = w->s.isa->copy(dst + (begin - x0), src + (begin - origin), end - begin, factor);
     for (int64_t x = x0; x < begin; x++)
-        dst[x - x0] = src[mirror(x, image) - origin];
-    memcpy(dst + (begin - x0), src + (begin - origin), (size_t)(end - begin) * sizeof *dst);
+        dst[x - x0] = src[mirror(x, image) - origin] * factor;
     for (int64_t x = end; x < x0 + n; x++)
-        dst[x - x0] = src[mirror(x, image) - origin];
+        dst[x - x0] = src[mirror(x, image) - origin] * factor;
+    for (int64_t x = 0; x < begin - x0; x++)
+        odd |= dst[x] != dst[x];
+    for (int64_t x = end - x0; x < n; x++)
+        odd |= dst[x] != dst[x];
+    return odd;
 }
 
 /* Rows of a tile's padded input, in the order of memory: which global row, and whether it is the last. */
@@ -144,8 +150,8 @@ static row_walk walk_rows(const work *w, const pel__ndsafir_tile *k, const pel_r
     return r;
 }
 
-/* Copies block b around the tile into dst (padding zero). Returns whether a NaN was among it. */
-static bool gather(const work *w, row_walk r, const pel_block *b, float *dst)
+/* Copies block b around the tile, times factor, into dst (padding zero). Returns whether a NaN was among it. */
+static bool gather(const work *w, row_walk r, const pel_block *b, float factor, float *dst)
 {
     const int64_t stride = r.k->stride[PEL__NY], n = r.size[PEL__NX];
     const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR - (n - r.k->n[PEL__NX]) / 2;
@@ -159,20 +165,10 @@ static bool gather(const work *w, row_walk r, const pel_block *b, float *dst)
         at[PEL_Y] = mirror(r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
         at[PEL_X] = b->region.origin[PEL_X];
         memset(dst, 0, (size_t)left * sizeof *dst);
-        copy_row(dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], w->image.shape[PEL_X]);
+        odd |= copy_row(w, dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], factor);
         memset(dst + left + n, 0, (size_t)(stride - left - n) * sizeof *dst);
-        int found = 0;
-        for (int64_t x = 0; x < stride; x++)
-            found |= dst[x] != dst[x];
-        odd |= found != 0;
     }
     return odd;
-}
-
-static void scale(float *p, int64_t n, float factor)
-{
-    for (int64_t i = 0; i < n; i++)
-        p[i] *= factor;
 }
 
 static void fill(float *p, int64_t n, float value)
@@ -187,52 +183,6 @@ static void odd_to_zero(float *p, int64_t n)
         p[i] = p[i] == p[i] ? p[i] : 0.0f;
 }
 
-/* One row of results: the test against the voxel's earlier estimates (Lepskii), pointwise. */
-typedef struct result_row {
-    const float *estimate, *precision, *width, *raw;
-    const float *u0, *q0;      /* of the last iteration; NULL in the first */
-    float *u, *q, *low, *high; /* q NULL in the last iteration; low, high NULL where there is only one */
-} result_row;
-
-static void first_results(const result_row *r, int64_t n)
-{
-    const float *restrict e = r->estimate, *restrict precision = r->precision, *restrict width = r->width, *restrict raw = r->raw;
-    float *restrict u = r->u, *restrict q = r->q, *restrict low = r->low, *restrict high = r->high;
-    for (int64_t x = 0; x < n; x++)
-        u[x] = raw[x] == raw[x] ? e[x] : NAN;
-    if (!q)
-        return;
-    assert(low && high);
-    for (int64_t x = 0; x < n; x++) {
-        q[x] = raw[x] == raw[x] ? precision[x] : 1.0f;
-        low[x] = e[x] - width[x];
-        high[x] = e[x] + width[x];
-    }
-}
-
-/* An odd voxel stays so: its u0 and q0 are NaN and 1. */
-static void next_results(const result_row *r, int64_t n)
-{
-    const float *restrict e = r->estimate, *restrict raw = r->raw, *restrict u0 = r->u0;
-    float *restrict u = r->u, *restrict low = r->low, *restrict high = r->high;
-    assert(low && high && u0);
-    for (int64_t x = 0; x < n; x++) {
-        const bool taken = (e[x] >= low[x]) & (e[x] <= high[x]) & (raw[x] == raw[x]);
-        u[x] = taken ? e[x] : u0[x];
-    }
-    if (!r->q)
-        return;
-    const float *restrict precision = r->precision, *restrict width = r->width, *restrict q0 = r->q0;
-    float *restrict q = r->q;
-    for (int64_t x = 0; x < n; x++) {
-        const bool taken = (e[x] >= low[x]) & (e[x] <= high[x]) & (raw[x] == raw[x]);
-        const float below = e[x] - width[x], above = e[x] + width[x];
-        q[x] = taken ? precision[x] : q0[x];
-        low[x] = !taken ? INFINITY : below > low[x] ? below : low[x];
-        high[x] = !taken ? -INFINITY : above < high[x] ? above : high[x];
-    }
-}
-
 static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
 {
     const int64_t width = pel__ndsafir_padded(k->n[PEL__NX]);
@@ -244,7 +194,7 @@ static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_reg
         at[PEL_T] += row / k->n[PEL__NY] / k->n[PEL__NZ];
         at[PEL_Z] += row / k->n[PEL__NY] % k->n[PEL__NZ];
         at[PEL_Y] += row % k->n[PEL__NY];
-        result_row r = {.estimate = k->estimate + row * width, .precision = k->precision + row * width, .width = k->width + row * width};
+        pel__ndsafir_row r = {.estimate = k->estimate + row * width, .precision = k->precision + row * width, .width = k->width + row * width};
         r.raw = pel__block_at(&w->raw, at);
         r.u = pel__block_at(&w->u[now], at);
         if (n > 0) {
@@ -257,10 +207,7 @@ static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_reg
         }
         if (!last)
             r.q = pel__block_at(&w->q[now], at);
-        if (n == 0)
-            first_results(&r, k->n[PEL__NX]);
-        else
-            next_results(&r, k->n[PEL__NX]);
+        w->s.isa->settle(&r, k->n[PEL__NX]);
     }
 }
 
@@ -296,21 +243,19 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
         k.low[a] = -tile.origin[pel__ndsafir_axis(a)];
         k.high[a] = k.low[a] + w->image.shape[pel__ndsafir_axis(a)];
     }
-    k.odd = gather(w, rows, n ? &w->u[before] : &w->raw, u);
+    k.odd = gather(w, rows, n ? &w->u[before] : &w->raw, 1.0f, u);
     if (n)
-        (void)gather(w, rows, &w->q[before], q);
-    if (n)
-        scale(q, input, w->s.exponent[n]);
+        (void)gather(w, rows, &w->q[before], w->s.exponent[n], q);
     else
         fill(q, input, w->s.exponent[n]);
     if (n == 0 && !k.odd)
         y = u; /* the same, and without NaN */
-    else if (gather(w, rows, &w->raw, y))
+    else if (gather(w, rows, &w->raw, 1.0f, y))
         odd_to_zero(y, input);
     k.u = u + origin;
     k.q = q + origin;
     k.y = y + origin;
-    w->s.kernel(&k);
+    w->s.isa->run(&k);
     if (!stopped(w, err))
         return false;
     put_results(w, &k, &tile);

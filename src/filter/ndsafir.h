@@ -12,7 +12,7 @@ typedef struct pel__ndsafir {
     int64_t patch[PEL__ND];
     bool aggregate;                               /* in the last iteration */
     float exponent[PEL__MAX_STEPS];               /* makes -log2(weight) of sum (u_i - u_j)^2 (1/v_i + 1/v_j) */
-    pel__ndsafir_kernel *kernel;
+    const pel__ndsafir_isa *isa;
 } pel__ndsafir;
 
 #define PEL__NDSAFIR_PARAMS 12

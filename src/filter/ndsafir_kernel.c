@@ -644,11 +644,15 @@ static void begin(const pel__ndsafir_tile *k)
         const int64_t y = row % n[PEL__NY], z = row / n[PEL__NY] % n[PEL__NZ], t = row / n[PEL__NY] / n[PEL__NZ];
         const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
         const int64_t count = patches(k, PEL__NT, t) * patches(k, PEL__NZ, z) * patches(k, PEL__NY, y);
-        for (int64_t x = 0; x < width; x++) {
-            const float w = k->aggregate && x < n[PEL__NX] ? (float)(count * patches(k, PEL__NX, x)) : 1.0f;
-            k->estimate[row * width + x] = w * raw[x];
-            k->precision[row * width + x] = w;
-            k->width[row * width + x] = w;
+        float *num = k->estimate + row * width, *den = k->precision + row * width, *squares = k->width + row * width;
+        for (int64_t x = 0; x < width; x += PEL_LANES) {
+            store(num + x, load(raw + x));
+            store(den + x, splat(1.0f));
+            store(squares + x, splat(1.0f));
+        }
+        for (int64_t x = 0; x < n[PEL__NX] && k->aggregate; x++) {
+            den[x] = squares[x] = (float)(count * patches(k, PEL__NX, x));
+            num[x] *= den[x];
         }
     }
 }

@@ -57,10 +57,29 @@ static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
     return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY] + 2 * PEL__ND_VECTOR; /* sums look two vectors ahead */
 }
 
-pel__ndsafir_kernel pel__ndsafir_scalar; /* any machine of this architecture */
+/* One row of results: the test against the voxels' earlier estimates (Lepskii), pointwise. */
+typedef struct pel__ndsafir_row {
+    const float *estimate, *precision, *width, *raw;
+    const float *u0, *q0;      /* of the last iteration; NULL in the first */
+    float *u, *q, *low, *high; /* q NULL in the last iteration; low, high NULL where there is only one */
+} pel__ndsafir_row;
+
+/* One build of the kernel. */
+typedef struct pel__ndsafir_isa {
+    pel__ndsafir_kernel *run;
+    void (*settle)(const pel__ndsafir_row *row, int64_t n);
+    bool (*copy)(float *dst, const float *src, int64_t n, float factor); /* times factor; true: a NaN was among it */
+} pel__ndsafir_isa;
+
+#define PEL__ND_DECLARE(name)                                                                                     \
+    pel__ndsafir_kernel name;                                                                                     \
+    void name##_settle(const pel__ndsafir_row *row, int64_t n);                                                   \
+    bool name##_copy(float *dst, const float *src, int64_t n, float factor)
+
+PEL__ND_DECLARE(pel__ndsafir_scalar); /* any machine of this architecture */
 #ifdef __x86_64__
-pel__ndsafir_kernel pel__ndsafir_avx2; /* AVX2 and FMA */
-pel__ndsafir_kernel pel__ndsafir_avx512; /* F, VL, BW, DQ */
+PEL__ND_DECLARE(pel__ndsafir_avx2); /* AVX2 and FMA */
+PEL__ND_DECLARE(pel__ndsafir_avx512); /* F, VL, BW, DQ */
 #endif
 
 #endif

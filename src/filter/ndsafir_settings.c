@@ -45,18 +45,22 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
 
 /* ---- instruction sets -------------------------------------------------------------------------------------- */
 
+#define BUILD(name) {name, name##_settle, name##_copy}
+
 /* NULL: not on this machine, or not in this build. */
-static pel__ndsafir_kernel *kernel_of(const char *isa)
+static const pel__ndsafir_isa *isa_of(const char *isa)
 {
     const bool any = strcmp(isa, "auto") == 0;
 #ifdef __x86_64__
+    static const pel__ndsafir_isa avx512 = BUILD(pel__ndsafir_avx512), avx2 = BUILD(pel__ndsafir_avx2);
     if ((any || strcmp(isa, "avx512") == 0) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
-        return pel__ndsafir_avx512;
+        return &avx512;
     if ((any || strcmp(isa, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return pel__ndsafir_avx2;
+        return &avx2;
 #endif
-    return any || strcmp(isa, "scalar") == 0 ? pel__ndsafir_scalar : NULL;
+    static const pel__ndsafir_isa scalar = BUILD(pel__ndsafir_scalar);
+    return any || strcmp(isa, "scalar") == 0 ? &scalar : NULL;
 }
 
 /* ---- auto -------------------------------------------------------------------------------------------------- */
@@ -171,7 +175,7 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
         samples *= 2 * patch[a] + 1;
     if (samples > 9261)
         return pel__fail(err, PEL_ARGUMENT, "patch: %s is %lld voxels, expected at most 9261", pel__value_text(v, "patch"), (long long)samples);
-    if (!kernel_of(pel__value_text(v, "isa")))
+    if (!isa_of(pel__value_text(v, "isa")))
         return pel__fail(err, PEL_UNSUPPORTED, "isa: this machine cannot run %s; auto takes the best that it can", pel__value_text(v, "isa"));
     return true;
 }
@@ -232,7 +236,7 @@ void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_im
         const double factor = pel__value_number(v, "strength") * (i == 0 ? pel__value_number(v, "first") : 1.0);
         out->exponent[i] = (float)(factor * 1.4426950408889634 / (4 * lambda));
     }
-    out->kernel = kernel_of(pel__value_text(v, "isa"));
+    out->isa = isa_of(pel__value_text(v, "isa"));
 }
 
 int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis)
