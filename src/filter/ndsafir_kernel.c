@@ -212,14 +212,22 @@ INLINE void sum_column(const column *given, const int p, const int count, const 
         sum_row(&c, h, u, sum, p, count, odd);
 }
 
-INLINE void sum_column_plain(const column *c, const int p)
+INLINE void sum_column_plain(const column *given, const int p)
 {
+    const column c = *given;
     history h = {0};
-    const float *u = c->u;
-    for (int i = 0; i < 2 * p; i++, u += c->stride)
+    const float *u = c.u;
+    float *sum = c.sum;
+    int64_t rows = c.rows;
+#pragma GCC unroll 8
+    for (int i = 0; i < 2 * p; i++, u += c.stride)
         (void)push(&h, load(u), p);
-    float *sum = c->sum;
-    for (int64_t y = 0; y < c->rows; y++, u += c->stride, sum += c->sum_stride)
+    for (; rows >= 6; rows -= 6) {
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; i++, u += c.stride, sum += c.sum_stride)
+            store(sum, push(&h, load(u), p));
+    }
+    for (; rows > 0; rows--, u += c.stride, sum += c.sum_stride)
         store(sum, push(&h, load(u), p));
 }
 
@@ -348,15 +356,18 @@ INLINE vf from_left(vf before, vf now, const int p)
     return p == 1 ? SHIFTED(before, now, 15) : p == 2 ? SHIFTED(before, now, 14) : p == 3 ? SHIFTED(before, now, 13) : SHIFTED(before, now, 12);
 }
 
-/* Sums of 2 p + 1 neighbours along x, each vector loaded once; the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). */
+/* Sums of 2 p + 1 neighbours along x, each vector loaded once (of a single row from where it is wanted, which is quicker
+ * than a shift more); the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). */
 INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int64_t x0, int64_t x1, const int p, const bool weigh)
 {
     vf next = planes_at(rows, n, x0), a = from_left(planes_at(rows, n, x0 - PEL_LANES), next, p);
     vf later = planes_at(rows, n, x0 + PEL_LANES), b = from_left(next, later, p), two = a + SHIFTED(a, b, 1);
     for (int64_t x = x0; x < x1; x += PEL_LANES) {
         next = later;
-        later = planes_at(rows, n, x + PEL_LANES + PEL_LANES);
-        const vf c = from_left(next, later, p), two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
+        if (n > 1)
+            later = planes_at(rows, n, x + PEL_LANES + PEL_LANES);
+        const vf c = n > 1 ? from_left(next, later, p) : load(rows[0] + x + PEL_LANES + PEL_LANES - p);
+        const vf two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
         const vf sum = p == 1   ? two + SHIFTED(a, b, 2)
                        : p == 2 ? four + SHIFTED(a, b, 4)
                        : p == 3 ? four + (SHIFTED(two, two_b, 4) + SHIFTED(a, b, 6))
