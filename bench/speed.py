@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Voxels a second of ND-SAFIR beside the `ndsafir` package: one thread each, the same image, equal windows, least
-processor time of several runs. Prints a table; the ratio is what counts, absolute figures are of this machine.
+processor time of several runs. Prints a table with the aims; the ratio is what counts, absolute figures are of this machine.
+Then the operations counted beside what the machine can do, two threads beside one, and memory.
 
-    python bench/speed.py [--isa scalar|avx2|avx512] [--no-package] [--json]"""
+    python bench/speed.py [--isa scalar|v2|avx2|avx512] [--no-package] [--json] [--only WORDS]"""
 import argparse
 import json
 import subprocess
@@ -24,7 +25,7 @@ def plane(n=512):
 
 
 def stack(t, z, n):
-    """Moving blobs, gain 2, background 100, readout 3."""
+    """Moving blobs, gain 2, background 100, readout 3; noisy and clean."""
     rng = np.random.default_rng(1)
     clean = np.full((t, z, n, n), 3.0)
     zz, yy, xx = np.mgrid[:z, :n, :n]
@@ -33,48 +34,106 @@ def stack(t, z, n):
         for k in range(t):
             d = (zz - c[0]) ** 2 * 4 + (yy - c[1] - k * v[1]) ** 2 + (xx - c[2] - k * v[2]) ** 2
             clean[k] += a * np.exp(-d / (2 * s * s))
-    return (2 * rng.poisson(clean) + 100 + rng.normal(0, 3, clean.shape)).astype(np.float32)
+    return (2 * rng.poisson(clean) + 100 + rng.normal(0, 3, clean.shape)).astype(np.float32), 2 * clean + 100
 
 
 def ours(y, noise, repeat, isa, **settings):
+    """Least processor seconds, least seconds, bytes a voxel of block and halo, bytes a thread; the result."""
     shape = (1,) * (4 - y.ndim) + y.shape
     words = [f"{k.replace('_', '-')}={v}" for k, v in settings.items()]
     command = [BUILD / "tests" / "tool_ndsafir", "{},1,{},{},{}".format(*shape), noise, f"repeat={repeat}", f"isa={isa}", *words]
     done = subprocess.run(command, input=y.tobytes(), capture_output=True)
     if done.returncode:
         raise SystemExit(done.stderr.decode())
-    return float(done.stderr)
+    return [float(w) for w in done.stderr.split()], np.frombuffer(done.stdout, np.float32).reshape(y.shape)
+
+
+def psnr(result, clean):
+    return 10 * np.log10((clean.max() - clean.min()) ** 2 / np.mean((np.asarray(result, float) - clean) ** 2))
+
+
+def operations(patch, windows):
+    """Floating-point operations a voxel without aggregation, by the formulas: a pair (both ends) takes four for a squared
+    difference, the trees of the box sums, twelve for the weight, and for each end three and, but for the last iteration, two
+    of the variance. windows: radii of each iteration, an axis each."""
+    box = sum({0: 0, 1: 2, 2: 3, 3: 4, 4: 5}[p] for p in patch)
+    total = 0
+    for i, radii in enumerate(windows):
+        pairs = (np.prod([2 * r + 1 for r in radii]) - 1) / 2
+        total += pairs * (4 + box + 12 + 2 * (3 if i == len(windows) - 1 else 5))
+    return total
 
 
 def theirs(call, repeat):
-    best = None
+    best, result = None, None
     for _ in range(repeat):
         start = time.process_time()
-        call()
+        result = call()
         took = time.process_time() - start
         best = took if best is None else min(best, took)
-    return best
+    return best, result
 
 
 def cases(package):
-    """Name, image, noise, our settings, the package's call, repeats of both."""
+    """Name, image, clean image or None, noise, our settings, the package's call, repeats of both, the ratio aimed at, and
+    operations a voxel where they are counted."""
     flat, small = plane(), plane(256)
-    four = stack(3, 8, 96)
+    (four, four_clean), (deep, deep_clean) = stack(3, 8, 96), stack(1, 32, 128)
+    deep, deep_clean = deep[0], deep_clean[0]
     gauss = dict(noise_std=20.0, patch=[3, 3], axes="YX", nthreads=1, pvalue=0.01)
-    poisson = dict(gains=[2.0], offsets=[9.0 - 200.0], axes="TZYX", patch=[0, 1, 3, 3], nthreads=1, pvalue=0.1, max_iter=4)
+    counts = dict(gains=[2.0], offsets=[9.0 - 200.0], nthreads=1, pvalue=0.1, max_iter=4)
     cambridge = dict(axes="tzyx", patch="z=1,y=3,x=3", p_value=0.1, aggregate="no", iterations=4, radius_xy="1,2,4,8",
                      radius_z="0,1,2,3", radius_t="0,0,0,1")
-    yield ("2D, R 1,2,4, patch 3, plain", flat, "0,400", dict(radius_xy="1,2,4", aggregate="no"),
-           package and (lambda: package.denoise_gaussian(flat, max_iter=3, **gauss)), 5, 3)
-    yield ("2D, R 1,2,4,8, patch 3, plain", flat, "0,400", dict(radius_xy="1,2,4,8", aggregate="no"),
-           package and (lambda: package.denoise_gaussian(flat, max_iter=4, **gauss)), 5, 2)
-    yield ("2D, R 1,2,4,8, patch 3, aggregated (default)", flat, "0,400", dict(),
-           package and (lambda: package.denoise_gaussian(flat, max_iter=4, **gauss)), 5, 2)
-    yield ("2D, R 1,2,4,8,16, patch 3, plain", small, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no"),
-           package and (lambda: package.denoise_gaussian(small, max_iter=5, **gauss)), 3, 1)
-    yield ("4D, Cambridge windows, patch z1 y3 x3", four, "2,-191", cambridge,
-           package and (lambda: package.denoise_poisson_gaussian(four, **poisson)), 2, 1)
-    yield ("3D, R 1,2,4, z 1,1,2, patch 1 (default)", four[0], "2,-191", dict(), None, 5, 0)
+
+    def of_plane(image, iterations):
+        return package and (lambda: package.denoise_gaussian(image, max_iter=iterations, **gauss))
+
+    def of_counts(image, axes, patch):
+        return package and (lambda: package.denoise_poisson_gaussian(image, axes=axes, patch=patch, **counts))
+
+    radii = [(1, 1), (2, 2), (4, 4), (8, 8)]
+    yield "2D, R 1,2,4, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4", aggregate="no"), of_plane(flat, 3), 8, 3, None, operations((3, 3), radii[:3])
+    yield "2D fast: R 1,2,4, patch 3, aggregated", flat, None, "0,400", dict(quality="fast"), of_plane(flat, 3), 8, 3, 20, None
+    yield "2D, R 1,2,4,8, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4,8", aggregate="no"), of_plane(flat, 4), 6, 2, None, operations((3, 3), radii)
+    yield "2D standard: R 1,2,4,8, patch 3, aggregated", flat, None, "0,400", dict(), of_plane(flat, 4), 6, 2, 25, None
+    yield "2D, R 1,2,4,8,16, patch 3, plain", small, None, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no"), of_plane(small, 5), 3, 1, None, operations((3, 3), [*radii, (16, 16)])
+    yield "4D 3x8x96x96, Cambridge windows, patch z1 y3 x3", four, four_clean, "2,-191", cambridge, of_counts(four, "TZYX", [0, 1, 3, 3]), 2, 1, 25, None
+    yield "3D fast 32x128x128: R 1,2,3, z 1, patch 1", deep, deep_clean, "2,-191", dict(quality="fast"), of_counts(deep, "ZYX", [1, 3, 3]), 6, 1, 100, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 3, 3)])
+    yield "3D standard 32x128x128: R 1,2,4, z 1,1,2, patch 1", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (2, 4, 4)])
+
+
+def measured(case, isa):
+    name, y, clean, noise, settings, call, repeat, package_repeat, aim, work = case
+    (cpu, _, per_voxel, per_thread), result = ours(y, noise, repeat, isa, **settings)
+    row = {"case": name, "voxels": y.size, "pellucid": y.size / cpu / 1e6, "aim": aim, "bytes_a_voxel": per_voxel, "bytes_a_thread": per_thread}
+    if work:
+        row["gflops"] = row["pellucid"] * work * 1e-3
+    if clean is not None:
+        row["pellucid_db"] = psnr(result, clean)
+    if call:
+        other, result = theirs(call, package_repeat)
+        row["ndsafir"] = y.size / other / 1e6
+        row["ratio"] = row["pellucid"] / row["ndsafir"]
+        if clean is not None:
+            row["ndsafir_db"] = psnr(result, clean)
+    return row
+
+
+def printed(row, peak):
+    def number(key, form, width):
+        return form.format(row[key]) if row.get(key) is not None else " " * width
+
+    share = f"{100 * row['gflops'] / peak:4.0f}%" if row.get("gflops") and peak else " " * 5
+    print(f"{row['case']:52s} {row['pellucid']:8.3f} {number('ndsafir', '{:8.4f}', 8)} {number('ratio', '{:6.1f}x', 7)} {number('aim', '{:4d}', 4)} "
+          f"{number('pellucid_db', '{:6.2f}', 6)} {number('ndsafir_db', '{:6.2f}', 6)} {number('gflops', '{:7.1f}', 7)} {share} "
+          f"{row['bytes_a_voxel']:5.1f} {row['bytes_a_thread'] / 2**20:5.1f}", flush=True)
+
+
+def threads(isa):
+    """One thread's wall time beside that of two, each the least of several; the machine must have two idle cores."""
+    y = np.tile(plane(), (2, 2))
+    one, two = (ours(y, "0,400", 4, isa, threads=n)[0][1] for n in (1, 2))
+    print(f"\n2D standard, {y.shape[0]} x {y.shape[1]}, wall seconds with one thread {one:.3f}, with two {two:.3f}: {one / two / 2:.3f} of twice the speed (aim 0.95)")
 
 
 def main():
@@ -87,21 +146,22 @@ def main():
     package = None
     if not chosen.no_package:
         import ndsafir as package
+    peak = float(subprocess.run([BUILD / "tests" / "tool_peak"], capture_output=True, check=True).stdout)
     rows = []
-    last = None
-    for name, y, noise, settings, call, repeat, package_repeat in cases(package):
-        if chosen.only not in name:
+    if not chosen.json:
+        print(f"{'one thread, Mvoxel/s':52s} {'pellucid':>8s} {'ndsafir':>8s} {'ratio':>7s} {'aim':>4s} {'dB':>6s} {'theirs':>6s} {'GFlop/s':>7s} {'peak':>5s} {'B/vox':>5s} {'MiB':>5s}")
+    for case in cases(package):
+        if chosen.only not in case[0]:
             continue
-        mine = y.size / ours(y, noise, repeat, chosen.isa, **settings) / 1e6
-        other = y.size / theirs(call, package_repeat) / 1e6 if call else None
-        rows.append({"case": name, "voxels": y.size, "pellucid": mine, "ndsafir": other, "ratio": mine / other if other else None})
+        rows.append(measured(case, chosen.isa))
         if not chosen.json:
-            if last is None:
-                print(f"{'one thread, Mvoxel/s':48s} {'pellucid':>9s} {'ndsafir':>9s} {'ratio':>7s}")
-            last = rows[-1]
-            print(f"{name:48s} {mine:9.3f} " + (f"{other:9.4f} {mine / other:6.1f}x" if other else f"{'':9s} {'':7s}"), flush=True)
+            printed(rows[-1], peak)
     if chosen.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps({"peak_gflops": peak, "cases": rows}, indent=1))
+        return
+    print(f"\npeak: {peak:.0f} GFlop/s of multiply-adds from registers, one core; B/vox: of block and halo (aim 28); MiB: beside that, a thread")
+    if chosen.only in "threads":
+        threads(chosen.isa)
 
 
 if __name__ == "__main__":

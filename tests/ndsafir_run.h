@@ -20,6 +20,7 @@ typedef struct ndsafir_run {
     int32_t threads;
     bool timed;              /* leave out the poisoning */
     int64_t block_bytes_most, thread_bytes; /* out: what the filter asked for */
+    double bytes_a_voxel;                   /* out: of the last block and its halo */
 } ndsafir_run;
 
 static inline void ndsafir_begin(ndsafir_run *r, const int64_t shape[PEL_AXES])
@@ -65,6 +66,7 @@ static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_bloc
     }
     r->block_bytes_most = n_block > r->block_bytes_most ? n_block : r->block_bytes_most;
     r->thread_bytes = n_thread / r->threads;
+    r->bytes_a_voxel = (double)n_block / (double)pel__region_voxels(&from);
     free(thread_scratch);
     free(scratch);
     free(pixels);

@@ -148,12 +148,12 @@ CASE(threads_never_change_a_bit)
 
 static void same_for_isas(const int64_t shape[PEL_AXES], const float *src, const char *const *settings)
 {
-    static const char *const names[] = {"avx2", "avx512"};
+    static const char *const names[] = {"v2", "avx2", "avx512"};
     const char *with[17] = {"isa", "scalar"};
     for (int i = 0; i < 14 && settings[i]; i++)
         with[i + 2] = settings[i];
     float *scalar = filtered(shape, src, with, NULL, 1);
-    for (int i = 0; i < 2 && scalar; i++) {
+    for (int i = 0; i < 3 && scalar; i++) {
         ndsafir_run r;
         pel_error err;
         with[1] = names[i];

@@ -76,10 +76,11 @@ typedef struct pel__ndsafir_isa {
     void name##_settle(const pel__ndsafir_row *row, int64_t n);                                                   \
     bool name##_copy(float *dst, const float *src, int64_t n, float factor)
 
-PEL__ND_DECLARE(pel__ndsafir_scalar); /* any machine of this architecture */
+PEL__ND_DECLARE(pel__ndsafir_scalar); /* any machine of this architecture; NEON on arm64 */
 #ifdef __x86_64__
-PEL__ND_DECLARE(pel__ndsafir_avx2); /* AVX2 and FMA */
-PEL__ND_DECLARE(pel__ndsafir_avx512); /* F, VL, BW, DQ */
+PEL__ND_DECLARE(pel__ndsafir_v2); /* x86-64-v2: SSE4.2; multiply-adds emulated, exactly */
+PEL__ND_DECLARE(pel__ndsafir_avx2); /* AVX2 and FMA, the part of x86-64-v3 that is used */
+PEL__ND_DECLARE(pel__ndsafir_avx512); /* F, VL, BW, DQ: x86-64-v4 */
 #endif
 
 #endif

@@ -13,7 +13,7 @@
 #if defined(__aarch64__)
 #define ISA_CHOICES "auto|scalar"
 #else
-#define ISA_CHOICES "auto|scalar|avx2|avx512"
+#define ISA_CHOICES "auto|scalar|v2|avx2|avx512"
 #endif
 
 const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
@@ -40,7 +40,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "radius-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along t in each iteration; auto: 1,1,1"},
     {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
-     .help = "instruction set; all give the same bits"},
+     .help = "instruction set: v2 is x86-64-v2, avx2 v3, avx512 v4, scalar any machine; all give the same bits"},
 };
 
 /* ---- instruction sets -------------------------------------------------------------------------------------- */
@@ -52,12 +52,14 @@ static const pel__ndsafir_isa *isa_of(const char *isa)
 {
     const bool any = strcmp(isa, "auto") == 0;
 #ifdef __x86_64__
-    static const pel__ndsafir_isa avx512 = BUILD(pel__ndsafir_avx512), avx2 = BUILD(pel__ndsafir_avx2);
+    static const pel__ndsafir_isa avx512 = BUILD(pel__ndsafir_avx512), avx2 = BUILD(pel__ndsafir_avx2), v2 = BUILD(pel__ndsafir_v2);
     if ((any || strcmp(isa, "avx512") == 0) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
         return &avx512;
     if ((any || strcmp(isa, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return &avx2;
+    if ((any || strcmp(isa, "v2") == 0) && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"))
+        return &v2;
 #endif
     static const pel__ndsafir_isa scalar = BUILD(pel__ndsafir_scalar);
     return any || strcmp(isa, "scalar") == 0 ? &scalar : NULL;
