@@ -41,6 +41,18 @@ static void choose_step(reading *r, const pel_image *image, int32_t threads)
     r->step[PEL_Y] = pel__round_up(pel__max(1, rows), image->tile[PEL_Y]);
 }
 
+/* Of what is far away each thread gets one large piece, so that it always has several tiles on their way. */
+static void choose_far_step(reading *r, const pel_image *image, int32_t threads)
+{
+    int64_t pieces = 1;
+    for (int a = 0; a < PEL_AXES; a++) {
+        const int64_t shape = r->dst->region.shape[a], tiles = pel__ceil_div(shape, image->tile[a]);
+        const int64_t parts = pel__min(tiles, pel__ceil_div(threads, pieces));
+        r->step[a] = image->tile[a] * pel__ceil_div(tiles, parts);
+        pieces *= pel__ceil_div(shape, r->step[a]);
+    }
+}
+
 static bool read_piece(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const reading *r = arg;
@@ -61,7 +73,7 @@ bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, p
                       pel_error *err)
 {
     reading r = {.source = source, .image = image, .dst = dst, .stop = stop, .cells = {.ndim = PEL_AXES}};
-    choose_step(&r, pel_source_image(source, image), pel__pool_threads(pool));
+    (source->far ? choose_far_step : choose_step)(&r, pel_source_image(source, image), pel__pool_threads(pool));
     for (int a = 0; a < PEL_AXES; a++) {
         const int64_t first = dst->region.origin[a] / r.step[a];
         r.cells.origin[a] = first;

@@ -147,8 +147,8 @@ int64_t pel__ome_read_back_bytes(const pel__sink_spec *spec, int32_t image, int3
     if (!pel__store_is_remote(spec->path))
         return 0;
     const int64_t bound = chain_bound(step, pel__ome_steps(spec, step), pel__ome_chunk_bytes(spec, l));
-    const int64_t fetched = sharded(l) ? pel__max(PEL__STORE_WINDOW, index_bytes(l)) + bound : bound;
-    return threads * (PEL__STORE_CONNECTION + fetched);
+    const int64_t fetched = sharded(l) ? pel__max(PEL__STORE_WINDOW, bound) + index_bytes(l) : bound;
+    return pel__max(2 * threads, PEL__STORE_CREW + threads) * (PEL__STORE_CONNECTION + fetched) + PEL__INDEX_CACHE_BYTES;
 }
 
 /* ---- one chunk --------------------------------------------------------------------------------------------- */

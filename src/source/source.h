@@ -30,6 +30,7 @@ struct pel_source {
     int64_t resident_bytes;  /* what the open source holds: directory, metadata */
     int64_t kept_tile_bytes; /* what one decoded tile takes in the cache (pel__source_cache); 0 = a cache would not help */
     int64_t thread_bytes;    /* scratch that one reading thread may hold on top of dst, helper processes included */
+    bool far;                /* every tile costs a journey: a reading thread has several on their way, if it is asked for several at once */
     /* Identity for the plan: changes when the pixels may have changed. */
     int64_t identity_size, identity_mtime_ns;
     uint32_t identity_crc32c; /* of the header and metadata bytes */

@@ -195,6 +195,7 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
 
 static void keep_sizes(pel__zarr_source *s)
 {
+    s->base.far = pel__store_errands(s->store) != NULL;
     s->base.resident_bytes = (64 << 10) + pel__store_resident_bytes(s->store);
     keep_mtime(s, "zarr.json");
     keep_mtime(s, ".zattrs");
@@ -223,6 +224,7 @@ static bool open_zarr(pel_source **out, const char *path, const pel_open_options
         destroy(&s->base);
         return false;
     }
+    pel__store_readers(s->store, options->threads);
     if (!pel__codec_shelf_create(&s->shelf, err) || !open_root(s, options, err)) {
         if (err && strncmp(err->text, path, strlen(path)) != 0)
             (void)pel__where(err, "%s: ", path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Reading boxes of a Zarr array. The box is walked chunk by chunk of the grid; shards are opened once a call, their
  * index checked, and only the inner chunks that are needed are read. A chunk that lies whole in the box and is laid out
- * there as it is stored is decoded straight into the caller's memory. */
+ * there as it is stored is decoded straight into the caller's memory. Of a store that is far away the next chunks and
+ * shards, and the next stretches of inner chunks of a shard, are on their way meanwhile (errand.h). */
 #include "zarr/array.h"
 
 #include "core/bytes.h"
@@ -20,7 +21,9 @@ typedef struct reading {
     uint8_t *dst; /* the voxel at box's origin */
     const int64_t *stride;
     pel__object *object; /* the chunk's or shard's */
-    char key[PEL__PATH_MAX];
+    const char *key;     /* of it */
+    const uint8_t *near; /* near_n bytes of it from near_offset on that are here already; NULL: none */
+    int64_t near_offset, near_n;
 } reading;
 
 /* ---- open -------------------------------------------------------------------------------------------------- */
@@ -61,11 +64,11 @@ void pel__zarr_array_close(pel__zarr_array *array)
 int64_t pel__zarr_array_thread_bytes(const pel__zarr_array *array)
 {
     const int64_t widened = array->type.half ? pel__chain_leaf(&array->chain)->bytes : 0;
+    const pel__zarr_chain *const c = &array->chain;
+    const int64_t chunk = pel__chain_stored_max(pel__chain_leaf(c)), index = c->inner ? pel__chain_index_bytes(c) : 0;
     int64_t fetched = 0;
-    if (pel__store_windows(array->store) && array->chain.inner)
-        fetched = PEL__STORE_CONNECTION + pel__max(PEL__STORE_WINDOW, pel__chain_index_bytes(&array->chain));
-    else if (pel__store_windows(array->store))
-        fetched = PEL__STORE_CONNECTION + pel__chain_stored_max(&array->chain);
+    if (pel__store_errands(array->store))
+        fetched = pel__store_ahead(array->store) * (PEL__STORE_CONNECTION + (c->inner ? pel__max(PEL__STORE_WINDOW, chunk) + index : chunk));
     return pel__chain_thread_bytes(&array->chain) + widened + fetched;
 }
 
@@ -117,6 +120,14 @@ static bool same_layout(const reading *r, const pel__zarr_chain *leaf, const pel
     return true;
 }
 
+static bool read_bytes(const reading *r, int64_t offset, uint8_t *dst, int64_t n, pel_error *err)
+{
+    if (!r->near || offset < r->near_offset || n > r->near_n || offset - r->near_offset > r->near_n - n)
+        return pel__object_read(r->object, offset, dst, n, err);
+    memcpy(dst, r->near + (offset - r->near_offset), (size_t)n);
+    return true;
+}
+
 /* Decodes the n bytes at offset of the open object, a leaf chunk at `chunk`, into its part of the box. */
 static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, int64_t n, const pel_region *chunk,
                       pel_error *err)
@@ -129,8 +140,7 @@ static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, i
     const bool plain = leaf->steps == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
     uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes * (half ? 2 : 1), err);
     uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, pel__chain_stored_max(leaf), err);
-    if (!raw || !stored || !pel__object_read(r->object, offset, stored, n, err)
-        || !pel__chain_decode(leaf, r->state, stored, n, raw, err))
+    if (!raw || !stored || !read_bytes(r, offset, stored, n, err) || !pel__chain_decode(leaf, r->state, stored, n, raw, err))
         return false;
     if (half)
         pel__zarr_widen(raw, leaf->bytes / 2);
@@ -154,6 +164,11 @@ static bool read_index(reading *r, const pel__zarr_chain *chain, int64_t offset,
 {
     const int64_t bytes = pel__chain_index_bytes(chain);
     int64_t left = bytes;
+    const bool outermost = chain == &r->array->chain; /* shards in shards have their own */
+    pel__index_cache *const cache = outermost ? pel__store_indexes(r->array->store) : NULL;
+    int64_t object_bytes = pel__object_size(r->object);
+    if (cache && pel__index_cache_get(cache, r->key, &object_bytes, out))
+        return true;
     if (n < bytes)
         return pel__fail(err, PEL_DAMAGED, "shard of %lld bytes, its index alone has %lld", (long long)n, (long long)bytes);
     uint8_t *const index = malloc((size_t)bytes);
@@ -164,6 +179,8 @@ static bool read_index(reading *r, const pel__zarr_chain *chain, int64_t offset,
         free(index);
         return pel__where(err, "index: ");
     }
+    if (cache)
+        pel__index_cache_put(cache, r->key, object_bytes, index, bytes);
     *out = index;
     return true;
 }
@@ -236,41 +253,99 @@ static int by_offset(const void *a, const void *b, void *arg)
     return (x > y) - (x < y);
 }
 
-/* How many entries from `first` on to fetch at once: near each other and not too much together. */
-static int64_t fetch_together(reading *r, const shard *s, int64_t first, pel_error *err)
+/* Entries that lie near each other and not too much together, fetched at once. */
+typedef struct stretch {
+    pel__errand errand;
+    pel__object *object;
+    int64_t offset, n;      /* in the object */
+    int64_t first, count;   /* on the shard's list */
+    uint8_t *bytes;
+} stretch;
+
+static bool fetch_stretch(void *arg, pel_error *err)
+{
+    stretch *const t = arg;
+    t->bytes = malloc((size_t)pel__max(t->n, 1));
+    if (!t->bytes)
+        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %lld bytes", (long long)t->n);
+    return pel__object_read(t->object, t->offset, t->bytes, t->n, err);
+}
+
+static bool plan_stretch(const reading *r, const shard *s, int64_t first, stretch *t, pel_error *err)
 {
     const int64_t begin = entry_offset(s, s->list[first]);
     int64_t end = begin + entry_bytes(s, s->list[first]), k = first + 1;
-    if (s->chain->inner->inner || !pel__store_windows(r->array->store) || end - begin > PEL__STORE_WINDOW)
-        return 1;
+    if (end - begin > pel__chain_stored_max(s->chain->inner))
+        return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: %lld bytes stored for a chunk of %lld", (long long)s->list[first],
+                         (long long)(end - begin), (long long)s->chain->inner->bytes);
     for (; k < s->count; k++) {
         const int64_t at = entry_offset(s, s->list[k]), stop = pel__max(end, at + entry_bytes(s, s->list[k]));
         if (at > end + PEL__STORE_GAP || stop - begin > PEL__STORE_WINDOW)
             break;
         end = stop;
     }
-    if (k == first + 1) /* alone: straight to where it is wanted */
-        return 1;
-    return pel__object_expect(r->object, s->offset + begin, end - begin, err) ? k - first : 0;
+    *t = (stretch){.errand = {.run = fetch_stretch, .arg = t}, .object = r->object, .offset = s->offset + begin, .n = end - begin,
+                   .first = first, .count = k - first};
+    return true;
+}
+
+static bool read_entry(reading *r, const shard *s, int64_t k, pel_error *err)
+{
+    const int64_t i = s->list[k];
+    const pel_region cell = entry_cell(s, i);
+    return read_chunk(r, s->chain->inner, s->offset + entry_offset(s, i), entry_bytes(s, i), &cell, err)
+        || pel__where(err, "inner chunk %lld: ", (long long)i);
+}
+
+/* Decodes what has come while the next stretches are on their way. */
+static bool read_ahead(reading *r, const shard *s, stretch *ring, int64_t room, pel_error *err)
+{
+    pel__errands *const errands = pel__store_errands(r->array->store);
+    int64_t next = 0, sent = 0, taken = 0;
+    bool ok = true;
+    while (ok && (taken < sent || next < s->count)) {
+        for (; ok && sent - taken < room && next < s->count; sent++) {
+            stretch *const t = &ring[sent % room];
+            ok = plan_stretch(r, s, next, t, err);
+            if (!ok)
+                break;
+            next += t->count;
+            pel__errand_send(errands, &t->errand);
+        }
+        stretch *const t = &ring[taken % room];
+        if (!ok || !(ok = pel__errand_wait(errands, &t->errand, err)))
+            break;
+        r->near = t->bytes;
+        r->near_offset = t->offset;
+        r->near_n = t->n;
+        for (int64_t k = t->first; ok && k < t->first + t->count; k++)
+            ok = read_entry(r, s, k, err);
+        r->near = NULL;
+        free(t->bytes);
+        t->bytes = NULL;
+        taken++;
+    }
+    for (; taken < sent; taken++) { /* after an error; waiting twice does no harm */
+        (void)pel__errand_wait(errands, &ring[taken % room].errand, NULL);
+        free(ring[taken % room].bytes);
+    }
+    return ok;
 }
 
 /* In the order of the file. */
 static bool read_entries(reading *r, const shard *s, pel_error *err)
 {
-    int64_t fetched = 0;
-    for (int64_t k = 0; k < s->count; k++) {
-        const int64_t i = s->list[k];
-        const pel_region cell = entry_cell(s, i);
-        if (k == fetched) {
-            const int64_t more = fetch_together(r, s, k, err);
-            if (more == 0)
-                return false;
-            fetched += more;
-        }
-        if (!read_chunk(r, s->chain->inner, s->offset + entry_offset(s, i), entry_bytes(s, i), &cell, err))
-            return pel__where(err, "inner chunk %lld: ", (long long)i);
+    bool ok = true;
+    if (!pel__store_errands(r->array->store) || s->chain->inner->inner) {
+        for (int64_t k = 0; ok && k < s->count; k++)
+            ok = read_entry(r, s, k, err);
+        return ok;
     }
-    return true;
+    const int64_t room = pel__store_ahead(r->array->store);
+    stretch *const ring = malloc((size_t)room * sizeof *ring);
+    ok = ring ? read_ahead(r, s, ring, room, err) : pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    free(ring);
+    return ok;
 }
 
 /* Steps `grid` to the next cell of [low, high) in C order; false after the last. */
@@ -332,27 +407,79 @@ static bool read_chunk(reading *r, const pel__zarr_chain *chain, int64_t offset,
 
 /* ---- the grid ---------------------------------------------------------------------------------------------- */
 
-static bool read_cell(reading *r, const int64_t *grid, pel_error *err)
+/* A chunk or shard of the grid: opening it brings its bytes or its index along. */
+typedef struct cell {
+    pel__errand errand;
+    pel__zarr_array *array;
+    int64_t grid[PEL_MAX_NDIM];
+    pel__object *object; /* NULL: there is none */
+    char key[PEL__PATH_MAX];
+} cell;
+
+static bool open_cell(void *arg, pel_error *err)
+{
+    cell *const c = arg;
+    pel__zarr_array *const a = c->array;
+    const pel__zarr_chain *const chain = &a->chain;
+    const pel__want all = {PEL__WANT_ALL, pel__chain_stored_max(chain)};
+    const pel__want index = {chain->index_first ? PEL__WANT_HEAD : PEL__WANT_TAIL, pel__chain_index_bytes(chain)};
+    pel__index_cache *const cache = pel__store_indexes(a->store);
+    int64_t bytes = 0;
+    if (!pel__zarr_chunk_key(a, c->grid, c->key, sizeof c->key))
+        return pel__fail(err, PEL_ARGUMENT, "the key of a chunk is too long");
+    if (chain->inner && cache && pel__index_cache_get(cache, c->key, &bytes, NULL))
+        return pel__store_known_object(a->store, c->key, bytes, &c->object, err);
+    return pel__store_object(a->store, c->key, chain->inner ? &index : &all, &c->object, err);
+}
+
+static bool read_cell(reading *r, cell *c, pel_error *err)
 {
     static const int64_t zero[PEL_MAX_NDIM];
-    pel__zarr_array *const a = r->array;
-    const pel_region chunk = cell_region(a->ndim, zero, a->chunk, grid);
-    if (!pel__zarr_chunk_key(a, grid, r->key, sizeof r->key))
-        return pel__fail(err, PEL_ARGUMENT, "the key of a chunk is too long");
-    const pel__zarr_chain *const c = &a->chain;
-    const pel__want all = {PEL__WANT_ALL, pel__chain_stored_max(c)};
-    const pel__want index = {c->index_first ? PEL__WANT_HEAD : PEL__WANT_TAIL, pel__chain_index_bytes(c)};
-    if (!pel__store_object(a->store, r->key, c->inner ? &index : &all, &r->object, err))
-        return false;
-    if (!r->object) {
+    const pel_region chunk = cell_region(r->array->ndim, zero, r->array->chunk, c->grid);
+    if (!c->object) {
         const pel_region part = pel__region_intersect(&chunk, r->box);
         fill(r, &part);
         return true;
     }
-    const bool ok = read_chunk(r, &a->chain, 0, pel__object_size(r->object), &chunk, err)
-        || pel__where(err, "%s/%s: ", pel__store_root(a->store), r->key);
-    pel__object_close(r->object);
-    r->object = NULL;
+    r->object = c->object;
+    r->key = c->key;
+    const bool ok = read_chunk(r, &r->array->chain, 0, pel__object_size(c->object), &chunk, err)
+        || pel__where(err, "%s/%s: ", pel__store_root(r->array->store), c->key);
+    pel__object_close(c->object);
+    c->object = NULL;
+    return ok;
+}
+
+/* Cells of the grid, in its order, that are to be read. */
+typedef struct walk {
+    int64_t low[PEL_MAX_NDIM], high[PEL_MAX_NDIM], grid[PEL_MAX_NDIM];
+    bool more;
+} walk;
+
+static void send_next(const reading *r, walk *w, cell *c)
+{
+    c->errand = (pel__errand){.run = open_cell, .arg = c};
+    c->array = r->array;
+    c->object = NULL;
+    memcpy(c->grid, w->grid, sizeof c->grid);
+    w->more = next_cell(r->array->ndim, w->low, w->high, w->grid);
+    pel__errand_send(pel__store_errands(r->array->store), &c->errand);
+}
+
+static bool read_cells(reading *r, walk *w, cell *ring, int64_t room, pel_error *err)
+{
+    pel__errands *const errands = pel__store_errands(r->array->store);
+    int64_t sent = 0, taken = 0;
+    bool ok = true;
+    while (ok && (w->more || taken < sent)) {
+        for (; w->more && sent - taken < room; sent++)
+            send_next(r, w, &ring[sent % room]);
+        cell *const c = &ring[taken++ % room];
+        ok = pel__errand_wait(errands, &c->errand, err) && read_cell(r, c, err);
+    }
+    for (; taken < sent; taken++) /* after an error */
+        if (pel__errand_wait(errands, &ring[taken % room].errand, NULL))
+            pel__object_close(ring[taken % room].object);
     return ok;
 }
 
@@ -360,19 +487,21 @@ bool pel__zarr_array_read(pel__zarr_array *array, pel__codec_shelf *shelf, const
                           const int64_t *stride, pel_error *err)
 {
     static const int64_t zero[PEL_MAX_NDIM];
-    int64_t low[PEL_MAX_NDIM] = {0}, high[PEL_MAX_NDIM] = {0}, grid[PEL_MAX_NDIM];
     if (pel__region_empty(box))
         return true;
     reading r = {.array = array, .box = box, .dst = dst, .stride = stride};
-    r.state = pel__codec_take(shelf, err);
-    if (!r.state)
-        return false;
-    touched(box, zero, array->chunk, low, high);
-    memcpy(grid, low, sizeof grid);
-    bool ok = true;
-    do
-        ok = read_cell(&r, grid, err);
-    while (ok && next_cell(array->ndim, low, high, grid));
-    pel__codec_put(shelf, r.state);
+    walk w = {.more = true};
+    touched(box, zero, array->chunk, w.low, w.high);
+    memcpy(w.grid, w.low, sizeof w.grid);
+    int64_t count = 1;
+    for (int32_t i = 0; i < box->ndim && count < PEL__STORE_CREW; i++)
+        count *= pel__min(w.high[i] - w.low[i], PEL__STORE_CREW);
+    const int64_t room = pel__min(count, pel__store_ahead(array->store));
+    cell *const ring = malloc((size_t)room * sizeof *ring);
+    r.state = ring ? pel__codec_take(shelf, err) : NULL;
+    const bool ok = r.state ? read_cells(&r, &w, ring, room, err) : ring ? false : pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    if (r.state)
+        pel__codec_put(shelf, r.state);
+    free(ring);
     return ok;
 }

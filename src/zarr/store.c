@@ -29,6 +29,8 @@ void pel__store_close(pel__store *store)
 {
     if (!store)
         return;
+    pel__errands_destroy(store->errands);
+    pel__index_cache_destroy(store->indexes);
     json_object_put(store->documents);
     free(store->root);
     free(store->refused);
@@ -63,7 +65,7 @@ bool pel__store_keep_document(pel__store *store, const char *key, json_object *d
 
 int64_t pel__store_resident_bytes(const pel__store *store)
 {
-    return store->document_bytes;
+    return store->document_bytes + (store->indexes ? PEL__INDEX_CACHE_BYTES : 0);
 }
 
 static const char *kept(const pel__store *store, const char *node, size_t n, const char *name)
@@ -128,14 +130,30 @@ bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n,
     return object->type->read(object, offset, dst, n, err);
 }
 
-bool pel__object_expect(pel__object *object, int64_t offset, int64_t n, pel_error *err)
+bool pel__store_known_object(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err)
 {
-    return !object->type->expect || object->type->expect(object, offset, n, err);
+    return store->type->known(store, key, bytes, out, err);
 }
 
-bool pel__store_windows(const pel__store *store)
+pel__errands *pel__store_errands(const pel__store *store)
 {
-    return store->type->windows;
+    return store->errands;
+}
+
+pel__index_cache *pel__store_indexes(const pel__store *store)
+{
+    return store->indexes;
+}
+
+int32_t pel__store_ahead(const pel__store *store)
+{
+    return store->ahead > 0 ? store->ahead : 1;
+}
+
+void pel__store_readers(pel__store *store, int32_t threads)
+{
+    if (store->type->far)
+        store->ahead = (int32_t)pel__max(2, pel__ceil_div(PEL__STORE_CREW, threads));
 }
 
 bool pel__store_has_folder(pel__store *store, const char *key)
@@ -188,7 +206,7 @@ bool pel__store_put_text(pel__store *store, const char *key, const char *text, p
 {
     pel__store_writer w = {0};
     w.capacity = (int64_t)strlen(text);
-    if (store->type->windows && !(w.room = malloc((size_t)w.capacity)))
+    if (store->type->far && !(w.room = malloc((size_t)w.capacity)))
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     const bool ok = pel__writer_begin(&w, store, key, err) && pel__writer_append(&w, text, w.capacity, err) && pel__writer_commit(&w, err);
     pel__writer_abort(&w);

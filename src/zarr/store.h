@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "pellucid.h"
+#include "zarr/errand.h"
+#include "zarr/index_cache.h"
 #include "zarr/json.h"
 
 #include <stdatomic.h>
@@ -41,15 +43,21 @@ typedef struct pel__want {
 bool pel__store_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
 void pel__object_close(pel__object *object); /* NULL allowed */
 int64_t pel__object_size(const pel__object *object);
-bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err);
+bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err); /* any thread */
 
-/* These n bytes will be read next, piece by piece: a remote store fetches them at once. n <= PEL__STORE_WINDOW. */
-bool pel__object_expect(pel__object *object, int64_t offset, int64_t n, pel_error *err);
+/* An object of known length, without asking for it. */
+bool pel__store_known_object(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err);
 
-#define PEL__STORE_WINDOW ((int64_t)8 << 20)
-#define PEL__STORE_GAP ((int64_t)1 << 20)      /* between pieces, rather fetched along than asked for apart */
+/* What costs a journey is asked for ahead: NULL of a store that is near. Each of `threads` reading threads should have
+ * pel__store_ahead requests on their way; neighbouring pieces of an object are fetched together. */
+pel__errands *pel__store_errands(const pel__store *store);
+pel__index_cache *pel__store_indexes(const pel__store *store); /* NULL: reading an index costs nothing */
+int32_t pel__store_ahead(const pel__store *store);
+void pel__store_readers(pel__store *store, int32_t threads);
+
+#define PEL__STORE_WINDOW ((int64_t)2 << 20)
+#define PEL__STORE_GAP ((int64_t)1 << 18)      /* between pieces, rather fetched along than asked for apart */
 #define PEL__STORE_CONNECTION ((int64_t)1 << 20) /* what one open connection holds */
-bool pel__store_windows(const pel__store *store); /* is pel__object_expect of any use? */
 
 /* Is there a folder under this key? Zarr v2 writers that never recorded their separator are told by it. */
 bool pel__store_has_folder(pel__store *store, const char *key);
@@ -132,12 +140,12 @@ typedef struct pel__store_writes {
 extern const pel__store_writes pel__store_folder_writes, pel__store_s3_writes;
 
 typedef struct pel__store_type {
-    bool windows;
+    bool far; /* every request costs a journey */
     const pel__store_writes *writes; /* NULL: read only */
     bool (*text)(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err);
     bool (*object)(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
     bool (*read)(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err);
-    bool (*expect)(pel__object *object, int64_t offset, int64_t n, pel_error *err);
+    bool (*known)(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err); /* of far stores */
     void (*close_object)(pel__object *object);
     bool (*has_folder)(pel__store *store, const char *key);
     void (*close)(pel__store *store);
@@ -148,6 +156,9 @@ struct pel__store {
     const pel__store_type *type;
     char *root;
     char *refused;
+    pel__errands *errands;
+    pel__index_cache *indexes;
+    int32_t ahead;
     json_object *documents; /* text by key; NULL: none */
     int64_t document_bytes;
     atomic_uint temporaries; /* folder: names given out */

@@ -163,23 +163,6 @@ static bool read_object(pel__object *object, int64_t offset, void *dst, int64_t 
     return fetch(o, offset, dst, n, err);
 }
 
-static bool expect(pel__object *object, int64_t offset, int64_t n, pel_error *err)
-{
-    remote_object *const o = (remote_object *)object;
-    if (n <= 0 || (offset >= o->offset && n <= o->n && offset - o->offset <= o->n - n))
-        return true;
-    free(o->window);
-    o->n = 0;
-    o->window = malloc((size_t)n);
-    if (!o->window)
-        return pel__fail(err, PEL_NO_MEMORY, "out of memory: %lld bytes", (long long)n);
-    if (!fetch(o, offset, o->window, n, err))
-        return false;
-    o->offset = offset;
-    o->n = n;
-    return true;
-}
-
 /* The length alone. */
 static bool find_size(remote_object *o, bool *there, pel_error *err)
 {
@@ -226,6 +209,7 @@ static bool find(remote_object *o, const pel__want *want, bool *there, pel_error
 }
 
 static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
+static bool known_object(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err);
 
 static bool has_folder(pel__store *store, const char *key)
 {
@@ -244,32 +228,51 @@ static void close_store(pel__store *store)
 }
 
 static const pel__store_type remote_type = {
-    .windows = true,
+    .far = true,
     .writes = &pel__store_s3_writes,
     .text = read_text,
     .object = open_object,
     .read = read_object,
-    .expect = expect,
+    .known = known_object,
     .close_object = close_object,
     .has_folder = has_folder,
     .close = close_store,
 };
 
-static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err)
+static remote_object *new_object(pel__store *store, const char *key, pel_error *err)
 {
     char url[PEL__PATH_MAX];
-    bool there = false;
+    if (!pel__url_key(url, sizeof url, ((remote_store *)store)->url, key, err))
+        return NULL;
     remote_object *const o = calloc(1, sizeof *o);
-    if (!o)
-        return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    if (!o || !(o->url = strdup(url))) {
+        (void)pel__fail(err, PEL_NO_MEMORY, "out of memory");
+        free(o);
+        return NULL;
+    }
     o->base.type = &remote_type;
     o->store = (remote_store *)store;
-    bool ok = pel__url_key(url, sizeof url, o->store->url, key, err)
-        && ((o->url = strdup(url)) || pel__fail(err, PEL_NO_MEMORY, "out of memory"));
-    ok = ok && find(o, want, &there, err);
+    return o;
+}
+
+static bool known_object(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err)
+{
+    remote_object *const o = new_object(store, key, err);
+    if (!o)
+        return false;
+    o->base.size = bytes;
+    *out = &o->base;
+    return true;
+}
+
+static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err)
+{
+    bool there = false;
+    remote_object *const o = new_object(store, key, err);
+    const bool ok = o && find(o, want, &there, err);
     if (ok && there)
         *out = &o->base;
-    else
+    else if (o)
         close_object(&o->base);
     return ok;
 }
@@ -291,8 +294,11 @@ bool pel__store_open_remote(pel__store **out, const char *root, const pel_remote
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
     }
     s->base.type = &remote_type;
+    s->base.ahead = 2;
     if (!pel__url_root(s->url, sizeof s->url, root, remote, err)
-        || (pel__url_is_s3(root) && !keep_listing(s, root, remote, err)) || !pel__http_open(&s->http, remote, pel__url_is_s3(root), err)) {
+        || (pel__url_is_s3(root) && !keep_listing(s, root, remote, err))
+        || !pel__errands_create(&s->base.errands, PEL__STORE_CREW, err) || !pel__index_cache_create(&s->base.indexes, err)
+        || !pel__http_open(&s->http, remote, pel__url_is_s3(root), err)) {
         pel__store_close(&s->base);
         return false;
     }
