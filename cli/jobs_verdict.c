@@ -66,13 +66,12 @@ static bool own_job(char *out, size_t size)
 /* A file a job: only its own host writes it. */
 void job_note_attempt(const char *output, const char *part, const char *blocks)
 {
-    char job[128], path[4400], host[128] = "";
+    char job[128], folder[RUN_PATH], path[RUN_PATH + 200], host[128] = "";
     struct timespec now = {0};
     if (!own_job(job, sizeof job))
         return;
-    (void)snprintf(path, sizeof path, "%s.run/jobs", output);
-    (void)mkdir(path, 0777);
-    (void)snprintf(path, sizeof path, "%s.run/jobs/%s.jsonl", output, job);
+    (void)mkdir(run_file(folder, output, "jobs"), 0777);
+    (void)snprintf(path, sizeof path, "%s/%s.jsonl", folder, job);
     FILE *const f = fopen(path, "ae");
     if (!f)
         return;
@@ -138,9 +137,8 @@ static void read_attempts(const char *path, const char *name, int64_t block, on_
 
 void jobs_attempts(const char *output, int64_t block, on_attempt *each, void *arg)
 {
-    char folder[4200], path[4500];
-    (void)snprintf(folder, sizeof folder, "%s.run/jobs", output);
-    DIR *const d = opendir(folder);
+    char folder[RUN_PATH], path[RUN_PATH + 300];
+    DIR *const d = opendir(run_file(folder, output, "jobs"));
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         const size_t n = strlen(e->d_name);
         (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
@@ -402,10 +400,9 @@ static bool same_scheduler(const char *noted, const char *wanted)
 
 static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output)
 {
-    char path[4200], line[512];
+    char path[RUN_PATH], line[512];
     ids[0] = '\0';
-    (void)snprintf(path, sizeof path, "%s.run/jobs.jsonl", output);
-    FILE *const f = fopen(path, "re");
+    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
         if (o && same_scheduler(text_of(o, "scheduler"), v->scheduler))
@@ -414,8 +411,7 @@ static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output
     }
     if (f)
         (void)fclose(f);
-    (void)snprintf(path, sizeof path, "%s.run/jobs", output);
-    DIR *const d = opendir(path);
+    DIR *const d = opendir(run_file(path, output, "jobs"));
     const size_t n = strlen(v->scheduler);
     for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         char job[80];
@@ -434,9 +430,8 @@ static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output
 
 static void load(verdicts *v, const char *output)
 {
-    char path[4200], line[1024];
-    (void)snprintf(path, sizeof path, "%s.run/verdicts.jsonl", output);
-    FILE *const f = fopen(path, "re");
+    char path[RUN_PATH], line[1024];
+    FILE *const f = fopen(run_file(path, output, "verdicts.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
         verdict one = {.at = o ? number_of(o, "at") : 0, .good = o && number_of(o, "good") != 0};
@@ -455,9 +450,8 @@ static void load(verdicts *v, const char *output)
 /* Whoever may not write there only hears them. */
 static void save(const verdicts *v, const char *output)
 {
-    char path[4200];
-    (void)snprintf(path, sizeof path, "%s.run/verdicts.jsonl", output);
-    FILE *const f = v->count > v->known ? fopen(path, "ae") : NULL;
+    char path[RUN_PATH];
+    FILE *const f = v->count > v->known ? fopen(run_file(path, output, "verdicts.jsonl"), "ae") : NULL;
     for (int64_t i = v->known; f && i < v->count; i++) {
         json_object *const o = json_object_new_object();
         json_object_object_add(o, "scheduler", json_object_new_string(v->list[i].scheduler));
