@@ -105,7 +105,7 @@ CASE(level_one)
         const double size = beside_library(src, BYTES, 1);
         CHECK(size <= kinds[i].most);
         if (size > kinds[i].most)
-            fprintf(stderr, "kind %zu: %.1f %%\n", i, size);
+            (void)fprintf(stderr, "kind %zu: %.1f %%\n", i, size);
     }
     free(src);
 }
@@ -157,7 +157,7 @@ CASE(blosc_of_every_kind_and_size)
 {
     static void (*const kinds[])(uint8_t *p, size_t n) = {camera, labels, zeros, planes, edge, bytes};
     static const int64_t counts[] = {1, 2, 127, 128, 129, 1000, 65536, 131072, 131073, 200001, 262144, 300000};
-    const size_t most = 300000 * 8;
+    const size_t most = (size_t)300000 * 8;
     uint8_t *const src = malloc(most);
     state = 4711;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {

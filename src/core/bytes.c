@@ -65,7 +65,7 @@ uint32_t pel__crc32(uint32_t crc, const void *data, size_t n)
 }
 
 #if defined(__x86_64__)
-#define STRIPE 1024 /* bytes */
+#define STRIPE ((size_t)1024) /* bytes */
 /* x^(8 s - 33) modulo the polynomial, bits reversed: a carry-less product with it and the instruction itself move a
  * checksum past s zero bytes. For s = 1024 and 2048. */
 #define PAST_ONE 0x170076fa
@@ -81,7 +81,7 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t past(uint64_t crc, uint
 __attribute__((target("sse4.2,pclmul"))) static uint64_t crc32c_stripes(uint64_t crc, const uint8_t *p, size_t stripes)
 {
     uint64_t a = crc;
-    for (; stripes > 0; stripes--, p += (size_t)3 * STRIPE) {
+    for (; stripes > 0; stripes--, p += 3 * STRIPE) {
         uint64_t b = 0, c = 0;
         for (size_t i = 0; i < STRIPE; i += 8) {
             a = __builtin_ia32_crc32di(a, pel__load_u64(p + i));
@@ -96,7 +96,7 @@ __attribute__((target("sse4.2,pclmul"))) static uint64_t crc32c_stripes(uint64_t
 __attribute__((target("sse4.2"))) static uint32_t crc32c_cpu(uint32_t crc, const uint8_t *p, size_t n)
 {
     uint64_t c = crc;
-    const size_t stripes = __builtin_cpu_supports("pclmul") ? n / ((size_t)3 * STRIPE) : 0;
+    const size_t stripes = __builtin_cpu_supports("pclmul") ? n / (3 * STRIPE) : 0;
     if (stripes > 0)
         c = crc32c_stripes(c, p, stripes);
     p += stripes * 3 * STRIPE;

@@ -135,7 +135,7 @@ int64_t pel__ome_write_bytes(const pel__sink_spec *spec, int32_t image, int32_t 
     for (int32_t i = 0; i < steps; i++)
         libraries += pel__step_encode_bytes(&step[i], pel__ome_chunk_bytes(spec, l));
     const int64_t waiting = pel__store_gathers(spec->path) ? (sharded(l) ? 1 : PEL__STORE_CREW) * PEL__STORE_CONNECTION
-                                                           : PEL__STORE_CREW * SYNCER_BYTES;
+                                                           : (int64_t)PEL__STORE_CREW * SYNCER_BYTES;
     return scratch_bytes(spec, l, threads) + threads * libraries + PEL__LATE_BYTES + waiting;
 }
 
@@ -148,7 +148,7 @@ int64_t pel__ome_read_back_bytes(const pel__sink_spec *spec, int32_t image, int3
         return 0;
     const int64_t bound = chain_bound(step, pel__ome_steps(spec, step), pel__ome_chunk_bytes(spec, l));
     const int64_t fetched = sharded(l) ? pel__max(PEL__STORE_WINDOW, bound) + index_bytes(l) : bound;
-    return pel__max(2 * threads, PEL__STORE_CREW + threads) * (PEL__STORE_CONNECTION + fetched) + PEL__INDEX_CACHE_BYTES;
+    return pel__max(2 * (int64_t)threads, PEL__STORE_CREW + (int64_t)threads) * (PEL__STORE_CONNECTION + fetched) + PEL__INDEX_CACHE_BYTES;
 }
 
 /* ---- one chunk --------------------------------------------------------------------------------------------- */
