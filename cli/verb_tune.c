@@ -48,13 +48,14 @@ static json_object *channel_json(const pel_run *run, int64_t channel)
 
 int verb_tune(const verb *self, int argc, char **argv)
 {
-    const char *input = NULL, *noise = NULL;
+    const char *input = NULL, *noise = NULL, *quality = NULL;
     selection select = {0};
     int64_t threads = 0;
     bool json = false, quiet = false;
     const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &input, false}};
     const option options[] = {
         {OPTION_TEXT, "noise", "MODEL", "sigma | gain,offset | gain,background,readout; default: estimated", &noise, 0, 0},
+        {OPTION_TEXT, "quality", "VALUE", "fast|standard|strong: the windows that bound the cost (default standard)", &quality, 0, 0},
         SELECT_OPTIONS(select),
         {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
@@ -69,7 +70,8 @@ int verb_tune(const verb *self, int argc, char **argv)
         return code;
     pel_error err = {0};
     pel_run *run = NULL;
-    const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .tune = "auto", .threads = (int32_t)threads,
+    const pel_setting setting = {.name = "quality", .value = quality};
+    const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .settings = &setting, .setting_count = quality ? 1 : 0, .tune = "auto", .threads = (int32_t)threads,
                                .open = {.select = selection_text(&select)}};
     progress line = progress_start(self->name, quiet);
     stop_install();

@@ -15,7 +15,8 @@ static const char *const plane[] = {
     "aggregate=last strength=1.4 patch=y=2,x=2",
     "aggregate=last strength=1.8 patch=y=2,x=2",
     "aggregate=last strength=1.2 patch=y=4,x=4",
-    "aggregate=last strength=1.7 patch=y=4,x=4",
+    "aggregate=last strength=1.7 patch=y=5,x=5",
+    "aggregate=last strength=2.2 patch=y=5,x=5",
 };
 
 static const char *const volume[] = {

@@ -24,7 +24,7 @@
 #define FEWEST 8            /* pairs for a line */
 #define BINS 24
 #define MARGIN 2            /* pixels around a block that its residuals read */
-#define CORRELATED 1.15     /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.0) */
+#define CORRELATED 1.25     /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.0) */
 #define ONE_LEVEL 0.5       /* of the noise's deviation: a smaller range of means is the noise's own */
 #define PLATEAU (SIDE * SIDE / 4) /* pixels of a block at its largest value */
 
