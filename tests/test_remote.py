@@ -177,6 +177,63 @@ def test_neighbouring_chunks_come_together(cli, tmp_path):
     assert len(shard) == 2 and shard[0][2].startswith("bytes=-")
 
 
+def sharded(path, shards):
+    """Shards of 64 inner chunks in a row along x."""
+    data = RNG.integers(0, 4000, (4, 64, 64 * shards)).astype("uint16")
+    zarr.create(store=path, shape=data.shape, chunks=(4, 64, 64), dtype="uint16", zarr_format=3, codecs=[ShardingCodec(chunk_shape=(4, 8, 8))])[...] = data
+    return data
+
+
+def test_an_index_is_asked_for_once(cli, tmp_path):
+    """A run reads 16 blocks out of each shard; the shard's index came with the first."""
+    data = sharded(str(tmp_path / "a.zarr"), 3)
+    with serving(tmp_path) as server:
+        cli.ok("convert", server.url + "/a.zarr", tmp_path / "out.zarr", "--chunk", "z=4,y=16,x=16", "--block", "z=4,y=16,x=16", "--levels", "1",
+               "--threads", "1", "--quiet")
+        asked = [(path, wanted) for _, path, wanted in server.seen if "/c/" in path]
+    assert checksums(cli, tmp_path / "out.zarr") == [crc(data)]
+    indexes = [path for path, wanted in asked if wanted.startswith("bytes=-")]
+    assert len(indexes) == len(set(indexes)) == 3 and len(asked) >= 3 + 16 * 3
+
+
+def test_more_indexes_than_are_kept(cli, tmp_path):
+    """What was pushed out is asked for again, and nothing is mixed up."""
+    data = RNG.integers(0, 4000, (1, 8, 8 * 300)).astype("uint16")
+    zarr.create(store=str(tmp_path / "a.zarr"), shape=data.shape, chunks=(1, 8, 8), dtype="uint16", zarr_format=3,
+                codecs=[ShardingCodec(chunk_shape=(1, 4, 4), codecs=[BytesCodec()])])[...] = data
+    with serving(tmp_path) as server:
+        assert checksums(cli, server.url + "/a.zarr", "--threads", "3") == [crc(data)]
+
+
+@pytest.mark.parametrize("kind", ["chunks", "shards"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_requests_go_out_before_they_are_needed(cli, tmp_path, kind, threads):
+    """The server answers nothing until eight wait at once; and there are never more than are told."""
+    if kind == "chunks":
+        data = RNG.integers(0, 4000, (16, 64, 64)).astype("uint16")
+        zarr.create_array(str(tmp_path / "a.zarr"), shape=data.shape, chunks=(1, 16, 16), dtype="uint16", zarr_format=3)[...] = data
+    else:
+        data = sharded(str(tmp_path / "a.zarr"), 24)
+    state = {"waiting": 0, "most": 0, "open": False}
+    enough = threading.Condition()
+
+    def plan(handler, path, number):
+        if "/c/" not in path:
+            return False
+        with enough:
+            state["waiting"] += 1
+            state["most"] = max(state["most"], state["waiting"])
+            state["open"] = state["open"] or state["waiting"] >= 8
+            enough.notify_all()
+            assert enough.wait_for(lambda: state["open"], timeout=20)
+            state["waiting"] -= 1
+        return False
+
+    with serving(tmp_path, plan=plan) as server:
+        assert checksums(cli, server.url + "/a.zarr", "--threads", str(threads)) == [crc(data)]
+    assert 8 <= state["most"] <= 16 + threads
+
+
 def test_plates_need_no_listing_and_few_requests(cli, tmp_path):
     from test_zarr_kinds import plate
     made = plate(str(tmp_path / "p.zarr"), "0.5", ["A/1", "B/2"], 2)
@@ -319,7 +376,7 @@ def test_ranges_that_were_not_asked_for(cli, tmp_path, lie):
         return handler.headers.get("Range") is not None and (handler.reply(206, b"12345", [("Content-Range", lie)] if lie else []) or True)
 
     with serving(tmp_path, plan=plan) as server:
-        cli.fails(3, "checksum", server.url + "/a.zarr", timeout=60)
+        cli.fails(3, "checksum", server.url + "/a.zarr", timeout=20)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://user:secret@127.0.0.1/a.zarr", "http://127.0.0.1/a.zarr?key=1", "s3://", "s3:///x",
