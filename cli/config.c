@@ -134,7 +134,7 @@ static int find_files(source_file out[3], char paths[2][PATH_MAX], int argc, cha
     const bool no_scheduler = typed(argc, argv, "runner", true) || (workers && strncmp(workers, "local:", 6) == 0);
     int n = 0;
     (void)snprintf(paths[0], PATH_MAX, "%s", site ? site : "/etc/pellucid/cluster.json");
-    (void)snprintf(paths[1], PATH_MAX, xdg ? "%s/pellucid/cluster.json" : home ? "%s/.config/pellucid/cluster.json" : "", xdg ? xdg : home);
+    (void)snprintf(paths[1], PATH_MAX, "%s%s", xdg ? xdg : home ? home : "", xdg ? "/pellucid/cluster.json" : home ? "/.config/pellucid/cluster.json" : "");
     for (int i = 0; i < 2 && (!named || strcmp(named, "none") != 0); i++)
         out[n++] = (source_file){.path = paths[i], .optional = true, .only = jobs_only ? about_jobs : NULL, .never = no_scheduler ? about_workers : NULL};
     if (named && strcmp(named, "none") != 0)

@@ -180,7 +180,9 @@ static void describe_manager(char *out, size_t size, json_object *o)
 {
     json_object *host = NULL, *address = NULL;
     const bool told = o && json_object_object_get_ex(o, "host", &host) && json_object_object_get_ex(o, "address", &address);
-    (void)snprintf(out, size, told ? "%.200s %.60s %" PRId64 : "", json_object_get_string(host), json_object_get_string(address), member(o, "port"));
+    out[0] = '\0';
+    if (told)
+        (void)snprintf(out, size, "%.200s %.60s %" PRId64, json_object_get_string(host), json_object_get_string(address), member(o, "port"));
 }
 
 static bool find_manager(cluster *c)
