@@ -12,6 +12,8 @@ test_packages="g++ python3-venv coop-computing-tools coop-computing-tools-dev sl
 # build/aside, with the libraries that they alone need; whoever lacks them there skips their tests.
 gridengine="gridengine-master gridengine-exec gridengine-client gridengine-common libjemalloc2"
 torque="slurm-wlm-torque libslurm-perl libslurmdb-perl libslurm38 libswitch-perl"
+# The kernel of arm64, cross-compiled and run under emulation.
+[ "$(uname -m)" != x86_64 ] || test_packages="$test_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 [ "${1:-}" != tests ] || packages="$packages $test_packages"
 
 if ! command -v dpkg-query >/dev/null; then
