@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the manager costs, measured: empty blocks a second, its memory for 10,000 and 100,000 blocks, the start on a real
-Slurm, and a run of real blocks beside threads and beside Dask distributed, all on this machine in one go.
+Slurm, a run of real blocks beside threads and beside Dask distributed, the time that a kill costs, all on this machine in one go.
 
-    PELLUCID=build/pellucid python bench/cluster.py [--quick]
+    PELLUCID=build/pellucid python bench/cluster.py [--quick] [PART…]
 
 Empty blocks: the workers run a stand-in that reports its blocks as done without opening anything.
 """
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,51 +81,104 @@ def timed(*words, env=None):
     return time.monotonic() - began
 
 
-def real_blocks(folder, quick):
-    """The same denoising by threads in one process, by workers, and by Dask distributed whose tasks call `pellucid block`."""
-    size = "z=16,y=512,x=512" if quick else "z=48,y=1024,x=1024"
+CORES = os.cpu_count() or 1
+BATCH = 10 # seconds that a task should last, for all engines alike
+
+
+def denoised(folder, name, blocks):
+    """A prepared denoising of so many blocks, each about ten seconds of one core (a tenth of it where they are short)."""
+    size, block = f"z=64,y=512,x={512 * blocks}", "z=64,y=512,x=512"
+    if blocks > 16:
+        size, block = f"z=16,y=256,x={256 * blocks}", "z=16,y=256,x=256"
     image = pellucid("phantom", "--computed", "--size", size).stdout.strip()
-    words = ("--noise", "3.92,-388", "--chunk", "z=8,y=128,x=128", "--block", "z=16,y=256,x=256", "--prepare", "--quiet")
+    out = os.path.join(folder, name + ".ome.zarr")
+    pellucid("denoise", image, out, "--noise", "3.92,-388", "--tune", "off", "--iterations", "4", "--chunk", "z=8,y=128,x=128", "--block", block, "--prepare", "--quiet")
+    return out
+
+
+def seconds_of_blocks(out):
+    """Median seconds of a block, as the ledger has them."""
+    seconds = []
+    for name in os.listdir(out + ".run/ledger"):
+        with open(os.path.join(out + ".run/ledger", name)) as f:
+            seconds += [r["seconds"] for r in (json.loads(line[9:]) for line in f) if r["ok"] and r.get("voxels")]
+    return sorted(seconds)[len(seconds) // 2]
+
+
+def cluster(out, **options):
+    return subprocess.Popen([PELLUCID, "cluster", out, "--workers", f"local:{CORES}", "--cores", "1", "--quiet", "--batch-seconds", str(BATCH)], **options)
+
+
+def real_blocks(folder, blocks):
+    """The same denoising by threads in one process, by as many workers of one thread, and by Dask distributed whose tasks call `pellucid block`
+    with as many blocks as a task of ours has."""
     found = {}
-    cores = os.cpu_count() or 1
     for name in ("threads", "cluster", "dask"):
-        out = os.path.join(folder, name + ".ome.zarr")
-        pellucid("denoise", image, out, *words)
+        out = denoised(folder, f"{name}-{blocks}", blocks)
+        began = time.monotonic()
         if name == "threads":
-            found[name] = timed("work", out, "--threads", cores, "--quiet")
+            pellucid("work", out, "--threads", CORES, "--quiet")
         elif name == "cluster":
-            found[name] = timed("cluster", out, "--workers", f"local:{cores}", "--cores", "1", "--quiet", "--batch-seconds", "10")
-        else:
-            found[name] = dask_blocks(out, cores)
+            assert cluster(out).wait() == 0
+            found["block"] = seconds_of_blocks(out)
+            with open(out + ".run/manager.json") as f:
+                found["tasks"] = json.load(f)["tasks"]
+        elif not dask_blocks(out, blocks, max(1, int(BATCH / found["block"]))):
+            continue
+        found[name] = time.monotonic() - began
         pellucid("status", out)
-    with open(os.path.join(folder, "threads.ome.zarr.run", "status.json")) as f:
-        found["blocks"] = json.load(f)["blocks_total"]
     return found
 
 
-def run_block(out, block):
-    subprocess.run([PELLUCID, "block", out, "--blocks", str(block), "--threads", "1", "--quiet"], check=True)
+def run_blocks(out, first, last):
+    subprocess.run([PELLUCID, "block", out, "--blocks", f"{first}-{last}", "--threads", "1", "--quiet"], check=True)
 
 
-def dask_blocks(out, cores):
+def dask_blocks(out, blocks, batch):
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        return None
-    blocks = json.loads(subprocess.run([PELLUCID, "status", out, "--json"], capture_output=True, text=True).stdout)["blocks_total"]
-    began = time.monotonic()
-    with LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
-        client.gather(client.map(run_block, [out] * blocks, range(blocks)))
+        return False
+    firsts = range(0, blocks, batch)
+    with LocalCluster(n_workers=CORES, threads_per_worker=1, dashboard_address=None) as local, Client(local) as client:
+        client.gather(client.map(run_blocks, [out] * len(firsts), firsts, [min(f + batch, blocks) - 1 for f in firsts]))
     pellucid("work", out, "--part", "1/1", "--quiet")
+    return True
+
+
+def done(out):
+    try:
+        return sum(len(open(e.path).readlines()) for e in os.scandir(out + ".run/ledger"))
+    except FileNotFoundError:
+        return 0
+
+
+def killed(folder, victim, blocks, kills):
+    """Seconds of a run in which a worker (victim "worker") or the whole command with its manager ("manager", then started again) is killed so many
+    times; "": never."""
+    from cluster_help import workers_of
+    out = denoised(folder, f"killed-{victim}", blocks)
+    began = time.monotonic()
+    p = cluster(out, stderr=subprocess.DEVNULL)
+    for k in range(kills if victim else 0):
+        while done(out) < (k + 1) * blocks // (kills + 1) and p.poll() is None:
+            time.sleep(0.01)
+        if victim == "worker":
+            os.kill(workers_of(p)[0], signal.SIGKILL)
+        else:
+            p.kill()
+            p.wait()
+            p = cluster(out, stderr=subprocess.DEVNULL)
+    assert p.wait() == 0
     return time.monotonic() - began
 
 
-def dask_empty(blocks, cores):
+def dask_empty(blocks):
     try:
         from distributed import Client, LocalCluster
     except ImportError:
         return None
-    with LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=CORES, threads_per_worker=1, dashboard_address=None) as local, Client(local) as client:
         client.submit(int).result()
         began = time.monotonic()
         client.gather(client.map(lambda n: n, range(blocks), pure=False))
@@ -153,22 +207,47 @@ def slurm_start(folder):
         slurm.stop()
 
 
+def show_empty(folder, quick):
+    for blocks in (10000,) if quick else (10000, 100000):
+        rate, peak, tasks = empty_blocks(folder, blocks)
+        print(f"manager, {blocks} empty blocks: {rate:.0f} blocks/s in {tasks} tasks, manager's peak memory {peak:.1f} MiB", flush=True)
+    rate = dask_empty(10000)
+    print(f"distributed, 10000 empty tasks: {rate:.0f} tasks/s" if rate else "distributed: not installed", flush=True)
+
+
+def show_slurm(folder, quick):
+    print(f"Slurm: {slurm_start(folder)}", flush=True)
+
+
+def show_real(folder, blocks):
+    t = real_blocks(folder, blocks)
+    print(f"{blocks} blocks of {t['block']:.1f} s on {CORES} cores: threads {t['threads']:.1f} s, cluster {t['cluster']:.1f} s "
+          f"({(t['cluster'] / t['threads'] - 1) * 100:+.1f} %) in {t['tasks']} tasks, distributed with the same blocks a task "
+          + (f"{t['dask']:.1f} s ({(t['dask'] / t['threads'] - 1) * 100:+.1f} %)" if "dask" in t else "not installed"), flush=True)
+
+
+def show_kills(folder, quick):
+    blocks, kills = (24, 2) if quick else (48, 4)
+    plain, worker, manager = (killed(folder, v, blocks, kills) for v in ("", "worker", "manager"))
+    print(f"{blocks} blocks: undisturbed {plain:.1f} s; {kills} workers killed {worker:.1f} s, {(worker - plain) / kills:.1f} s a kill; "
+          f"the command and its manager killed {kills} times {manager:.1f} s, {(manager - plain) / kills:.1f} s a kill", flush=True)
+
+
+PARTS = {"empty": show_empty, "slurm": show_slurm, "long": lambda folder, quick: show_real(folder, 4 if quick else 6),
+         "short": lambda folder, quick: show_real(folder, 24 if quick else 64), "kills": show_kills}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these of {', '.join(PARTS)}")
+    args = parser.parse_args()
+    if not set(args.parts) <= set(PARTS):
+        parser.error(f"expected parts of {', '.join(PARTS)}")
     folder = tempfile.mkdtemp(prefix="pellucid-cluster-")
     try:
-        for blocks in (10000,) if quick else (10000, 100000):
-            rate, peak, tasks = empty_blocks(folder, blocks)
-            print(f"manager, {blocks} empty blocks: {rate:.0f} blocks/s in {tasks} tasks, manager's peak memory {peak:.1f} MiB", flush=True)
-        rate = dask_empty(10000, os.cpu_count() or 1)
-        print(f"distributed, 10000 empty tasks: {rate:.0f} tasks/s" if rate else "distributed: not installed", flush=True)
-        print(f"Slurm: {slurm_start(folder)}", flush=True)
-        times = real_blocks(folder, quick)
-        print(f"{times['blocks']} real blocks: threads {times['threads']:.1f} s, cluster {times['cluster']:.1f} s "
-              f"({(times['cluster'] / times['threads'] - 1) * 100:+.0f} %), distributed "
-              + (f"{times['dask']:.1f} s ({(times['dask'] / times['threads'] - 1) * 100:+.0f} %)" if times["dask"] else "not installed"), flush=True)
+        for name in args.parts or PARTS:
+            PARTS[name](folder, args.quick)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

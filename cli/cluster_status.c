@@ -76,7 +76,7 @@ static void print_given_up(json_object *manager)
 {
     json_object *const hosts = member(manager, "hosts_avoided"), *const blocks = member(manager, "given_up");
     for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++)
-        (void)printf("  avoided   host %s: one block after the other failed there and not elsewhere\n",
+        (void)printf("  avoided   host %s: one block after the other failed there, and none was done since\n",
                      json_object_get_string(json_object_array_get_idx(hosts, i)));
     for (size_t i = 0; blocks && i < json_object_array_length(blocks) && i < 20; i++) {
         json_object *const b = json_object_array_get_idx(blocks, i);

@@ -198,12 +198,12 @@ static bool find_manager(cluster *c)
 
 static pid_t start_manager(const cluster *c)
 {
-    enum { MOST = 12 };
+    enum { MOST = 13 };
     static const char *const names[MOST] = {"--program", "--address", "--password", "--port", "--cores", "--memory", "--memory-most",
-                                            "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds"};
+                                            "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds", "--workers"};
     const int64_t life = (c->job.seconds - c->job.lead) / 4, batch = c->words->batch_seconds;
     const int64_t numbers[] = {c->port, c->job.cores, c->task_memory, c->job.memory, c->words->attempts, life > 0 && life < batch ? life : batch,
-                               c->words->straggler_seconds, c->words->seconds};
+                               c->words->straggler_seconds, c->words->seconds, c->most};
     char texts[COUNT(numbers)][24];
     const char *const values[3] = {c->program, c->address, c->password};
     const char *words[2 * MOST + 3] = {c->manager_program};

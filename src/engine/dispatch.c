@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * See dispatch.h. A block is waiting, out, done or given up. Fresh blocks go out in order, several at once as the seconds
- * they take are learnt; blocks that were part of a crash go out alone, so that the guilty one is found. */
+ * they take are learnt; blocks that were part of a crash go out alone, so that the guilty one is found.
+ * A failure tells of the block or of the host. Only hosts that can do blocks judge them: those that have done one, or, where too
+ * few are left to tell, that were on hold before. A host that does nothing but fail is put on hold, again and again and ever longer;
+ * nothing is given up for what happened there. */
 #include "engine/dispatch.h"
 
 #include "core/error.h"
@@ -13,19 +16,30 @@ enum state { WAITING, OUT, DONE, GIVEN_UP };
 
 typedef struct {
     uint8_t state, alone, doublings, losses;
+    int32_t last_failure; /* place in the list + 1; 0: none */
 } block;
 
 typedef struct {
     int64_t block;
     int32_t host;
+    int32_t before; /* the failure of this block before this one, place + 1 */
+    bool excused;   /* the host was at fault, as it seems */
     char *text;
 } failure;
 
 typedef struct {
     char *name;
-    bool bad, good;      /* good: a block was done there */
+    bool good;           /* a block was done there */
+    bool untold;         /* of its hold */
     int64_t streak;      /* different blocks that failed since the last success */
+    double streak_began, last_success;
     int64_t last_failed; /* so that one block that fails twice counts once */
+    int64_t since;       /* failures from this place on came after the last success */
+    char *text;          /* of the last failure */
+    int64_t *suspects;   /* blocks of crashed batches since the last success */
+    int64_t suspect_count, suspect_size;
+    int32_t holds, barren; /* since it did a block; since any host did one */
+    double held_seconds, held_until, spared_until;
 } host;
 
 /* An orphan's twin ended badly and its blocks went out anew: it may still bring some home, its failures do not count. */
@@ -53,6 +67,8 @@ struct pel__dispatch {
 
 #define MOST_LOSSES 20 /* a block whose workers always vanish is a block's trouble in the end */
 #define MOST_DOUBLINGS 8
+#define LONGEST_HOLD 3600.0
+#define SPARED 100 /* a host without which nothing goes on is on hold for one part in so many of the time */
 
 /* ---- lists that grow ------------------------------------------------------------------------------------------------ */
 
@@ -139,8 +155,11 @@ void pel__dispatch_destroy(pel__dispatch *d)
         free(d->batches[i].blocks);
     for (int64_t i = 0; i < d->failure_count; i++)
         free(d->failures[i].text);
-    for (int32_t i = 0; i < d->host_count; i++)
+    for (int32_t i = 0; i < d->host_count; i++) {
         free(d->hosts[i].name);
+        free(d->hosts[i].text);
+        free(d->hosts[i].suspects);
+    }
     free(d->batches);
     free(d->failures);
     free(d->hosts);
@@ -309,44 +328,104 @@ static bool again(pel__dispatch *d, int64_t b, pel_error *err)
     return push_again(d, b, err);
 }
 
-/* Failures of a block that count: those on hosts that are not avoided. */
-static void count_failures(const pel__dispatch *d, int64_t b, int32_t *all, int32_t *hosts)
+/* So few blocks that a host on which all of them fail cannot be told from blocks that fail everywhere. */
+static bool are_few(const pel__dispatch *d)
 {
-    int32_t last = -1;
-    *all = *hosts = 0;
-    for (int64_t i = 0; i < d->failure_count; i++) {
-        const failure *f = &d->failures[i];
-        if (f->block != b || d->hosts[f->host].bad)
-            continue;
-        (*all)++;
-        *hosts += last < 0 || f->host != last;
-        last = f->host;
+    return d->counts.waiting + d->counts.out < d->o.host_failures;
+}
+
+static bool is_judge(const pel__dispatch *d, const host *h)
+{
+    return h->good || (h->holds > 0 && are_few(d));
+}
+
+typedef struct {
+    int32_t judged;       /* failures on hosts that judge */
+    int32_t hosts, judges; /* different hosts that are not excused; those of them that judge */
+} verdict;
+
+static verdict weigh(const pel__dispatch *d, int64_t b)
+{
+    verdict v = {0};
+    for (int32_t i = d->blocks[b].last_failure; i > 0; i = d->failures[i - 1].before) {
+        const failure *f = &d->failures[i - 1];
+        const bool judge = is_judge(d, &d->hosts[f->host]);
+        bool counted = f->excused;
+        v.judged += judge;
+        for (int32_t k = d->blocks[b].last_failure; k != i && !counted; k = d->failures[k - 1].before)
+            counted = d->failures[k - 1].host == f->host && !d->failures[k - 1].excused;
+        v.hosts += !counted;
+        v.judges += !counted && judge;
+    }
+    return v;
+}
+
+/* Is there a host that does blocks and has not failed at this one? It should meet it. */
+static bool has_hope(const pel__dispatch *d, int64_t b)
+{
+    for (int32_t i = 0; i < d->host_count; i++) {
+        bool tried = !d->hosts[i].good;
+        for (int32_t k = d->blocks[b].last_failure; k > 0 && !tried; k = d->failures[k - 1].before)
+            tried = d->failures[k - 1].host == i;
+        if (!tried)
+            return true;
+    }
+    return false;
+}
+
+/* Two hosts agree, one of which can do blocks, or three of which nobody knows that; or those that can had their tries. */
+static bool is_poison(const pel__dispatch *d, int64_t b)
+{
+    const verdict v = weigh(d, b);
+    if (v.hosts >= 3 || (v.hosts >= 2 && v.judges >= 1))
+        return true;
+    return v.judged >= d->o.attempts && (v.judged >= 3 * d->o.attempts || !has_hope(d, b));
+}
+
+static void replace_text(char **old, const char *text)
+{
+    char *const copy = strdup(text ? text : "no reason was told");
+    if (copy) {
+        free(*old);
+        *old = copy;
     }
 }
 
-/* Two hosts that agree, or one that had its tries; more of them where blocks are done on other hosts, which it should meet. */
-static bool is_poison(const pel__dispatch *d, int64_t b)
+static void lengthen_streak(host *h, int64_t b, double now)
 {
-    int32_t all = 0, hosts = 0, good = 0;
-    count_failures(d, b, &all, &hosts);
-    for (int32_t i = 0; i < d->host_count; i++)
-        good += d->hosts[i].good && !d->hosts[i].bad;
-    return all >= d->o.attempts * (good > 1 ? 3 : 1) || (hosts >= 2 && all >= 2);
+    if (h->streak++ == 0)
+        h->streak_began = now;
+    h->last_failed = b;
 }
 
-static bool failed(pel__dispatch *d, int64_t b, int32_t at, const char *text, pel_error *err)
+static bool failed(pel__dispatch *d, int64_t b, int32_t at, const pel__batch_result *r, const char *text, pel_error *err)
 {
+    host *h = &d->hosts[at];
     if (!grow(&d->failures, d->failure_count, &d->failure_size, sizeof *d->failures, err))
         return false;
-    d->failures[d->failure_count++] = (failure){.block = b, .host = at, .text = strdup(text ? text : "no reason was told")};
+    d->failures[d->failure_count++] = (failure){.block = b, .host = at, .before = d->blocks[b].last_failure,
+                                                .excused = r->now < h->held_until, .text = strdup(text ? text : "no reason was told")};
+    d->blocks[b].last_failure = (int32_t)d->failure_count;
     d->counts.failures++;
-    host *h = &d->hosts[at];
-    h->streak += h->last_failed != b;
-    h->last_failed = b;
+    replace_text(&h->text, text);
     if (is_poison(d, b)) {
         change(d, b, GIVEN_UP);
         return true;
     }
+    if (h->last_failed != b || (!h->good && are_few(d)))
+        lengthen_streak(h, b, r->now);
+    d->blocks[b].alone = h->good || !(r->now < h->held_until);
+    return again(d, b, err);
+}
+
+/* A batch of several blocks crashed: one of them, or the host. */
+static bool suspect(pel__dispatch *d, int64_t b, int32_t at, pel_error *err)
+{
+    host *h = &d->hosts[at];
+    if (!grow(&h->suspects, h->suspect_count, &h->suspect_size, sizeof *h->suspects, err))
+        return false;
+    if (!d->blocks[b].alone)
+        h->suspects[h->suspect_count++] = b;
     d->blocks[b].alone = 1;
     return again(d, b, err);
 }
@@ -363,17 +442,15 @@ static bool untold(pel__dispatch *d, int64_t b, const batch *from, const pel__ba
     if (r->ending == PEL__LOST) {
         if (++k->losses < MOST_LOSSES)
             return again(d, b, err);
-        return failed(d, b, at, "every worker that took this block was lost", err);
+        return failed(d, b, at, r, "every worker that took this block was lost", err);
     }
     if (r->ending == PEL__OUT_OF_MEMORY && memory_of(d, b) < d->o.memory_most && k->doublings < MOST_DOUBLINGS) {
         k->doublings++;
         return again(d, b, err);
     }
-    if (from->open.count > 1) {
-        k->alone = 1;
-        return again(d, b, err);
-    }
-    return failed(d, b, at, r->crash, err);
+    if (from->open.count > 1)
+        return suspect(d, b, at, err);
+    return failed(d, b, at, r, r->crash, err);
 }
 
 static void learn(pel__dispatch *d, const pel__batch *b, const pel__batch_result *r)
@@ -387,22 +464,149 @@ static void learn(pel__dispatch *d, const pel__batch *b, const pel__batch_result
     d->seconds_per_block = d->seconds_per_block > 0 ? 0.7 * d->seconds_per_block + 0.3 * each : each;
 }
 
+/* ---- hosts ------------------------------------------------------------------------------------------------------------------- */
+
+/* Blocks given up only for what happened on a host that is at fault get another chance. */
+static void forgive(pel__dispatch *d, int64_t from)
+{
+    for (int64_t i = from; i < d->failure_count; i++) {
+        const int64_t b = d->failures[i].block;
+        if (d->blocks[b].state == GIVEN_UP && !is_poison(d, b) && push_again(d, b, NULL))
+            change(d, b, WAITING);
+    }
+}
+
+/* Whom the last failures tell of: this host, with all that failed on it since it last did a block. */
+static void excuse(pel__dispatch *d, host *h, int32_t at)
+{
+    for (int64_t i = h->since; i < d->failure_count; i++) {
+        failure *f = &d->failures[i];
+        if (f->host != at)
+            continue;
+        f->excused = true;
+        if (!h->good)
+            d->blocks[f->block].alone = 0;
+    }
+    for (int64_t i = 0; i < h->suspect_count && !h->good; i++)
+        d->blocks[h->suspects[i]].alone = 0;
+    h->suspect_count = 0;
+    forgive(d, h->since);
+}
+
+/* Has another host done blocks while this one failed, or is at it? */
+static bool others_do(const pel__dispatch *d, const host *h, double now)
+{
+    bool busy = false;
+    for (int64_t i = 0; i < d->batch_count && !busy; i++)
+        busy = d->batches[i].open.started > 0 && d->batches[i].open.started < h->streak_began;
+    for (int32_t i = 0; i < d->host_count; i++) {
+        const host *k = &d->hosts[i];
+        if (k != h && k->good && !(now < k->held_until) && (busy || k->last_success >= h->streak_began))
+            return true;
+    }
+    return false;
+}
+
+/* A host that does blocks, when nobody else does, goes on soon: then blocks are as likely at fault as it is. */
+static void consider_hold(pel__dispatch *d, host *h, int32_t at, double now)
+{
+    if (h->streak < d->o.host_failures || now < h->held_until || (h->good && now < h->spared_until && !others_do(d, h, now)))
+        return;
+    h->held_seconds = h->holds > 0 && 2 * h->held_seconds < LONGEST_HOLD ? 2 * h->held_seconds : h->holds > 0 ? LONGEST_HOLD : d->o.hold_seconds;
+    h->held_until = now + h->held_seconds;
+    h->spared_until = h->held_until + SPARED * h->held_seconds;
+    h->holds++;
+    h->barren++;
+    h->untold = true;
+    d->counts.holds++;
+    excuse(d, h, at);
+}
+
+static void describe(pel__hold *out, const host *h)
+{
+    *out = (pel__hold){.host = h->name, .text = h->text, .seconds = h->held_seconds, .failures = h->streak};
+}
+
+bool pel__dispatch_hold(pel__dispatch *d, double now, pel__hold *out)
+{
+    for (int32_t i = 0; i < d->host_count; i++) {
+        if (!d->hosts[i].untold)
+            continue;
+        d->hosts[i].untold = false;
+        describe(out, &d->hosts[i]);
+        return now < d->hosts[i].held_until;
+    }
+    return false;
+}
+
+double pel__dispatch_held(const pel__dispatch *d, const char *name, double now)
+{
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (strcmp(d->hosts[i].name, name) == 0)
+            return now < d->hosts[i].held_until ? d->hosts[i].held_until - now : 0;
+    return 0;
+}
+
+bool pel__dispatch_hopeless(const pel__dispatch *d, double now, int32_t holds, pel__hold *out)
+{
+    const host *worst = NULL;
+    for (int64_t i = 0; i < d->batch_count; i++)
+        if (d->batches[i].open.started > 0)
+            return false;
+    for (int32_t i = 0; i < d->host_count; i++) {
+        const host *h = &d->hosts[i];
+        if (h->barren > 0 && h->barren < holds && now < h->held_until + h->held_seconds)
+            return false; /* it had fewer tries, and has them */
+        worst = h->barren >= holds ? h : worst;
+    }
+    if (worst)
+        describe(out, worst);
+    return worst != NULL;
+}
+
+void pel__dispatch_bad_hosts(const pel__dispatch *d, void (*visit)(void *arg, const char *host), void *arg)
+{
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (d->hosts[i].holds > 0)
+            visit(arg, d->hosts[i].name);
+}
+
+/* ---- a result as a whole ------------------------------------------------------------------------------------------------------- */
+
+static void succeeded(pel__dispatch *d, host *h, double now)
+{
+    h->good = true;
+    h->last_success = now;
+    h->streak = h->suspect_count = h->holds = 0;
+    h->last_failed = -1;
+    h->since = d->failure_count;
+    h->held_until = 0;
+    for (int32_t i = 0; i < d->host_count; i++)
+        d->hosts[i].barren = 0;
+}
+
 static bool settle(pel__dispatch *d, const batch *b, const pel__batch_result *r, pel_error *err)
 {
     const int32_t at = find_host(d, r->host, err);
+    const bool crashed = r->ending == PEL__CRASHED && b->open.count > 1 && !b->orphan;
     for (int64_t i = 0; at >= 0 && i < b->open.count; i++) {
         const int64_t n = b->blocks[i];
         if (r->done && r->done[i]) {
             if (d->blocks[n].state != DONE)
                 change(d, n, DONE);
-            d->hosts[at].streak = 0;
-            d->hosts[at].good = true;
+            succeeded(d, &d->hosts[at], r->now);
         } else if (d->blocks[n].state == OUT && !b->orphan) {
             const char *const text = r->text ? r->text[i] : NULL;
-            if (r->ending == PEL__ENDED && text ? !failed(d, n, at, text, err) : !untold(d, n, b, r, err))
+            if (r->ending == PEL__ENDED && text ? !failed(d, n, at, r, text, err) : !untold(d, n, b, r, err))
                 return false;
         }
     }
+    if (at >= 0 && crashed) {
+        lengthen_streak(&d->hosts[at], -1, r->now);
+        replace_text(&d->hosts[at].text, r->crash);
+    }
+    if (at >= 0)
+        consider_hold(d, &d->hosts[at], at, r->now);
     return at >= 0;
 }
 
@@ -424,50 +628,6 @@ bool pel__dispatch_result(pel__dispatch *d, int64_t id, const pel__batch_result 
     const bool ok = settle(d, &b, r, err);
     free(b.blocks);
     return ok;
-}
-
-/* ---- hosts ------------------------------------------------------------------------------------------------------------------- */
-
-/* Blocks given up only for what happened on a host that turned out bad get another chance. */
-static void forgive(pel__dispatch *d)
-{
-    for (int64_t i = 0; i < d->failure_count; i++) {
-        const int64_t b = d->failures[i].block;
-        if (d->blocks[b].state == GIVEN_UP && !is_poison(d, b) && push_again(d, b, NULL))
-            change(d, b, WAITING);
-    }
-}
-
-const char *pel__dispatch_bad_host(pel__dispatch *d)
-{
-    int32_t good = 0;
-    for (int32_t i = 0; i < d->host_count; i++)
-        good += d->hosts[i].good && !d->hosts[i].bad;
-    for (int32_t i = 0; i < d->host_count; i++) {
-        host *h = &d->hosts[i];
-        if (h->bad || h->streak < d->o.host_failures || good - h->good < 1)
-            continue;
-        h->bad = true;
-        d->counts.bad_hosts++;
-        forgive(d);
-        return h->name;
-    }
-    return NULL;
-}
-
-bool pel__dispatch_is_bad(const pel__dispatch *d, const char *name)
-{
-    for (int32_t i = 0; i < d->host_count; i++)
-        if (strcmp(d->hosts[i].name, name) == 0)
-            return d->hosts[i].bad;
-    return false;
-}
-
-void pel__dispatch_bad_hosts(const pel__dispatch *d, void (*visit)(void *arg, const char *host), void *arg)
-{
-    for (int32_t i = 0; i < d->host_count; i++)
-        if (d->hosts[i].bad)
-            visit(arg, d->hosts[i].name);
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------------------------------ */
@@ -499,13 +659,11 @@ void pel__dispatch_given_up(const pel__dispatch *d,
 {
     for (int64_t i = d->failure_count - 1; i >= 0; i--) {
         const failure *f = &d->failures[i];
-        bool later = false;
-        for (int64_t k = i + 1; k < d->failure_count && !later; k++)
-            later = d->failures[k].block == f->block;
-        if (later || d->blocks[f->block].state != GIVEN_UP)
+        if (d->blocks[f->block].state != GIVEN_UP || d->blocks[f->block].last_failure != i + 1)
             continue;
-        int32_t all = 0, hosts = 0;
-        count_failures(d, f->block, &all, &hosts);
+        int32_t all = 0;
+        for (int32_t k = (int32_t)i + 1; k > 0; k = d->failures[k - 1].before)
+            all++;
         visit(arg, f->block, all, d->hosts[f->host].name, f->text);
     }
 }

@@ -10,8 +10,9 @@ typedef struct pel__dispatch_options {
     int64_t blocks;
     double batch_seconds;     /* how long a batch should last */
     int64_t batch_most;       /* blocks in it */
-    int32_t attempts;         /* failures of a block on good hosts before it is given up */
-    int32_t host_failures;    /* different blocks that fail on a host, one after the other, before it is avoided */
+    int32_t attempts;         /* failures of a block on hosts that can do blocks before it is given up */
+    int32_t host_failures;    /* different blocks that fail on a host, one after the other, before it is put on hold */
+    double hold_seconds;      /* the first hold of a host; each further one lasts twice as long, an hour at most */
     int64_t memory, memory_most; /* of a batch; after out-of-memory twice as much, up to the most; 0: not told */
     double straggler_seconds; /* a batch is late after three times what was expected and so many seconds more */
 } pel__dispatch_options;
@@ -38,7 +39,7 @@ enum pel__ending {
 typedef struct pel__batch_result {
     enum pel__ending ending;
     const char *host;
-    double seconds;
+    double now, seconds;
     const bool *done;        /* by place in the batch; NULL: none */
     const char *const *text; /* by place in the batch; NULL or NULL entries: no reason known */
     const char *crash;       /* why it ended, for PEL__CRASHED and the like */
@@ -63,10 +64,19 @@ const pel__batch *pel__dispatch_straggler(pel__dispatch *d, double now, pel_erro
 /* A batch out there whose blocks were all done by its twin: cancel it. -1: none. */
 int64_t pel__dispatch_needless(const pel__dispatch *d);
 
-/* A host to avoid from now on, each told once; NULL: none. Only where blocks were done on another. */
-const char *pel__dispatch_bad_host(pel__dispatch *d);
+/* A host on which one block after the other failed and none was done since is on hold: nothing should be sent there. A hold that
+ * was not told yet, each told once; false: none. */
+typedef struct pel__hold {
+    const char *host, *text; /* of the last failure */
+    double seconds;
+    int64_t failures; /* different blocks in a row */
+} pel__hold;
+bool pel__dispatch_hold(pel__dispatch *d, double now, pel__hold *out);
 
-bool pel__dispatch_is_bad(const pel__dispatch *d, const char *host);
+double pel__dispatch_held(const pel__dispatch *d, const char *host, double now); /* for so many seconds; 0: it is not */
+
+/* No host has done anything since one of them was on hold so many times, and none is at it. That host; or false. */
+bool pel__dispatch_hopeless(const pel__dispatch *d, double now, int32_t holds, pel__hold *out);
 
 /* The books say that a block is not done after all (or is, though nobody told). */
 void pel__dispatch_set(pel__dispatch *d, int64_t block, bool done);
@@ -75,7 +85,7 @@ typedef struct pel__dispatch_counts {
     int64_t done, waiting, out, given_up;
     int64_t batches, failures, lost, crashes, twins;
     double seconds_per_block; /* 0: unknown */
-    int64_t bad_hosts;
+    int64_t holds;
 } pel__dispatch_counts;
 pel__dispatch_counts pel__dispatch_count(const pel__dispatch *d);
 bool pel__dispatch_over(const pel__dispatch *d); /* nothing waits, nothing is out */
@@ -83,6 +93,7 @@ bool pel__dispatch_over(const pel__dispatch *d); /* nothing waits, nothing is ou
 /* Calls visit for each block given up, with its last failure. */
 void pel__dispatch_given_up(const pel__dispatch *d,
                             void (*visit)(void *arg, int64_t block, int32_t failures, const char *host, const char *text), void *arg);
+/* Hosts that were on hold and have done nothing since. */
 void pel__dispatch_bad_hosts(const pel__dispatch *d, void (*visit)(void *arg, const char *host), void *arg);
 
 #endif

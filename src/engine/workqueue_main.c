@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "engine/dispatch.h"
+#include "engine/told.h"
 #include "pellucid.h"
 #include "run/ledger.h"
 
@@ -27,12 +28,14 @@
 #include "engine/workqueue.h"
 
 #define MIB (INT64_C(1) << 20)
-#define BAD_HOST_SECONDS 3600
+#define HOLD_SECONDS 5 /* of a host on which everything fails, at first; shorter where tasks are to be */
+#define MOST_HOLDS 5   /* of a host while no other does anything, before the run ends: after a bit more than a minute */
+#define MOST_HOLDS_WAITING 9 /* the same while more workers may come: after twenty minutes */
 #define MOST_TRIES 5 /* of Work Queue, after lost workers, before a task comes back to us */
 
 typedef struct {
     const char *output, *program, *address, *password;
-    int64_t port, cores, memory, memory_most, attempts;
+    int64_t port, cores, memory, memory_most, attempts, workers; /* workers: at most; 0: nobody knows */
     double batch_seconds, straggler_seconds, seconds; /* seconds: of our own life; 0: no end */
 } options;
 
@@ -50,10 +53,11 @@ typedef struct {
     running *list; /* tasks that are out */
     int64_t count, size;
     double began, written;
+    bool known;    /* how long a block takes */
     bool draining; /* our time is nearly up: what is out may end, nothing begins */
     int64_t memory_peak;
     int64_t given_up; /* already told */
-    bool finishing;
+    bool hopeless;
     const char *state;
 } manager;
 
@@ -257,75 +261,7 @@ static bool submit(manager *m, const pel__batch *b, pel_error *err)
 
 /* ---- results -------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    bool *done;
-    char **text;
-    char last[400]; /* line of what the task said besides its report */
-    char host[128]; /* "" where it could not tell */
-    int status;     /* exit code, -1: it could not tell */
-    bool reported;
-} told;
-
-static void free_told(told *r, int64_t count)
-{
-    for (int64_t i = 0; r->text && i < count; i++)
-        free(r->text[i]);
-    free(r->text);
-    free(r->done);
-}
-
-static int64_t place_of(const pel__batch *b, int64_t block)
-{
-    for (int64_t i = 0; i < b->count; i++)
-        if (b->blocks[i] == block)
-            return i;
-    return -1;
-}
-
-static void read_report(manager *m, told *r, const pel__batch *b, const char *line, size_t n)
-{
-    struct json_tokener *t = json_tokener_new();
-    json_object *o = t ? json_tokener_parse_ex(t, line, (int)n) : NULL, *v = NULL;
-    if (o && json_object_object_get_ex(o, "done", &v) && json_object_is_type(v, json_type_array)) {
-        r->reported = true;
-        for (size_t i = 0; i < json_object_array_length(v); i++) {
-            const int64_t at = place_of(b, json_object_get_int64(json_object_array_get_idx(v, i)));
-            if (at >= 0)
-                r->done[at] = true;
-        }
-    }
-    if (r->reported && json_object_object_get_ex(o, "failed", &v) && json_object_is_type(v, json_type_object)) {
-        json_object_object_foreach(v, name, why)
-        {
-            const int64_t at = place_of(b, strtoll(name, NULL, 10));
-            if (at >= 0 && !r->text[at])
-                r->text[at] = strdup(json_object_get_string(why));
-        }
-    }
-    if (r->reported && json_object_object_get_ex(o, "memory_peak", &v) && json_object_get_int64(v) > m->memory_peak)
-        m->memory_peak = json_object_get_int64(v);
-    json_object_put(o);
-    if (t)
-        json_tokener_free(t);
-}
-
-static void read_output(manager *m, told *r, const pel__batch *b, const char *output)
-{
-    for (const char *p = output ? output : ""; *p;) {
-        const size_t n = strcspn(p, "\n");
-        if (*p == '{' && b)
-            read_report(m, r, b, p, n);
-        else if (strncmp(p, "@exit ", 6) == 0)
-            r->status = (int)strtol(p + 6, NULL, 10);
-        else if (strncmp(p, "@host ", 6) == 0)
-            (void)snprintf(r->host, sizeof r->host, "%.*s", (int)n - 6, p + 6);
-        else if (n > 0)
-            (void)snprintf(r->last, sizeof r->last, "%.*s", (int)n, p);
-        p += n + (p[n] == '\n');
-    }
-}
-
-static enum pel__ending ending_of(const struct work_queue_task *t, const told *r)
+static enum pel__ending ending_of(const struct work_queue_task *t, const pel__told *r)
 {
     switch ((int)t->result) {
     case WORK_QUEUE_RESULT_SUCCESS:
@@ -370,54 +306,56 @@ static void note_event(const manager *m, const pel__batch *b, const char *host, 
     json_object_put(o);
 }
 
-static void describe_crash(char *out, size_t size, const told *r)
-{
-    const int status = r->status;
-    if (status > 128)
-        (void)snprintf(out, size, "killed by signal %d%s%s%s", status - 128, status == 128 + SIGKILL ? " (out of memory?)" : "",
-                       r->last[0] ? ": " : "", r->last);
-    else if (status < 0)
-        (void)snprintf(out, size, "ended without a word%s%s", r->last[0] ? ": " : "", r->last);
-    else
-        (void)snprintf(out, size, "ended with code %d without a report%s%s", status, r->last[0] ? ": " : "", r->last);
-}
-
 /* Work Queue knows the host by the name that its worker sent. */
 static void avoid(manager *m, const struct work_queue_task *t, const char *host)
 {
-    const char *bad = pel__dispatch_bad_host(m->dispatch);
-    if (bad)
-        tell("host %s is avoided for %d minutes: one block after the other fails there and not elsewhere", bad, BAD_HOST_SECONDS / 60);
-    if (t->hostname && t->hostname[0] && pel__dispatch_is_bad(m->dispatch, host))
-        work_queue_block_host_with_timeout(m->queue, t->hostname, BAD_HOST_SECONDS);
+    pel__hold hold;
+    if (pel__dispatch_hold(m->dispatch, now(), &hold))
+        tell("host %s is on hold for %.0f s: %" PRId64 " blocks failed there one after the other, the last: %s", hold.host, hold.seconds,
+             hold.failures, hold.text);
+    const double seconds = pel__dispatch_held(m->dispatch, host, now());
+    if (t->hostname && t->hostname[0] && seconds > 0)
+        work_queue_block_host_with_timeout(m->queue, t->hostname, (time_t)seconds + 1);
+    else if (t->hostname && t->hostname[0] && pel__dispatch_count(m->dispatch).holds > 0)
+        work_queue_unblock_host(m->queue, t->hostname);
+}
+
+/* Everything fails wherever it is tried, and nobody else is there to try: better said than tried for ever. */
+static bool is_hopeless(const manager *m)
+{
+    pel__hold hold;
+    struct work_queue_stats s = {0};
+    work_queue_get_stats(m->queue, &s);
+    if (!pel__dispatch_hopeless(m->dispatch, now(), m->o.workers > s.workers_connected ? MOST_HOLDS_WAITING : MOST_HOLDS, &hold))
+        return false;
+    tell("nothing could be done: whatever was tried on host %s failed, the last: %s", hold.host, hold.text);
+    return true;
 }
 
 static bool take_batch(manager *m, const struct work_queue_task *t, int64_t id, pel_error *err)
 {
     const pel__batch *b = pel__dispatch_find(m->dispatch, id);
+    pel__told r;
+    char crash[600];
     if (!b)
         return true;
-    const int64_t count = b->count;
-    char crash[600];
-    told r = {.status = -1, .done = calloc((size_t)count, sizeof *r.done), .text = calloc((size_t)count, sizeof *r.text)};
-    bool ok = r.done && r.text;
+    pel__batch batch = *b; /* it ends before what was told of it does */
+    bool ok = pel__told_read(&r, b, t->output) || pel__fail(err, PEL_NO_MEMORY, "no memory for a result");
     if (ok) {
-        read_output(m, &r, b, t->output);
-        describe_crash(crash, sizeof crash, &r);
-        const char *const host = r.host[0] ? r.host : "a lost host";
-        const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .done = r.done,
+        pel__told_crash(crash, sizeof crash, &r);
+        m->memory_peak = r.memory_peak > m->memory_peak ? r.memory_peak : m->memory_peak;
+        const char *const host = r.host[0] ? r.host : t->hostname && t->hostname[0] ? t->hostname : "a lost host";
+        const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .now = now(), .done = r.done,
                                           .seconds = (double)t->time_workers_execute_last / 1e6,
                                           .text = (const char *const *)r.text, .crash = crash};
         if (result.ending != PEL__ENDED)
             note_event(m, b, host, result.ending == PEL__LOST ? "the worker was lost, or told to stop" : crash);
         if (result.ending == PEL__CRASHED || result.ending == PEL__OUT_OF_MEMORY)
-            tell("a task of %lld blocks on %s %s", (long long)count, host, crash);
+            tell("a task of %lld blocks on %s %s", (long long)batch.count, host, crash);
         ok = pel__dispatch_result(m->dispatch, id, &result, err);
         avoid(m, t, host);
-    } else {
-        (void)pel__fail(err, PEL_NO_MEMORY, "no memory for a result");
     }
-    free_told(&r, count);
+    pel__told_destroy(&r, &batch);
     return ok;
 }
 
@@ -431,17 +369,17 @@ static int64_t batch_of(const manager *m, int task)
 
 static void tell_given_up(void *arg, int64_t block, int32_t failures, const char *host, const char *text)
 {
-    manager *m = arg;
-    if (m->given_up-- > 0)
-        return;
-    tell("block %" PRId64 " is given up after %d failures, the last on %s: %s", block, (int)failures, host, text);
+    int64_t *fresh = arg;
+    if ((*fresh)-- > 0)
+        tell("block %" PRId64 " is given up after %d failures, the last on %s: %s", block, (int)failures, host, text);
 }
 
 static void watch_trouble(manager *m)
 {
     const int64_t now_given_up = pel__dispatch_count(m->dispatch).given_up;
-    if (now_given_up > m->given_up)
-        pel__dispatch_given_up(m->dispatch, tell_given_up, m); /* told newest first: as many as are new */
+    int64_t fresh = now_given_up - m->given_up; /* they are listed newest first */
+    if (fresh > 0)
+        pel__dispatch_given_up(m->dispatch, tell_given_up, &fresh);
     m->given_up = now_given_up;
 }
 
@@ -451,10 +389,13 @@ static void note_starts(manager *m)
 {
     for (int64_t i = 0; i < m->count; i++) {
         running *r = &m->list[i];
-        if (!r->started && r->batch >= 0 && work_queue_task_state(m->queue, r->task) == WORK_QUEUE_TASK_RUNNING) {
-            r->started = true;
-            pel__dispatch_started(m->dispatch, r->batch, now());
-        }
+        if (r->batch < 0)
+            continue;
+        const work_queue_task_state_t state = work_queue_task_state(m->queue, r->task);
+        const bool runs = r->started ? state != WORK_QUEUE_TASK_READY : state == WORK_QUEUE_TASK_RUNNING; /* one whose worker was lost waits again */
+        if (runs != r->started)
+            pel__dispatch_started(m->dispatch, r->batch, runs ? now() : 0);
+        r->started = runs;
     }
 }
 
@@ -469,8 +410,36 @@ static bool cancel_batch(manager *m, int64_t id, pel_error *err)
         forget(m, m->list[i].task);
         break;
     }
-    const pel__batch_result cancelled = {.ending = PEL__CANCELLED};
+    const pel__batch_result cancelled = {.ending = PEL__CANCELLED, .now = now()};
     return pel__dispatch_result(m->dispatch, id, &cancelled, err);
+}
+
+/* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. Before it is known how long
+ * a block takes one for each worker that there may be. */
+static int64_t queue_length(const manager *m, int64_t workers)
+{
+    const int64_t first = m->o.workers > workers ? m->o.workers : workers;
+    return m->known ? 2 * workers + 4 : first > 0 ? first : 1;
+}
+
+/* Tasks that no worker has begun come back: to be put together anew, or for good. */
+static bool call_back(manager *m, pel_error *err)
+{
+    for (int64_t i = m->count - 1; i >= 0; i--)
+        if (m->list[i].batch >= 0 && work_queue_task_state(m->queue, m->list[i].task) == WORK_QUEUE_TASK_READY &&
+            !cancel_batch(m, m->list[i].batch, err))
+            return false;
+    return true;
+}
+
+/* The first seconds are learnt: those that were sent out without them are too small, and nobody knows whether they fit into a
+ * worker's time. */
+static bool note_seconds(manager *m, pel_error *err)
+{
+    if (m->known || !(pel__dispatch_count(m->dispatch).seconds_per_block > 0))
+        return true;
+    m->known = true;
+    return call_back(m, err);
 }
 
 static bool cancel_needless(manager *m, pel_error *err)
@@ -494,28 +463,18 @@ static bool time_is_short(const manager *m)
     return m->o.seconds > 0 && now() - m->began + 1.2 * longest > m->o.seconds;
 }
 
-/* Tasks that no worker has begun come back; those that run may end. */
+/* What runs may end. */
 static bool drain(manager *m, pel_error *err)
 {
     if (!m->draining && time_is_short(m)) {
         m->draining = true;
         tell("the time is nearly up: nothing more is begun");
-        for (int64_t i = m->count - 1; i >= 0; i--)
-            if (m->list[i].batch >= 0 && work_queue_task_state(m->queue, m->list[i].task) == WORK_QUEUE_TASK_READY &&
-                !cancel_batch(m, m->list[i].batch, err))
-                return false;
+        if (!call_back(m, err))
+            return false;
     }
     if (m->o.seconds > 0 && (now() - m->began > m->o.seconds || (m->draining && m->count == 0)))
         stop = 1;
     return true;
-}
-
-/* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. Before it is known how long
- * a block takes one for each worker: nobody can say whether such a task would end within a worker's time. */
-static int64_t queue_length(const manager *m, int64_t workers)
-{
-    const bool known = pel__dispatch_count(m->dispatch).seconds_per_block > 0;
-    return known ? 2 * workers + 4 : workers > 0 ? workers : 1;
 }
 
 static bool send_out(manager *m, pel_error *err)
@@ -553,9 +512,12 @@ static bool work_blocks(manager *m, pel_error *err)
             const bool ok = take_batch(m, t, batch_of(m, t->taskid), err);
             forget(m, t->taskid);
             work_queue_task_delete(t);
-            if (!ok)
+            if (!ok || !note_seconds(m, err))
                 return false;
             watch_trouble(m);
+        } else if (is_hopeless(m)) {
+            m->hopeless = true;
+            return true;
         }
         if (!cancel_needless(m, err))
             return false;
@@ -573,8 +535,8 @@ static int finish_run(manager *m, pel_error *err)
     while (!stop) {
         struct work_queue_task *t = work_queue_wait(m->queue, 1);
         if (t && batch_of(m, t->taskid) < 0) {
-            told r = {.status = -1};
-            read_output(m, &r, NULL, t->output);
+            pel__told r;
+            (void)pel__told_read(&r, NULL, t->output);
             const int status = t->result == WORK_QUEUE_RESULT_SUCCESS && r.status >= 0 ? r.status : 1;
             if (status != 0)
                 tell("finishing: %s", r.last[0] ? r.last : "failed");
@@ -614,7 +576,8 @@ static bool open_books(manager *m, pel_status *s, pel_error *err)
     if (!pel_run_status(s, m->o.output, err) || !open_ledger(&ledger, m, s, err))
         return false;
     const pel__dispatch_options o = {.blocks = s->blocks_total, .batch_seconds = m->o.batch_seconds, .batch_most = 1000,
-                                     .attempts = (int32_t)m->o.attempts, .host_failures = 3, .memory = m->o.memory, .memory_most = most,
+                                     .attempts = (int32_t)m->o.attempts, .host_failures = 3,
+                                     .hold_seconds = m->o.batch_seconds < HOLD_SECONDS ? m->o.batch_seconds : HOLD_SECONDS, .memory = m->o.memory, .memory_most = most,
                                      .straggler_seconds = m->o.straggler_seconds};
     const bool ok = pel__dispatch_create(&m->dispatch, &o, is_done, ledger, err);
     pel__ledger_close(ledger);
@@ -634,6 +597,8 @@ static bool read_books_again(manager *m, pel_error *err)
     return true;
 }
 
+#define LOCK_TRIES 50 /* a tenth of a second each: one whose command was killed hears of it, and ends */
+
 /* Lives until the process ends: two managers would only do everything twice, yet nobody wants that. */
 static bool take_lock(const manager *m, pel_error *err)
 {
@@ -643,7 +608,12 @@ static bool take_lock(const manager *m, pel_error *err)
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return pel__fail_errno(err, errno, "%s: cannot open", path);
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 || pel__fail(err, PEL_REFUSED, "%s: another manager works on this run", m->o.output);
+    for (int i = 0; i < LOCK_TRIES && !stop; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    return pel__fail(err, PEL_REFUSED, "%s: another manager works on this run", m->o.output);
 }
 
 /* The port of the last manager if it is free: its workers come back by themselves. */
@@ -659,6 +629,9 @@ static bool open_queue(manager *m, pel_error *err)
     if (m->o.password && !work_queue_specify_password_file(m->queue, m->o.password))
         return pel__fail_errno(err, errno, "%s: cannot read the password", m->o.password);
     (void)work_queue_tune(m->queue, "short-timeout", 10);
+    const double patience = m->o.straggler_seconds < 5 ? 5 : m->o.straggler_seconds > 60 ? 60 : m->o.straggler_seconds;
+    (void)work_queue_tune(m->queue, "keepalive-interval", patience); /* a worker that hangs holds what it was given last */
+    (void)work_queue_tune(m->queue, "keepalive-timeout", patience);
     return true;
 }
 
@@ -672,7 +645,7 @@ static int work(manager *m, pel_error *err)
             return 1;
         if (stop)
             return 4;
-        if (pel__dispatch_count(m->dispatch).given_up > 0)
+        if (m->hopeless || pel__dispatch_count(m->dispatch).given_up > 0)
             return 1;
         write_status(m, "finishing");
         const int status = finish_run(m, err);
@@ -721,7 +694,7 @@ static bool read_options(options *o, int argc, char **argv)
         {"program", 1, NULL, 'p'}, {"address", 1, NULL, 'a'}, {"password", 1, NULL, 'w'}, {"port", 1, NULL, 'o'},
         {"cores", 1, NULL, 'c'}, {"memory", 1, NULL, 'm'}, {"memory-most", 1, NULL, 'M'}, {"attempts", 1, NULL, 't'},
         {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'},
-        {"seconds", 1, NULL, 'e'}, {0}};
+        {"seconds", 1, NULL, 'e'}, {"workers", 1, NULL, 'k'}, {0}};
     bool ok = true;
     for (int c = 0; ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe)
         int64_t n = 0;
@@ -729,8 +702,9 @@ static bool read_options(options *o, int argc, char **argv)
         const struct {
             int letter;
             int64_t *to;
-        } integers[] = {{'o', &o->port}, {'c', &o->cores}, {'m', &o->memory}, {'M', &o->memory_most}, {'t', &o->attempts}};
-        for (int i = 0; ok && i < 5; i++)
+        } integers[] = {{'o', &o->port}, {'c', &o->cores}, {'m', &o->memory}, {'M', &o->memory_most}, {'t', &o->attempts},
+                        {'k', &o->workers}};
+        for (int i = 0; ok && i < 6; i++)
             if (integers[i].letter == c)
                 *integers[i].to = n;
         if (c == 'p' || c == 'a' || c == 'w')

@@ -138,17 +138,20 @@ def program(cli, tmp_path):
 
 @pytest.fixture
 def slow(program, tmp_path):
-    """slow(seconds): a pellucid whose blocks last that much longer; begun() are the blocks that it began, in order."""
+    """slow(seconds): a pellucid whose blocks last that much longer; begun() are the blocks that it began, in order, left() the seconds that were
+    left to its worker then."""
 
     def make(seconds):
         return program(f"""
             if verb == "block":
+                left = int(os.environ.get("PELLUCID_START", "0")) + int(os.environ.get("PELLUCID_SECONDS", "0")) - int(time.time())
                 with open({str(tmp_path)!r} + "/begun", "a") as f:
-                    f.write("".join(f"{{b}}\\n" for b in sorted(blocks)))
+                    f.write("".join(f"{{b}} {{left}}\\n" for b in sorted(blocks)))
                 time.sleep({seconds} * len(blocks))
             """, name="slow")
 
-    make.begun = lambda: [int(line) for line in open(tmp_path / "begun")]
+    make.begun = lambda: [int(line.split()[0]) for line in open(tmp_path / "begun")]
+    make.left = lambda: [int(line.split()[1]) for line in open(tmp_path / "begun")]
     return make
 
 

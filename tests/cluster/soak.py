@@ -34,12 +34,12 @@ def disturb(process, rng):
     workers = [pid for pid, line in below if line.startswith("work_queue_worker")]
     tasks = [pid for pid, line in below if " block " in line and "--report" in line]
     managers = [pid for pid, line in below if "pellucid-manager" in line.split(" ")[0]]
-    kind = rng.choice(["worker"] * 6 + ["task"] * 2 + ["manager", "command", "stop"])
-    victims = {"worker": workers, "task": tasks, "manager": managers, "command": [process.pid], "stop": [process.pid]}[kind]
+    kind = rng.choice(["worker"] * 5 + ["task"] * 2 + ["vacate", "manager", "command", "stop"])
+    victims = {"worker": workers, "vacate": workers, "task": tasks, "manager": managers, "command": [process.pid], "stop": [process.pid]}[kind]
     if not victims:
         return None
     try:
-        os.kill(rng.choice(victims), signal.SIGTERM if kind == "stop" else signal.SIGKILL)
+        os.kill(rng.choice(victims), signal.SIGTERM if kind in ("stop", "vacate") else signal.SIGKILL)
     except ProcessLookupError:
         return None
     return kind
@@ -56,7 +56,7 @@ def one_round(folder, image, seed):
                                     "5", "--attempts", "9", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None:
             if len(hits) < 40:
-                time.sleep(rng.uniform(0, 1))
+                time.sleep(rng.uniform(0, 0.4))
                 hits += [kind for kind in [disturb(process, rng)] if kind]
             else:
                 time.sleep(0.1)

@@ -90,7 +90,7 @@ def test_walltime_of_a_worker(run, slurm, slow):
     run.cli.ok("block", run.out, "--blocks", "0-53", "--quiet")
     finish(keep(run, slurm, "--workers", "1", "--time", "00:01:00", "--without", "signal", "--batch-seconds", "1", "--late-seconds", "1000", "--program", slow(2.5)))
     run.is_done()
-    assert sorted(slow.begun()) == list(range(54, 72)) and not os.path.exists(run.file("manager.jsonl")), "no block was cut off"
+    assert set(slow.begun()) == set(range(54, 72)) and min(slow.left()) >= 3, "no block was begun that could not end"
     assert len(run.jobs()) >= 2, "a second worker was submitted"
     slurm.wait()
     assert "TIMEOUT" not in slurm.queue().values()
