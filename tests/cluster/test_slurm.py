@@ -162,10 +162,12 @@ def test_runner_inside_an_allocation(run, slurm, tmp_path):
 
 
 @pytest.fixture
-def torque(slurm):
+def torque(slurm, tmp_path, monkeypatch):
+    """In a folder of its own: the front end does not know a folder as -o, and what jobs say falls where they were submitted."""
     env = slurm.torque()
     if not env:
         pytest.skip("no Torque front end (scripts/deps.sh tests unpacks slurm-wlm-torque into build/aside)")
+    monkeypatch.chdir(tmp_path)
     return env
 
 
