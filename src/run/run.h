@@ -106,6 +106,7 @@ struct pel_run {
 };
 
 /* setup.c */
+bool pel__run_take_means(pel_run *run, pel_error *err); /* threads and books of memory, if they are not there yet; they live as long as the run */
 pel__sink_spec pel__run_spec(const pel_run *run);
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err);
 

@@ -388,6 +388,11 @@ bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32
     return ok;
 }
 
+bool pel__run_take_means(pel_run *run, pel_error *err)
+{
+    return (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) && (run->budget || pel__budget_create(&run->budget, 0, err));
+}
+
 void pel_run_destroy(pel_run *run)
 {
     if (!run)

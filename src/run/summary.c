@@ -125,8 +125,7 @@ bool pel_run_time(pel_run *run, pel_error *err)
     const pel_region out = sample_region(p);
     pel__pipeline_halo(run->pipeline, run->images[0], before, after);
     const pel_region in = pel__region_grow(&out, before, after, &p->bounds);
-    const bool ok = (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) &&
-                    (run->budget || pel__budget_create(&run->budget, 0, err)) && time_sample(run, &out, &in, &seconds, err);
+    const bool ok = pel__run_take_means(run, err) && time_sample(run, &out, &in, &seconds, err);
     pel__bench_free(run);
     if (!ok)
         return false;

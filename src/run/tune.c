@@ -447,8 +447,7 @@ bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_er
     bool ok = t && values && run->tuning && chosen && noise;
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
-    ok = ok && (run->pool || pel__pool_create(&run->pool, run->request.threads, err)) &&
-         (run->budget || pel__budget_create(&run->budget, 0, err));
+    ok = ok && pel__run_take_means(run, err);
     for (int64_t c = 0; ok && c < channels; c++) {
         *t = (tuner){.run = run, .values = values, .tuning = &run->tuning[c], .channel = c, .noise = noise};
         ok = tune_channel(t, on_progress, arg, err);

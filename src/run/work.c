@@ -253,8 +253,7 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
         !open_log(run, err))
         return false;
     if ((run->fresh && !run->resumed && !begin_anew(run, err)) || !make_output(run, err) ||
-        !open_ledger(run, err) ||
-        !pel__pool_create(&run->pool, run->request.threads, err) || !pel__budget_create(&run->budget, 0, err))
+        !open_ledger(run, err) || !pel__run_take_means(run, err))
         return false;
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
