@@ -167,7 +167,7 @@ static void print_shape(FILE *to, const char *label, const int64_t v[PEL_AXES])
         (void)fprintf(to, "%s%c=%" PRId64, a ? "," : "", axis_letters[a], v[a]);
 }
 
-/* How blocks go over the image, and what that costs. */
+/* How blocks go over the image, and why: what neighbours share is kept from one to the next, or made anew by each. */
 static void print_sweep(FILE *to, const pel_run *run, const pel_plan_summary *s)
 {
     const int64_t *const shape = pel_source_image(pel_run_source(run), 0)->shape;
@@ -187,8 +187,8 @@ static void print_sweep(FILE *to, const pel_run *run, const pel_plan_summary *s)
     if (!cut[0])
         (void)fprintf(to, "  sweep    whole along %s: nothing is read twice\n", whole);
     else
-        (void)fprintf(to, "  sweep    cut along %s%s%s: the cheapest that fits into memory; larger blocks would read less often\n", cut,
-                      whole[0] ? ", whole along " : "", whole);
+        (void)fprintf(to, "  sweep    none: cut along %s%s%s; each block reads and computes its halo anew, which costs the factors above: the "
+                      "cheapest blocks that fit into memory\n", cut, whole[0] ? ", whole along " : "", whole);
 }
 
 static void print_noise(FILE *to, const pel_run *run)
@@ -205,6 +205,8 @@ static void print_noise(FILE *to, const pel_run *run)
         if (n->pairs > 0)
             (void)fprintf(to, " (estimated: gain +- %.2g, r2 %.3f, %" PRId64 " pairs)%s%s", n->gain_error, n->r2, n->pairs,
                           n->remark[0] ? "; " : "", n->remark);
+        if (n->saturated > 0)
+            (void)fprintf(to, "; %.3g %% saturated", 100 * n->saturated);
         (void)fputc('\n', to);
     }
 }
@@ -264,6 +266,7 @@ static json_object *noise_json(const pel_run *run)
         json_object_object_add(o, "offset", json_number(n->offset));
         json_object_object_add(o, "r2", json_number(n->r2));
         json_object_object_add(o, "estimated", json_object_new_boolean(n->pairs > 0));
+        json_object_object_add(o, "saturated", n->pairs > 0 ? json_number(n->saturated) : NULL);
         json_object_array_add(list, o);
     }
     return list;

@@ -171,6 +171,9 @@ def test_sizes(cli, text, bytes_, tmp_path):
 def test_lists_by_position_are_the_last_axes(cli):
     named = cli.ok("phantom", "--computed", "--size", "z=3,y=40,x=50")
     assert cli.ok("phantom", "--computed", "--size", "3,40,50") == named
+    assert ";noise=3.92,-388;" in named and ";pixel=0.3,0.1,0.1;" in named  # no more digits than tell the number
+    other = cli.ok("phantom", "--computed", "--size", "3,40,50", "--brightness", "0.1000000000000000055511151231257827", "--noise", "2.0000000000000004,-100")
+    assert ";noise=2.0000000000000004,-100;" in other and ";brightness=0.1;" in other
     assert cli.ok("phantom", "--computed", "--size=x=50,z=3,y=40") == named
 
 

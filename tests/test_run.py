@@ -307,6 +307,8 @@ def test_plan_says_what_happens(cli, embryo, tmp_path):
     plan = cli.json("plan", "denoise", embryo, out, *FAST, *BLOCKS)
     assert plan["blocks"] == 72 and plan["memory_promised"] <= plan["memory_limit"]
     assert plan["seconds_estimated"] > 0 and plan["halo_read"] > 1
+    text = cli.ok("plan", "denoise", embryo, out, *FAST, *BLOCKS, "--no-timing")
+    assert "  sweep    none: cut along " in text and "computes its halo anew" in text
     cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--quiet")
     files = [k for k in pixels(out)]
     assert len(files) <= plan["files"]
@@ -459,3 +461,9 @@ def test_bench_tells_speeds_and_writes_nothing(cli, embryo, tmp_path):
     assert [r["quality"] for r in rows] == ["fast", "standard", "strong"]
     assert all(r["voxels_per_second"] > 0 and r["seconds"] > 0 for r in rows)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_block_is_told_as_long_as_the_axis_not_as_its_chunks(cli, tmp_path):
+    plan = cli.json("plan", "denoise", "phantom:z=37,y=300,x=300", str(tmp_path / "out.ome.zarr"), "--noise", "3.92,-388", "--tune", "off",
+                    "--no-timing")
+    assert plan["chunk"]["z"] == 32 and plan["block"]["z"] == 37

@@ -32,7 +32,8 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
         .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};
     int64_t after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[0], out->halo, after);
-    memcpy(out->block, plan->images[0].block, sizeof out->block);
+    for (int a = 0; a < PEL_AXES; a++) /* the last block of an axis in whole chunks ends with the image */
+        out->block[a] = pel__min(plan->images[0].block[a], run->images[0]->shape[a]);
     memcpy(out->chunk, plan->images[0].layout.level[0].chunk, sizeof out->chunk);
     for (int32_t i = 0; i < plan->image_count; i++)
         add_image(out, run, i);

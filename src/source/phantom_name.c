@@ -57,16 +57,30 @@ static void append(char *text, size_t size, const char *fmt, ...)
     va_end(args);
 }
 
+/* With as few digits as give the same number back. */
+static void append_number(char *text, size_t size, const char *before, double v)
+{
+    char digits[40] = "";
+    for (int n = 15; n <= 17 && (n == 15 || strtod(digits, NULL) != v); n++)
+        (void)snprintf(digits, sizeof digits, "%.*g", n, v);
+    append(text, size, "%s%s", before, digits);
+}
+
 static void put_name(char *text, size_t size, const pel_phantom_options *o)
 {
     append(text, size, "%s:t=%" PRId64 ",c=%" PRId64 ",z=%" PRId64 ",y=%" PRId64 ",x=%" PRId64, o->truth ? "phantom-truth" : "phantom",
            o->size[PEL_T], o->size[PEL_C], o->size[PEL_Z], o->size[PEL_Y], o->size[PEL_X]);
-    append(text, size, ";seed=%" PRIu64 ";noise=%.17g,%.17g", o->seed, o->gain, o->offset);
-    append(text, size, ";background=%.17g;brightness=%.17g", o->background, o->brightness);
+    append(text, size, ";seed=%" PRIu64, o->seed);
+    append_number(text, size, ";noise=", o->gain);
+    append_number(text, size, ",", o->offset);
+    append_number(text, size, ";background=", o->background);
+    append_number(text, size, ";brightness=", o->brightness);
     append(text, size, ";dtype=%s;scenes=%d", pel_dtype_name(o->dtype), o->scenes);
     append(text, size, ";origin=%" PRId64 ",%" PRId64, o->origin[PEL_Y], o->origin[PEL_X]);
-    append(text, size, ";pixel=%.17g,%.17g,%.17g;interval=%.17g", o->pixel_size[PEL_Z], o->pixel_size[PEL_Y], o->pixel_size[PEL_X],
-           o->pixel_size[PEL_T]);
+    append_number(text, size, ";pixel=", o->pixel_size[PEL_Z]);
+    append_number(text, size, ",", o->pixel_size[PEL_Y]);
+    append_number(text, size, ",", o->pixel_size[PEL_X]);
+    append_number(text, size, ";interval=", o->pixel_size[PEL_T]);
 }
 
 bool pel_phantom_name(char *name, size_t size, const pel_phantom_options *o, pel_error *err)
