@@ -294,7 +294,9 @@ CASE(auto_becomes_explicit)
     CHECK_TEXT(pel__value_text(&r.values, "aggregate"), "no");
     ndsafir_begin(&r, time);
     CHECK_OK(ndsafir_prepare(&r, &err), err);
-    CHECK_TEXT(pel__value_text(&r.values, "radius-t"), "1,1,1");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-xy"), "1,2,3");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-z"), "0,0,0");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-t"), "1,1,4");
     ndsafir_begin(&r, one);
     CHECK_OK(ndsafir_prepare(&r, &err), err);
     const float v = 17.25f;

@@ -66,9 +66,9 @@ typedef struct pel__filter_type {
     /* Work on a voxel of `out`, that on the halo shared out, in nanoseconds of one core: roughly, for comparing plans. */
     double (*cost)(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out);
     bool (*apply)(const pel__filter_call *call, pel_error *err);
-    /* Candidates that the data may choose from, e.g. "aggregate=no strength=0.5"; the first is "", the default. NULL:
-     * nothing to choose. */
-    const char *const *(*tuning)(const pel_image *image, int32_t *count);
+    /* Candidates that the data may choose from, e.g. "aggregate=no strength=0.5"; the first is "", the default. Within
+     * the cost that the values, not yet resolved, ask for. NULL: nothing to choose. */
+    const char *const *(*tuning)(const pel__values *typed, const pel_image *image, int32_t *count);
 } pel__filter_type;
 
 /* By name; NULL if there is none. The table is in api.c. */

@@ -34,9 +34,6 @@ double pel__chi_square_limit(int64_t freedom, double probability);
 static inline int pel__ndsafir_axis(int kernel_axis) { return kernel_axis == PEL__NT ? PEL_T : kernel_axis + 1; }
 
 /* ndsafir_tuning.c: see pel__filter_type.tuning. */
-const char *const *pel__ndsafir_tuning(const pel_image *image, int32_t *count);
-
-/* ndsafir_tuning.c: see pel__filter_type.tuning. */
-const char *const *pel__ndsafir_tuning(const pel_image *image, int32_t *count);
+const char *const *pel__ndsafir_tuning(const pel__values *typed, const pel_image *image, int32_t *count);
 
 #endif

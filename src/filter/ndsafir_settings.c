@@ -38,7 +38,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "radius-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along z in each iteration; auto: by quality"},
     {.name = "radius-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
-     .help = "window radius along t in each iteration; auto: 1,1,1"},
+     .help = "window radius along t in each iteration; auto: by quality, 1,1,1 with depth"},
     {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
      .help = "instruction set: v2 is x86-64-v2, avx2 v3, avx512 v4, scalar any machine; all give the same bits"},
 };
@@ -99,23 +99,28 @@ static bool resolve_axes(pel__values *v, const pel_image *image, pel_error *err)
 typedef struct preset {
     const char *name;
     int64_t count;
-    int32_t xy[5], z[4];
+    int32_t xy[5], z[4], t[4];
 } preset;
 
 static const preset plane_presets[] = {
-    {"fast", 3, {1, 2, 4, 8, 16}, {0}},
-    {"standard", 4, {1, 2, 4, 8, 16}, {0}},
-    {"strong", 5, {1, 2, 4, 8, 16}, {0}},
+    {"fast", 3, {1, 2, 4, 8, 16}, {0}, {0}},
+    {"standard", 4, {1, 2, 4, 8, 16}, {0}, {0}},
+    {"strong", 5, {1, 2, 4, 8, 16}, {0}, {0}},
 };
 static const preset deep_presets[] = {
-    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 2}},
-    {"standard", 3, {1, 2, 4, 8, 16}, {1, 1, 2, 2}},
-    {"strong", 4, {1, 2, 3, 5, 8}, {1, 2, 2, 3}},
+    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 2}, {1, 1, 1, 1}},
+    {"standard", 3, {1, 2, 4, 8, 16}, {1, 1, 2, 2}, {1, 1, 1, 1}},
+    {"strong", 4, {1, 2, 3, 5, 8}, {1, 2, 2, 3}, {1, 1, 1, 1}},
+};
+static const preset series_presets[] = {
+    {"fast", 3, {1, 2, 2, 3, 4}, {0}, {1, 1, 3, 4}},
+    {"standard", 3, {1, 2, 3, 4, 5}, {0}, {1, 1, 4, 4}},
+    {"strong", 3, {1, 2, 5, 5, 6}, {0}, {1, 2, 4, 4}},
 };
 
-static const preset *preset_of(const pel__values *v, bool plane)
+static const preset *preset_of(const pel__values *v, bool has_z, bool has_t)
 {
-    const preset *list = plane ? plane_presets : deep_presets;
+    const preset *list = has_z ? deep_presets : has_t ? series_presets : plane_presets;
     for (int i = 0; i < 3; i++) {
         if (strcmp(list[i].name, pel__value_text(v, "quality")) == 0)
             return &list[i];
@@ -139,20 +144,19 @@ static bool resolve_iterations(pel__values *v, int64_t usual, pel_error *err)
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err)
 {
-    static const int32_t t[] = {1}, none[] = {0};
+    static const int32_t none[4] = {0};
     if (!resolve_axes(v, image, err))
         return false;
     const uint32_t axes = pel__value_letters(v, "axes");
     const bool has_z = (axes & 1U << PEL_Z) && image->shape[PEL_Z] > 1, has_t = (axes & 1U << PEL_T) && image->shape[PEL_T] > 1;
     const bool plane = !has_z && !has_t;
-    const preset *p = preset_of(v, plane);
+    const preset *p = preset_of(v, has_z, has_t);
     if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
         return false;
     const int64_t count = pel__value_integer(v, "iterations");
     return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane ? "last" : "no", err) &&
            set_steps(v, "radius-xy", p->xy, 5, count, err) &&
-           set_steps(v, "radius-z", has_z ? p->z : none, has_z ? 4 : 1, count, err) &&
-           set_steps(v, "radius-t", has_t ? t : none, 1, count, err);
+           set_steps(v, "radius-z", has_z ? p->z : none, 4, count, err) && set_steps(v, "radius-t", has_t ? p->t : none, 4, count, err);
 }
 
 /* ---- check ------------------------------------------------------------------------------------------------- */

@@ -81,7 +81,7 @@ static void choose_windows(tuner *t)
 {
     const pel_image *image = t->run->images[0];
     pel_region r = {.ndim = PEL_AXES};
-    const int64_t shape[PEL_AXES] = {3, 1, 8, t->side, t->side};
+    const int64_t shape[PEL_AXES] = {image->shape[PEL_Z] > 1 ? 3 : 6, 1, 8, t->side, t->side};
     if (cover(t, image, shape))
         return;
     for (int a = 0; a < PEL_AXES; a++)
@@ -255,7 +255,7 @@ static void choose_side(tuner *t)
     const pel__plan_request *q = &t->run->request;
     const pel_image *image = t->run->images[0];
     const int64_t others = ((int64_t)30 << 20) + q->source_resident_bytes + q->threads * (q->source_thread_bytes + ((int64_t)1 << 20));
-    t->side = image->shape[PEL_Z] > 1 ? 80 : image->shape[PEL_T] > 1 ? 112 : 200;
+    t->side = image->shape[PEL_Z] > 1 ? 80 : image->shape[PEL_T] > 1 ? 96 : 200;
     for (;; t->side /= 2) {
         choose_windows(t);
         measure(t);
@@ -340,7 +340,7 @@ static bool make_candidates(tuner *t, pel_error *err)
     pel_run *run = t->run;
     int32_t count = 0;
     const pel__filter_type *type = run->pipeline->stage[0].type;
-    const char *const *texts = type->tuning(run->images[0], &count);
+    const char *const *texts = type->tuning(&run->typed, run->images[0], &count);
     t->tuning->count = 0;
     for (int32_t i = 0; i < count && t->tuning->count < PEL__MOST_CANDIDATES; i++) {
         bool changes = false, known = false;
