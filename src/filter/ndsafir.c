@@ -43,8 +43,9 @@ static void regions(work *w, const pel_region *out)
     }
 }
 
-/* Voxels of a tile: what a displacement touches should stay in the second-level cache. Several frames, where time is
- * searched, so that pairs across time serve both ends, too. Any shape gives the same bits. */
+/* Voxels of a tile: two rows of all its planes, with what sums along y keep of a line of displacements, should stay in the
+ * second-level cache; sweeps along y should be long. Several frames, where time is searched, so that pairs across time serve
+ * both ends, too. Any shape gives the same bits. */
 static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t tile[PEL_AXES])
 {
     bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0;
@@ -52,8 +53,7 @@ static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t ti
         deep |= s->radius[n][PEL__NZ] > 0;
         moving |= s->radius[n][PEL__NT] > 0;
     }
-    const int64_t rows = deep ? (moving ? 48 : 16) : s->aggregate ? 64 : 32;
-    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, 1, deep ? 8 : 1, rows, deep ? 128 : 256};
+    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, 1, deep ? 8 : 1, deep ? 128 : 512, deep ? 128 : 256};
     for (int a = 0; a < PEL_AXES; a++)
         tile[a] = pel__min(shape[a], image->shape[a]);
 }
@@ -78,8 +78,8 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     k->stride[PEL__NT] = k->stride[PEL__NZ] * size[PEL__NZ];
     k->last = step == s->steps - 1;
     k->aggregate = s->aggregate && k->last;
-    *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad;
-    return k->stride[PEL__NT] * size[PEL__NT];
+    *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad + k->stride[PEL__NY];
+    return k->stride[PEL__NT] * size[PEL__NT] + 2 * k->stride[PEL__NY];
 }
 
 static int64_t results_floats(const pel__ndsafir_tile *k)
@@ -157,6 +157,9 @@ static bool gather(const work *w, row_walk r, const pel_block *b, float factor, 
     const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR - (n - r.k->n[PEL__NX]) / 2;
     const int64_t rows = r.size[PEL__NT] * r.size[PEL__NZ] * r.size[PEL__NY];
     bool odd = false;
+    memset(dst, 0, (size_t)stride * sizeof *dst);
+    memset(dst + (rows + 1) * stride, 0, (size_t)stride * sizeof *dst);
+    dst += stride;
     for (int64_t i = 0; i < rows; i++, dst += stride) {
         int64_t at[PEL_AXES] = {0};
         at[PEL_T] = mirror(r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
@@ -371,7 +374,7 @@ static int64_t share_out(work *w, int32_t threads)
 {
     const pel_region *r = &w->region[w->step + 1];
     tile_shape(&w->s, w->call->image, w->tile);
-    while (w->tile[PEL_Y] > 16 && pel__grid_cells(r, w->tile) < 4 * (int64_t)threads)
+    while (threads > 1 && w->tile[PEL_Y] > 16 && pel__grid_cells(r, w->tile) < 4 * (int64_t)threads)
         w->tile[PEL_Y] = pel__ceil_div(w->tile[PEL_Y], 2);
     return pel__grid_cells(r, w->tile);
 }

@@ -4,14 +4,15 @@
  * A pair's weight serves both ends, so that the other half of the window comes for free: the weight of x and x - d is
  * the one of the pair that begins at x - d, wherever that is computed.
  *
- * The cost does not depend on the patch, and every sum has a fixed order that depends on nothing but the voxel: box
- * sums are trees over the patch (no running sums), candidates come in the order of d, in groups: first all x + d of a
- * group, then all its x - d. Hence the bits do not depend on the tile. Lanes right of a row's end compute with garbage
- * that nobody reads.
+ * All displacements that differ along x only (a line) go together in one sweep along y, two rows at a time: what a row
+ * needs of inputs, sums and averages stays in the first caches while the whole line uses it. For two rows of all planes,
+ * differences are summed over the planes of the patch in registers, along y by what the sweep keeps of earlier rows,
+ * then along x; then the averages of both ends take all weights of the line.
  *
- * A group is up to PEL__ND_GROUP neighbouring displacements along x, so that what they share is loaded once. Planes
- * (t, z) pass through in order, and each intermediate array keeps just the planes that are still wanted, so that all of
- * it stays in the second-level cache.
+ * The cost does not depend on the patch, and every sum has a fixed order that depends on nothing but the voxel and d: no
+ * running sums; rows are taken in pairs of even global coordinates; the terms of a line at one end of it come in the
+ * order of d, and which end comes first is the same for all voxels. Hence the bits do not depend on the tile. Lanes
+ * right of a row's end compute with garbage that nobody reads.
  *
  * Compiled once an instruction set, with PEL_LANES and PEL_KERNEL given. */
 #include "filter/ndsafir_kernel.h"
@@ -23,42 +24,39 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
-#define AT_ONCE (PEL_LANES == 16 ? 4 : PEL_LANES == 8 ? 2 : 1) /* displacements whose sums fit into the registers */
+#define GROUP (PEL_LANES == 16 ? 4 : PEL_LANES == 8 ? 2 : 1) /* displacements whose sums fit into the registers */
 
-/* Some planes (t, z) of rows y, one of each for every displacement of the group; rows as the tile's inputs along x. */
-typedef struct stage {
-    float *base;
-    int64_t slots, rows, y0, stride;
-} stage;
+typedef struct range {
+    int64_t from, to;
+} range;
 
-typedef struct job {
+/* Rows two by two of some planes, of every displacement of the line or of a group of it. */
+typedef struct rows {
+    float *at; /* first plane, first row, first displacement, x = 0 */
+    int64_t plane, row, shift; /* strides */
+} rows;
+
+/* One sweep: planes t and z, rows y of pairs whose weights are wanted. */
+typedef struct sweep {
     const pel__ndsafir_tile *k;
-    int64_t d[PEL__ND], offset; /* the first displacement of the group; the same in elements of u */
-    int32_t count;              /* displacements in the group: d, d + (0, 0, 0, 1), … */
-    bool both;                  /* pairs of the tile and of the tile moved by -d are made in one go … */
-    bool moved;                 /* … or these are the pairs of the moved tile only */
-    int64_t low[2], high[2];    /* planes that pass, along t and z */
-    stage sums, weights, weight_sums, finals; /* sums along y; the last two only where aggregated */
-    float *line;                /* sums over the planes of the patch, one row */
-} job;
-
-typedef struct box {
-    int64_t y0, y1, x0, x1;
-    int64_t zero0, zero1; /* along x with what leaves the image, which is zero */
-} box;
+    int64_t d[PEL__ND], count;  /* displacements d, d + (0, 0, 0, 1), … */
+    int64_t offset;             /* (d without x) in elements of u */
+    bool first, second;         /* which ends of pairs may lie in the tile */
+    range wanted[PEL__NX];      /* along t, z, y */
+    range made[PEL__NX];        /* the same grown by the patch where aggregated, cut at the image */
+    range kept[PEL__NX];        /* … not cut: zero there */
+    float *sums, *weight_sums;  /* of rows to come */
+    rows line;                  /* box sums but for those along x, of one group; x from the first that is wanted on */
+    rows weights, finals;
+    float *planes;              /* differences of all planes, a vector */
+} sweep;
 
 INLINE int64_t lowest(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t highest(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* Row y = s->y0 of plane (t, z) for displacement g of the group. */
-static float *plane_of(const job *j, const stage *s, int64_t t, int64_t z, int g)
-{
-    assert(s->slots > 0);
-    const int64_t place = (t - j->low[0]) * (j->high[1] - j->low[1]) + (z - j->low[1]);
-    return s->base + (place % s->slots * PEL__ND_GROUP + g) * s->rows * s->stride;
-}
-
-INLINE int64_t plane_size(const stage *s) { return s->rows * s->stride; }
+INLINE int64_t length(range r) { return highest(r.to - r.from, 0); }
+INLINE bool within(range r, int64_t at) { return at >= r.from && at < r.to; }
+INLINE range both(range a, range b) { return (range){highest(a.from, b.from), lowest(a.to, b.to)}; }
+INLINE range grown(range r, int64_t by) { return (range){r.from - by, r.to + by}; }
 
 /* First vector that covers x. */
 INLINE int64_t first_lane(int64_t x)
@@ -66,308 +64,235 @@ INLINE int64_t first_lane(int64_t x)
     return x >= 0 ? x / PEL_LANES * PEL_LANES : -((-x + PEL_LANES - 1) / PEL_LANES * PEL_LANES);
 }
 
+INLINE int64_t vectors(int64_t n) { return (n + PEL_LANES - 1) / PEL_LANES; }
+
 /* ---- where ------------------------------------------------------------------------------------------------- */
 
-/* Pairs whose ends both lie in the image begin in [*low, *high) along this axis, those of one displacement at least. */
-INLINE void valid(const job *j, int axis, int64_t *low, int64_t *high)
+/* Pairs of displacements from `least` to `most` whose ends both lie in the image begin there, those of one of them at least. */
+INLINE range in_image(const pel__ndsafir_tile *k, int axis, int64_t least, int64_t most)
 {
-    *low = j->k->low[axis] - lowest(j->d[axis] + (axis == PEL__NX ? j->count - 1 : 0), 0);
-    *high = j->k->high[axis] - highest(j->d[axis], 0);
+    return (range){k->low[axis] - lowest(most, 0), k->high[axis] - highest(least, 0)};
 }
 
-/* Whether plane (t, z), row (t, z, y) hold any such pair. */
-static bool plane_in_image(const job *j, int64_t t, int64_t z)
+/* Where pairs begin of which an end is wanted. */
+INLINE range in_tile(const sweep *s, int axis, int64_t least, int64_t most)
 {
-    int64_t low[2], high[2];
-    valid(j, PEL__NT, &low[0], &high[0]);
-    valid(j, PEL__NZ, &low[1], &high[1]);
-    return t >= low[0] && t < high[0] && z >= low[1] && z < high[1];
+    const int64_t n = s->k->n[axis];
+    return (range){s->second ? lowest(s->first ? 0 : INT64_MAX, -most) : 0, s->second ? highest(s->first ? n : INT64_MIN, n - least) : n};
 }
 
-static bool in_image(const job *j, int64_t t, int64_t z, int64_t y)
-{
-    int64_t low, high;
-    valid(j, PEL__NY, &low, &high);
-    return y >= low && y < high && plane_in_image(j, t, z);
-}
+/* ---- box sums over planes and along y ---------------------------------------------------------------------- */
 
-/* The area of pairs that a stage must hold: tile or moved tile grown by `grow`, cut at the image (along x always)
- * where `cut`, then grown by `reach`. */
-typedef struct area {
-    int64_t grow[PEL__ND], reach[PEL__ND];
-    bool cut;
-} area;
-
-/* What part of plane (t, z) the tile (moved by -d) needs, united with *b. */
-static void unite(box *b, const job *j, bool moved, const area *r, int64_t t, int64_t z)
-{
-    const int64_t at[2] = {t, z};
-    int64_t from[PEL__ND], to[PEL__ND];
-    for (int a = 0; a < PEL__ND; a++) {
-        const int64_t last = moved && a == PEL__NX ? j->count - 1 : 0;
-        from[a] = (moved ? -j->d[a] - last : 0) - r->grow[a];
-        to[a] = from[a] + last + j->k->n[a] + 2 * r->grow[a];
-        if (r->cut && a != PEL__NX) {
-            int64_t low, high;
-            valid(j, a, &low, &high);
-            from[a] = highest(from[a], low);
-            to[a] = lowest(to[a], high);
-        }
-        if (from[a] >= to[a])
-            return;
-        from[a] -= r->reach[a];
-        to[a] += r->reach[a];
-        if (a < 2 && (at[a] < from[a] || at[a] >= to[a]))
-            return;
-    }
-    if (b->y1 <= b->y0)
-        *b = (box){from[PEL__NY], to[PEL__NY], .zero0 = from[PEL__NX], .zero1 = to[PEL__NX]};
-    else
-        *b = (box){lowest(b->y0, from[PEL__NY]), highest(b->y1, to[PEL__NY]), .zero0 = lowest(b->zero0, from[PEL__NX]), .zero1 = highest(b->zero1, to[PEL__NX])};
-}
-
-/* Where pairs begin that this job needs on plane (t, z). Empty: y1 <= y0. */
-static box needed(const job *j, const area *r, int64_t t, int64_t z)
-{
-    box b = {0};
-    if (j->both || !j->moved)
-        unite(&b, j, false, r, t, z);
-    if (j->both || j->moved)
-        unite(&b, j, true, r, t, z);
-    int64_t low, high;
-    valid(j, PEL__NX, &low, &high);
-    b.x0 = lowest(highest(b.zero0, low - r->reach[PEL__NX]), b.zero1);
-    b.x1 = highest(lowest(b.zero1, high + r->reach[PEL__NX]), b.x0);
-    return b;
-}
-
-/* ---- box sums along y -------------------------------------------------------------------------------------- */
-
-/* Sums of two, four and eight rows that ended one, two, … rows ago. */
-typedef struct history {
-    vf e1, two1, two2, four1, four2, four3, four4, eight1;
-} history;
-
-/* Takes row e, returns the sum of the last 2 p + 1 rows: the tree of finish_row(). */
-INLINE vf push(history *h, vf e, const int p)
-{
-    const vf two = added(h->e1, e), four = h->two2 + two, eight = h->four4 + four;
-    const vf sum = p == 0 ? e : p == 1 ? h->two1 + e : p == 2 ? h->four1 + e : p == 3 ? h->four3 + (h->two1 + e) : h->eight1 + e;
-    h->eight1 = eight;
-    h->four4 = h->four3;
-    h->four3 = h->four2;
-    h->four2 = h->four1;
-    h->four1 = four;
-    h->two2 = h->two1;
-    h->two1 = two;
-    h->e1 = e;
-    return sum;
-}
-
-typedef struct column {
-    const float *u, *q;  /* first row that enters; q NULL: sum u itself */
-    int64_t stride, offset, rows;
-    float *sum;          /* row of the first sum */
-    int64_t sum_stride, sum_plane;
+/* Two rows enter, r and r + 1 (r even); those of which they are the last of the patch are complete: r - p and r + 1 - p.
+ * Sums over 2 p + 1 rows are those of p pairs of rows and a single one, before or after them. State, for each of the
+ * planes, vectors along x and displacements: the sum of the last p pairs, the second rows of the last p pairs, the sums
+ * of the last p - 1 pairs. */
+typedef struct feed {
+    const float *in;                    /* row r that enters: first plane, first x */
+    int64_t t, z, row, shift;           /* strides between planes, to row r + 1, between displacements */
+    int64_t q;                          /* from u to q, 0 if rows are summed as they are … */
+    int64_t offset;                     /* … else to the other end */
+    int64_t planes[2], patch[2];        /* planes that enter */
+    int64_t vectors, turn;              /* pairs of rows that came before */
+    float *state, *buffer;
+    rows out;
     bool odd;
-} column;
+} feed;
 
 /* What is summed: squared differences over u and q, or u itself. */
-INLINE vf summand(vf u, vf q, const float *p, int64_t q_minus_u, bool odd)
+INLINE vf summand(vf u, vf q, vf other, vf other_q, const bool odd)
 {
-    const vf difference = u - load(p), e = (difference * difference) * added(q, load(p + q_minus_u));
+    const vf difference = u - other, e = (difference * difference) * added(q, other_q);
     return odd ? where_number(e, e) : e;
 }
 
-/* One row of `count` neighbouring displacements, one vector wide. */
-INLINE void sum_row(const column *c, history *h, const float *u, float *sum, const int p, const int count, const bool odd)
+/* Two vectors of what enters: rows r and r + 1 at u, for each displacement. */
+INLINE void entering(const feed *f, const float *u, vf *e, const int count, const bool pairs, const bool odd)
 {
-    const int64_t q_minus_u = c->q - c->u;
-    const vf u0 = load(u), q0 = load(u + q_minus_u);
+    const int64_t q = f->q, row = f->row, offset = f->offset;
+    if (!pairs) {
+#pragma GCC unroll 4
+        for (int g = 0; g < count; g++) {
+            e[2 * g] = load(u + g * f->shift);
+            e[2 * g + 1] = load(u + g * f->shift + row);
+        }
+        return;
+    }
+    const vf u0 = load(u), q0 = load(u + q), u1 = load(u + row), q1 = load(u + row + q);
+    const float *other = u + offset, *other_q = other + q;
 #pragma GCC unroll 4
     for (int g = 0; g < count; g++) {
-        const vf s = push(&h[g], summand(u0, q0, u + c->offset + g, q_minus_u, odd), p);
-        if (sum)
-            store(sum + g * c->sum_plane, s);
+        e[2 * g] = summand(u0, q0, load(other + g), load(other_q + g), odd);
+        e[2 * g + 1] = summand(u1, q1, load(other + row + g), load(other_q + row + g), odd);
     }
 }
 
-/* Six rows a turn: then the sums of up to three rows ago are back in their registers without a move. */
-INLINE void sum_column(const column *given, const int p, const int count, const bool odd)
-{
-    const column c = *given;
-    history h[4] = {0};
-    const float *u = c.u;
-    float *sum = c.sum;
-    int64_t rows = c.rows;
-#pragma GCC unroll 8
-    for (int i = 0; i < 2 * p; i++, u += c.stride)
-        sum_row(&c, h, u, NULL, p, count, odd);
-    for (; rows >= 6; rows -= 6) {
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; i++, u += c.stride, sum += c.sum_stride)
-            sum_row(&c, h, u, sum, p, count, odd);
-    }
-    for (; rows > 0; rows--, u += c.stride, sum += c.sum_stride)
-        sum_row(&c, h, u, sum, p, count, odd);
-}
+/* Where the oldest are kept: in floats. */
+typedef struct slots {
+    int64_t single, pair;
+} slots;
 
-INLINE void sum_column_plain(const column *given, const int p)
+/* Takes two rows of a plane, a vector; gives the sums that they complete. */
+INLINE void push(const feed *f, const slots *at, float *state, float *out, const vf *e, const int count, const int64_t p)
 {
-    const column c = *given;
-    history h = {0};
-    const float *u = c.u;
-    float *sum = c.sum;
-    int64_t rows = c.rows;
-#pragma GCC unroll 8
-    for (int i = 0; i < 2 * p; i++, u += c.stride)
-        (void)push(&h, load(u), p);
-    for (; rows >= 6; rows -= 6) {
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; i++, u += c.stride, sum += c.sum_stride)
-            store(sum, push(&h, load(u), p));
-    }
-    for (; rows > 0; rows--, u += c.stride, sum += c.sum_stride)
-        store(sum, push(&h, load(u), p));
-}
-
-/* Any p: the last 2 p + 1 rows kept and added from the oldest. */
-static void sum_column_slow(const column *c, const int64_t p)
-{
-    vf kept[2 * PEL__ND_MAX_PATCH + 1];
-    const int64_t n = 2 * p + 1;
-    for (int64_t y = 0; y < c->rows + 2 * p; y++) {
-        const float *u = c->u + y * c->stride;
-        kept[y % n] = c->q ? summand(load(u), load(u + (c->q - c->u)), u + c->offset, c->q - c->u, c->odd) : load(u);
-        if (y < 2 * p)
+    const int64_t one = count * PEL_LANES;
+#pragma GCC unroll 4
+    for (int g = 0; g < count; g++, out += f->out.shift) {
+        float *of = state + g * PEL_LANES, *single = of + one + at->single, *pairs = of + (p + 1) * one;
+        const vf e0 = e[2 * g], e1 = e[2 * g + 1];
+        if (p == 0) {
+            store(out, e0);
+            store(out + f->out.row, e1);
             continue;
-        vf sum = kept[(y + 1) % n];
-        for (int64_t i = 2; i <= n; i++)
-            sum += kept[(y + i) % n];
-        store(c->sum + (y - 2 * p) * c->sum_stride, sum);
+        }
+        const vf two = e0 + e1;
+        vf sum = two;
+        if (p == 2) {
+            sum = load(pairs) + two;
+            store(pairs, two);
+        } else if (p == 3) {
+            sum = (load(pairs) + load(pairs + one)) + two; /* either order: the same bits */
+            store(pairs + at->pair, two);
+        } else if (p > 3) {
+            sum = load(pairs + at->pair);
+            for (int64_t i = 1; i < p - 1; i++) {
+                const int64_t next = at->pair + i * one;
+                sum += load(pairs + (next < (p - 1) * one ? next : next - (p - 1) * one));
+            }
+            sum += two;
+            store(pairs + at->pair, two);
+        }
+        store(out, load(of) + e0);
+        store(out + f->out.row, load(single) + sum);
+        store(of, sum);
+        store(single, e1);
     }
 }
 
-static void sum_one(const column *c, int64_t p)
+INLINE slots slots_of(const feed *f, int64_t count, int64_t p)
 {
-    switch (c->q ? p * 2 + c->odd : -1 - p) {
-    case 0: sum_column(c, 0, 1, false); break;
-    case 1: sum_column(c, 0, 1, true); break;
-    case 2: sum_column(c, 1, 1, false); break;
-    case 3: sum_column(c, 1, 1, true); break;
-    case 4: sum_column(c, 2, 1, false); break;
-    case 5: sum_column(c, 2, 1, true); break;
-    case 6: sum_column(c, 3, 1, false); break;
-    case 7: sum_column(c, 3, 1, true); break;
-    case 8: sum_column(c, 4, 1, false); break;
-    case 9: sum_column(c, 4, 1, true); break;
-    case -1: sum_column_plain(c, 0); break;
-    case -2: sum_column_plain(c, 1); break;
-    case -3: sum_column_plain(c, 2); break;
-    case -4: sum_column_plain(c, 3); break;
-    case -5: sum_column_plain(c, 4); break;
-    default: sum_column_slow(c, p);
+    return (slots){p > 0 ? f->turn % p * count * PEL_LANES : 0, p > 1 ? f->turn % (p - 1) * count * PEL_LANES : 0};
+}
+
+/* planes: 1: none to be summed, 3: three along the axis of stride f->z. */
+INLINE void feed_rows(const feed *given, const int count, const int64_t p, const int planes, const bool pairs)
+{
+    const feed f = *given;
+    const int64_t one = 2 * p * count * PEL_LANES;
+    const slots at = slots_of(&f, count, p);
+    float *state = f.state;
+    for (int64_t v = 0; v < f.vectors; v++) {
+        const float *u = f.in + v * PEL_LANES;
+        float *out = f.out.at + v * PEL_LANES;
+        vf e[2 * GROUP], before[2 * GROUP], two[2 * GROUP];
+        if (planes == 3) {
+            entering(&f, u, e, count, pairs, false);
+            entering(&f, u + f.z, before, count, pairs, false);
+#pragma GCC unroll 8
+            for (int i = 0; i < 2 * count; i++)
+                two[i] = e[i] + before[i];
+            u += 2 * f.z;
+        }
+        for (int64_t z = planes - 1; z < f.planes[1]; z++, u += f.z, out += f.out.plane, state += one) {
+            entering(&f, u, e, count, pairs, false);
+            if (planes == 3) {
+                vf sum[2 * GROUP];
+#pragma GCC unroll 8
+                for (int i = 0; i < 2 * count; i++) {
+                    sum[i] = two[i] + e[i];
+                    two[i] = before[i] + e[i];
+                    before[i] = e[i];
+                }
+                push(&f, &at, state, out, sum, count, p);
+            } else {
+                push(&f, &at, state, out, e, count, p);
+            }
+        }
     }
 }
 
-/* The same for several displacements of pairs at once, at most `count`; returns how many, 0 where none. */
-static int sum_several(const column *c, int64_t p, int count)
+/* Any patch, one displacement. */
+static void feed_slowly(const feed *f, int64_t p)
 {
-    const int n = count < AT_ONCE ? count : AT_ONCE;
-    if (c->odd || n < 2)
-        return 0;
-    switch (p * 4 + n - 1) {
-    case 1: sum_column(c, 0, 2, false); break;
-    case 5: sum_column(c, 1, 2, false); break;
-    case 9: sum_column(c, 2, 2, false); break;
-    case 13: sum_column(c, 3, 2, false); break;
-    case 17: sum_column(c, 4, 2, false); break;
-#if PEL_LANES == 16
-    case 2: sum_column(c, 0, 3, false); break;
-    case 3: sum_column(c, 0, 4, false); break;
-    case 6: sum_column(c, 1, 3, false); break;
-    case 7: sum_column(c, 1, 4, false); break;
-    case 10: sum_column(c, 2, 3, false); break;
-    case 11: sum_column(c, 2, 4, false); break;
-    case 14: sum_column(c, 3, 3, false); break;
-    case 15: sum_column(c, 3, 4, false); break;
+    const int64_t one = 2 * p * PEL_LANES, pt = f->patch[0], pz = f->patch[1];
+    const slots at = slots_of(f, 1, p);
+    float *state = f->state;
+    for (int64_t v = 0; v < f->vectors; v++) {
+        float *out = f->out.at + v * PEL_LANES;
+        vf e[2];
+        for (int64_t t = 0; t < f->planes[0]; t++) {
+            for (int64_t z = 0; z < f->planes[1]; z++) {
+                entering(f, f->in + t * f->t + z * f->z + v * PEL_LANES, e, 1, f->q != 0, f->odd);
+                store(f->buffer + (t * f->planes[1] + z) * 2 * PEL_LANES, e[0]);
+                store(f->buffer + ((t * f->planes[1] + z) * 2 + 1) * PEL_LANES, e[1]);
+            }
+        }
+        for (int64_t t = 0; t < f->planes[0] - 2 * pt; t++) {
+            for (int64_t z = 0; z < f->planes[1] - 2 * pz; z++, out += f->out.plane, state += one) {
+                vf sum[2] = {{0}};
+                for (int64_t a = 0; a <= 2 * pt; a++) {
+                    for (int64_t b = 0; b <= 2 * pz; b++) {
+                        const float *in = f->buffer + ((t + a) * f->planes[1] + z + b) * 2 * PEL_LANES;
+                        sum[0] = a + b == 0 ? load(in) : sum[0] + load(in);
+                        sum[1] = a + b == 0 ? load(in + PEL_LANES) : sum[1] + load(in + PEL_LANES);
+                    }
+                }
+                push(f, &at, state, out, sum, 1, p);
+            }
+        }
+    }
+}
+
+#define FEED_COUNT(c, p, planes)                                                                                  \
+    case (((c) * 8 + (p)) * 4 + (planes)) * 2 + 1: feed_rows(f, c, p, planes, true); return;
+#define FEED(c, p) FEED_COUNT(c, p, 1) FEED_COUNT(c, p, 3)
+#define FEED_PLAIN(p)                                                                                             \
+    case ((8 + (p)) * 4 + 1) * 2: feed_rows(f, 1, p, 1, false); return;                                          \
+    case ((8 + (p)) * 4 + 3) * 2: feed_rows(f, 1, p, 3, false); return;
+
+static void feed_any(const feed *given, int64_t count, int64_t p)
+{
+    feed copy = *given;
+    const feed *f = &copy;
+    int planes = 0;
+    if (f->planes[0] == 1 && f->patch[0] == 0 && f->patch[1] <= 1)
+        planes = f->patch[1] ? 3 : 1;
+    if (f->planes[1] == 1 && f->patch[1] == 0 && f->patch[0] <= 1) { /* the same along t */
+        planes = f->patch[0] ? 3 : 1;
+        copy.planes[1] = f->planes[0];
+        copy.z = f->t;
+    }
+    switch (p > 4 || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 2 + (f->q != 0)) {
+        FEED_PLAIN(1) FEED_PLAIN(2) FEED_PLAIN(3) FEED_PLAIN(4)
+        FEED(1, 1) FEED(1, 2) FEED(1, 3) FEED(1, 4)
+#if GROUP > 1
+        FEED(2, 1) FEED(2, 2) FEED(2, 3) FEED(2, 4)
 #endif
-    default: return 0;
-    }
-    return n;
-}
-
-/* Box sums along y of plane (t, z): of squared differences into j->sums. */
-static void vertical_pairs(const job *j, const area *r, int64_t t, int64_t z)
-{
-    const pel__ndsafir_tile *k = j->k;
-    const int64_t p = k->patch[PEL__NY];
-    const box b = needed(j, r, t, z);
-    const int64_t in = t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + (b.y0 - p) * k->stride[PEL__NY];
-    float *out = plane_of(j, &j->sums, t, z, 0) + (b.y0 - j->sums.y0) * j->sums.stride;
-    column c = {.stride = k->stride[PEL__NY], .rows = b.y1 - b.y0, .sum_stride = j->sums.stride, .odd = k->odd};
-    c.sum_plane = plane_size(&j->sums);
-    for (int64_t x = first_lane(b.x0); x < b.x1 && c.rows > 0; x += PEL_LANES) {
-        c.u = k->u + in + x;
-        c.q = k->q + in + x;
-        for (int g = 0; g < j->count;) {
-            c.offset = j->offset + g;
-            c.sum = out + g * c.sum_plane + x;
-            const int done = sum_several(&c, p, j->count - g);
-            if (done == 0)
-                sum_one(&c, p);
-            g += done ? done : 1;
-        }
+#if GROUP > 2
+        FEED(3, 1) FEED(3, 2) FEED(3, 3) FEED(3, 4)
+        FEED(4, 1) FEED(4, 2) FEED(4, 3) FEED(4, 4)
+#endif
+    default: assert(count == 1); feed_slowly(given, p);
     }
 }
 
-/* … and of j->weights into j->weight_sums. */
-static void vertical_weights(const job *j, const area *r, int64_t t, int64_t z)
+/* How many displacements feed_any() takes at once. */
+static int64_t at_once(const pel__ndsafir_tile *k)
 {
-    const int64_t p = j->k->patch[PEL__NY];
-    const box b = needed(j, r, t, z);
-    column c = {.stride = j->weights.stride, .rows = b.y1 - b.y0, .sum_stride = j->weight_sums.stride};
-    for (int g = 0; g < j->count && c.rows > 0; g++) {
-        const float *in = plane_of(j, &j->weights, t, z, g) + (b.y0 - p - j->weights.y0) * c.stride;
-        float *out = plane_of(j, &j->weight_sums, t, z, g) + (b.y0 - j->weight_sums.y0) * c.sum_stride;
-        for (int64_t x = first_lane(b.x0); x < b.x1; x += PEL_LANES) {
-            c.u = in + x;
-            c.sum = out + x;
-            sum_one(&c, p);
-        }
-    }
+    const int64_t *p = k->patch;
+    const bool quick = p[PEL__NY] >= 1 && p[PEL__NY] <= 4 && p[PEL__NT] <= 1 && p[PEL__NZ] <= 1 && !(p[PEL__NT] && p[PEL__NZ]) && !k->odd;
+    return quick && !(p[PEL__NT] && k->n[PEL__NZ] > 1) && !(p[PEL__NT] && k->radius[PEL__NZ] > 0) ? GROUP : 1;
 }
 
-/* ---- box sums along t, z and x, and weights ---------------------------------------------------------------- */
+/* ---- box sums along x, and weights ------------------------------------------------------------------------- */
 
-/* Rows of the planes of the patch, to be added; n of them. */
-INLINE vf planes_at(const float *const *rows, const int64_t n, int64_t x)
-{
-    vf sum = load(rows[0] + x);
-    for (int64_t i = 1; i < n; i++)
-        sum += load(rows[i] + x);
-    return sum;
-}
-
+/* Sums of 2 p + 1 neighbours along x, from s[x] on: ((0+1)+(2+3)) + ((4+5)+6). */
 #ifdef SHIFTED
-/* Lanes that begin p left of `now`. */
-INLINE vf from_left(vf before, vf now, const int p)
+INLINE void sum_row(float *w, const float *s, int64_t n, const int p, const bool weigh)
 {
-    return p == 1 ? SHIFTED(before, now, 15) : p == 2 ? SHIFTED(before, now, 14) : p == 3 ? SHIFTED(before, now, 13) : SHIFTED(before, now, 12);
-}
-
-/* Sums of 2 p + 1 neighbours along x, each vector loaded once (of a single row from where it is wanted, which is quicker
- * than a shift more); the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). */
-INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int64_t x0, int64_t x1, const int p, const bool weigh)
-{
-    vf next = planes_at(rows, n, x0), a = from_left(planes_at(rows, n, x0 - PEL_LANES), next, p);
-    vf later = planes_at(rows, n, x0 + PEL_LANES), b = from_left(next, later, p), two = a + SHIFTED(a, b, 1);
-    for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        next = later;
-        if (n > 1)
-            later = planes_at(rows, n, x + PEL_LANES + PEL_LANES);
-        const vf c = n > 1 ? from_left(next, later, p) : load(rows[0] + x + PEL_LANES + PEL_LANES - p);
-        const vf two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
+    vf a = load(s), b = load(s + PEL_LANES), two = a + SHIFTED(a, b, 1);
+    for (int64_t x = 0; x < n; x += PEL_LANES) {
+        const vf c = load(s + x + PEL_LANES + PEL_LANES), two_b = b + SHIFTED(b, c, 1), four = two + SHIFTED(two, two_b, 2);
         const vf sum = p == 1   ? two + SHIFTED(a, b, 2)
                        : p == 2 ? four + SHIFTED(a, b, 4)
                        : p == 3 ? four + (SHIFTED(two, two_b, 4) + SHIFTED(a, b, 6))
@@ -379,11 +304,10 @@ INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int6
     }
 }
 #else
-/* Sums of 2 p + 1 neighbours along x, the trees of push(): ((0+1)+(2+3)) + ((4+5)+6). n must be 1. */
-INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int64_t x0, int64_t x1, const int p, const bool weigh)
+INLINE void sum_row(float *w, const float *row, int64_t n, const int p, const bool weigh)
 {
-    for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        const float *s = rows[0] + x - p;
+    for (int64_t x = 0; x < n; x += PEL_LANES) {
+        const float *s = row + x;
         const vf two = load(s) + load(s + 1), four = p > 1 ? two + (load(s + 2) + load(s + 3)) : two;
         const vf sum = p == 1   ? two + load(s + 2)
                        : p == 2 ? four + load(s + 4)
@@ -395,77 +319,38 @@ INLINE void finish_row(float *w, const float *const *rows, const int64_t n, int6
 #endif
 
 /* Any p: neighbours added from the left. */
-static void finish_row_slow(float *w, const float *s, int64_t x0, int64_t x1, int64_t p, bool weigh)
+static void sum_row_slow(float *w, const float *s, int64_t n, int64_t p, bool weigh)
 {
-    for (int64_t x = x0; x < x1; x += PEL_LANES) {
-        vf sum = load(s + x - p);
-        for (int64_t i = 1 - p; i <= p; i++)
+    for (int64_t x = 0; x < n; x += PEL_LANES) {
+        vf sum = load(s + x);
+        for (int64_t i = 1; i <= 2 * p; i++)
             sum += load(s + x + i);
         store(w + x, weigh ? weight_of(sum) : sum);
     }
 }
 
-/* n is 1 or, where shifts are cheap, 3. */
-static void finish_rows(float *w, const float *const *rows, int64_t n, int64_t x0, int64_t x1, int64_t p, bool weigh)
+static void sum_along_x(float *w, const float *s, int64_t n, int64_t p, bool weigh)
 {
-    switch (p < 1 || p > 4 ? -1 : p * 4 + (n == 3 ? 2 : 0) + weigh) {
-    case 4: finish_row(w, rows, 1, x0, x1, 1, false); break;
-    case 5: finish_row(w, rows, 1, x0, x1, 1, true); break;
-    case 8: finish_row(w, rows, 1, x0, x1, 2, false); break;
-    case 9: finish_row(w, rows, 1, x0, x1, 2, true); break;
-    case 12: finish_row(w, rows, 1, x0, x1, 3, false); break;
-    case 13: finish_row(w, rows, 1, x0, x1, 3, true); break;
-    case 16: finish_row(w, rows, 1, x0, x1, 4, false); break;
-    case 17: finish_row(w, rows, 1, x0, x1, 4, true); break;
-#ifdef SHIFTED
-    case 6: finish_row(w, rows, 3, x0, x1, 1, false); break;
-    case 7: finish_row(w, rows, 3, x0, x1, 1, true); break;
-    case 10: finish_row(w, rows, 3, x0, x1, 2, false); break;
-    case 11: finish_row(w, rows, 3, x0, x1, 2, true); break;
-    case 14: finish_row(w, rows, 3, x0, x1, 3, false); break;
-    case 15: finish_row(w, rows, 3, x0, x1, 3, true); break;
-    case 18: finish_row(w, rows, 3, x0, x1, 4, false); break;
-    case 19: finish_row(w, rows, 3, x0, x1, 4, true); break;
-#endif
-    default: finish_row_slow(w, rows[0], x0, x1, p, weigh);
+    switch (p < 1 || p > 4 ? -1 : p * 2 + weigh) {
+    case 2: sum_row(w, s, n, 1, false); break;
+    case 3: sum_row(w, s, n, 1, true); break;
+    case 4: sum_row(w, s, n, 2, false); break;
+    case 5: sum_row(w, s, n, 2, true); break;
+    case 6: sum_row(w, s, n, 3, false); break;
+    case 7: sum_row(w, s, n, 3, true); break;
+    case 8: sum_row(w, s, n, 4, false); break;
+    case 9: sum_row(w, s, n, 4, true); break;
+    default: sum_row_slow(w, s, n, p, weigh);
     }
 }
 
-/* Planes of `from` in the patch around (t, z), in order; returns their number. */
-static int64_t planes_around(const job *j, const stage *from, int64_t t, int64_t z, int g, const float **planes)
+/* Zeroes what of `all` does not lie in `in`, and up to a vector more to each side. */
+INLINE void zero_around(float *w, range in, range all)
 {
-    const int64_t pt = j->k->patch[PEL__NT], pz = j->k->patch[PEL__NZ];
-    int64_t n = 0;
-    for (int64_t a = -pt; a <= pt; a++) {
-        for (int64_t b = -pz; b <= pz; b++)
-            planes[n++] = plane_of(j, from, t + a, z + b, g);
-    }
-    return n;
-}
-
-/* Fewer rows to add, if need be one: the sum in j->line. From x0 to x1. */
-static int64_t add_planes(const job *j, const float **rows, int64_t n, int64_t x0, int64_t x1)
-{
-#ifdef SHIFTED
-    if (n == 3 && j->k->patch[PEL__NX] >= 1 && j->k->patch[PEL__NX] <= 4)
-        return n;
-#endif
-    if (n == 1)
-        return n;
-    for (int64_t x = x0; x < x1; x += PEL_LANES)
-        store(j->line + x, planes_at(rows, n, x));
-    rows[0] = j->line;
-    return 1;
-}
-
-/* Zeroes w where a pair of displacement g does not lie within the image: [x0, x1) of a row. */
-static void cut_at_image(const job *j, float *w, int g, int64_t x0, int64_t x1)
-{
-    const int64_t d = j->d[PEL__NX] + g, low = j->k->low[PEL__NX] - lowest(d, 0), high = j->k->high[PEL__NX] - highest(d, 0);
-    for (int64_t x = x0; x < lowest(low, x1); x++)
-        w[x] = 0;
-    for (int64_t x = highest(x0, high); x < x1; x++)
-        w[x] = 0;
+    for (int64_t x = lowest(in.from, all.to); x > all.from; x -= PEL_LANES)
+        store(w + x - PEL_LANES, (vf){0});
+    for (int64_t x = highest(in.to, all.from); x < all.to; x += PEL_LANES)
+        store(w + x, (vf){0});
 }
 
 /* Zeroes w where either end of the pair is to be left out. */
@@ -477,55 +362,142 @@ static void cut_odd(float *w, const float *u, int64_t offset, int64_t x0, int64_
     }
 }
 
-/* From sums along y to weights of pairs, or (not weigh) to sums over the patch, on plane (t, z). Weights to be summed
- * are zero where they leave the image; others are not read there (but for x, where they are zero, too). */
-static void horizontal(const job *j, const stage *from, const stage *to, const area *r, bool weigh, int64_t t, int64_t z)
+INLINE int64_t input_at(const pel__ndsafir_tile *k, int64_t t, int64_t z, int64_t y)
 {
-    const pel__ndsafir_tile *k = j->k;
-    const box b = needed(j, r, t, z);
-    const int64_t p = k->patch[PEL__NX], x0 = first_lane(b.x0), from_x = first_lane(b.x0 - p);
-    const float *planes[PEL__ND_PLANES], *rows[PEL__ND_PLANES];
-    for (int g = 0; g < j->count && b.y1 > b.y0; g++) {
-        float *w = plane_of(j, to, t, z, g) + (b.y0 - to->y0) * to->stride;
-        const int64_t n = planes_around(j, from, t, z, g, planes);
-        for (int64_t y = b.y0; y < b.y1; y++, w += to->stride) {
-            if (!r->cut && !in_image(j, t, z, y)) {
-                memset(w + b.zero0, 0, (size_t)(b.zero1 - b.zero0) * sizeof *w);
-                continue;
+    return t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
+}
+
+/* ---- two rows ---------------------------------------------------------------------------------------------- */
+
+/* A group of displacements of the line. */
+typedef struct group {
+    int64_t first, count;  /* in the line */
+    int64_t least, most;   /* d along x */
+    range x;               /* pairs that are wanted, not cut at the image */
+    int64_t x0, x1;        /* final weights: from the first lane on */
+} group;
+
+static group group_of(const sweep *s, int64_t first, int64_t count)
+{
+    group g = {.first = first, .count = count, .least = s->d[PEL__NX] + first};
+    g.most = g.least + count - 1;
+    g.x = in_tile(s, PEL__NX, g.least, g.most);
+    const range x = both(g.x, in_image(s->k, PEL__NX, g.least, g.most));
+    g.x0 = first_lane(x.from);
+    g.x1 = highest(x.to, x.from);
+    return g;
+}
+
+/* State of a group begins there. */
+static float *state_of(const sweep *s, float *state, const group *g, const range *planes)
+{
+    return state + g->first * length(planes[0]) * length(planes[1]) * s->k->stride[PEL__NY] * 2 * s->k->patch[PEL__NY];
+}
+
+/* From s->line, where only the sum along x is left to do, to weights of pairs or sums of those over the patch. */
+typedef struct finish {
+    const rows *to;
+    const range *planes; /* of `to`, along t and z: zero where … */
+    const range *made;   /* … these (t, z, y) do not have them */
+    int64_t grow;        /* what of a row is wanted reaches so much further */
+    bool weigh;
+} finish;
+
+/* Rows y and y + 1 of a displacement of the group; weights of pairs that leave the image or have an odd end are zero. */
+static void finish_shift(const sweep *s, const group *g, const finish *f, int64_t shift, int64_t y)
+{
+    const pel__ndsafir_tile *k = s->k;
+    const int64_t d = g->least + shift, x0 = g->x0 - f->grow, n = g->x1 + f->grow - x0;
+    const range wanted = grown(in_tile(s, PEL__NX, d, d), f->grow), image = in_image(k, PEL__NX, d, d);
+    float *plane = f->to->at + (g->first + shift) * f->to->shift;
+    const float *sums = s->line.at + shift * s->line.shift;
+    for (int64_t t = f->planes[0].from; t < f->planes[0].to; t++) {
+        for (int64_t z = f->planes[1].from; z < f->planes[1].to; z++, plane += f->to->plane) {
+            const bool inside = within(f->made[0], t) && within(f->made[1], z);
+            for (int64_t i = 0; i < 2; i++) {
+                float *w = plane + i * f->to->row;
+                if (inside && within(f->made[2], y + i)) {
+                    sum_along_x(w + x0, sums + i * s->line.row, n, k->patch[PEL__NX], f->weigh);
+                    if (k->odd)
+                        cut_odd(w, k->u + input_at(k, t, z, y + i), s->offset + d, x0, x0 + n);
+                    zero_around(w, image, wanted);
+                } else if (k->aggregate) {
+                    zero_around(w, (range){wanted.to, wanted.to}, wanted);
+                }
             }
-            for (int64_t i = 0; i < n; i++)
-                rows[i] = planes[i] + (y - from->y0) * from->stride;
-            finish_rows(w, rows, add_planes(j, rows, n, from_x, b.x1 + p), x0, b.x1, p, weigh);
-            if (k->odd)
-                cut_odd(w, k->u + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY], j->offset + g, x0, b.x1);
-            cut_at_image(j, w, g, b.zero0, b.zero1);
+            sums += inside ? s->line.plane : 0;
         }
     }
 }
 
+static void finish_group(const sweep *s, const group *g, const finish *f, int64_t y)
+{
+    for (int64_t shift = 0; shift < g->count; shift++)
+        finish_shift(s, g, f, shift, y);
+}
+
+/* Differences of rows r and r + 1; weights of r - p and r + 1 - p. */
+static void make_weights(const sweep *s, const group *g, int64_t r, int64_t turn)
+{
+    const pel__ndsafir_tile *k = s->k;
+    const int64_t *p = k->patch, grow = k->aggregate ? p[PEL__NX] : 0, x = g->x0 - grow - p[PEL__NX];
+    feed f = {.t = k->stride[PEL__NT], .z = k->stride[PEL__NZ], .row = k->stride[PEL__NY], .q = k->q - k->u, .turn = turn,
+              .buffer = s->planes, .out = s->line, .odd = k->odd};
+    f.in = k->u + input_at(k, s->made[0].from - p[0], s->made[1].from - p[1], r) + x;
+    for (int i = 0; i < 2; i++) {
+        f.planes[i] = length(s->made[i]) + 2 * p[i];
+        f.patch[i] = p[i];
+    }
+    f.offset = s->offset + g->least;
+    f.vectors = vectors(g->x1 + grow + p[PEL__NX] - x);
+    f.state = state_of(s, s->sums, g, s->made);
+    feed_any(&f, g->count, p[PEL__NY]);
+    const finish weights = {&s->weights, s->kept, s->made, grow, true};
+    finish_group(s, g, &weights, r - p[PEL__NY]);
+}
+
+/* Where aggregated: from weights of rows r and r + 1 to their sums over the patch, of rows r - p and r + 1 - p. */
+static void make_finals(const sweep *s, const group *g, int64_t r, int64_t turn)
+{
+    const int64_t *p = s->k->patch, x = g->x0 - p[PEL__NX];
+    group one = *g;
+    feed f = {.row = s->weights.row, .z = s->weights.plane, .turn = turn, .buffer = s->planes, .out = s->line};
+    f.t = f.z * length(s->kept[1]);
+    f.vectors = vectors(g->x1 + p[PEL__NX] - x);
+    one.count = 1;
+    for (int64_t i = 0; i < g->count; i++, one.first++, f.out.at += f.out.shift) {
+        f.in = s->weights.at + one.first * s->weights.shift + x;
+        for (int a = 0; a < 2; a++) {
+            f.planes[a] = length(s->kept[a]);
+            f.patch[a] = p[a];
+        }
+        f.state = state_of(s, s->weight_sums, &one, s->wanted);
+        feed_any(&f, 1, p[PEL__NY]);
+    }
+    const finish finals = {&s->finals, s->wanted, s->wanted, 0, false};
+    finish_group(s, g, &finals, r - p[PEL__NY]);
+}
+
 /* ---- averages ---------------------------------------------------------------------------------------------- */
 
-typedef struct accumulator {
-    float *num, *den, *squares;     /* of one row */
-    const float *w1, *y1, *w2, *y2; /* weights and data of x + d and of x - d, of the group's first; w NULL: not now */
-    int64_t plane;                  /* from the weights of one displacement to the next's */
-} accumulator;
+typedef struct average {
+    float *num, *den, *squares; /* of one row */
+    const float *w, *y;         /* weights and data of the first displacement, */
+    int64_t next_w, next_y;     /* from there to the next */
+    int64_t n, count;
+} average;
 
-enum { ONE = 1, TWO = 2 }; /* x + d, x - d */
-
-INLINE void add_row(const accumulator *a, int64_t n, const int count, const int ends, const bool squares)
+INLINE void add_row(const average *a, const bool squares)
 {
-    assert((!(ends & ONE) || a->w1) && (!(ends & TWO) || a->w2));
-    for (int64_t x = 0; x < n; x += PEL_LANES) {
+    for (int64_t x = 0; x < a->n; x += PEL_LANES) {
         vf num = load(a->num + x), den = load(a->den + x), ss = squares ? load(a->squares + x) : (vf){0};
-        for (int i = 0; i < 2 * count; i++) {
-            const int64_t g = i % count, sign = i < count ? 1 : -1;
-            if (!(ends & (i < count ? ONE : TWO)))
-                continue;
-            const vf w = load(i < count ? a->w1 + g * a->plane + x : a->w2 + g * a->plane + x - g);
-            num = fused(w, load((i < count ? a->y1 : a->y2) + x + sign * g), num);
-            den += w;
-            ss = squares ? fused(w, w, ss) : ss;
+        const float *w = a->w + x, *y = a->y + x;
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y) {
+            const vf weight = load(w);
+            num = fused(weight, load(y), num);
+            den += weight;
+            ss = squares ? fused(weight, weight, ss) : ss;
         }
         store(a->num + x, num);
         store(a->den + x, den);
@@ -534,110 +506,143 @@ INLINE void add_row(const accumulator *a, int64_t n, const int count, const int 
     }
 }
 
-static void add_rows(const accumulator *a, int64_t n, int count, bool squares)
+/* Row y of plane (t, z) of the tile. */
+static void average_row(const sweep *s, average *a, int64_t t, int64_t z, int64_t y)
 {
-#define ADD(c, e)                                                                                                 \
-    case (c) * 8 + (e) * 2: add_row(a, n, c, e, false); break;                                                    \
-    case (c) * 8 + (e) * 2 + 1: add_row(a, n, c, e, true); break;
-    switch (count * 8 + (a->w1 ? ONE * 2 : 0) + (a->w2 ? TWO * 2 : 0) + squares) {
-        ADD(1, ONE) ADD(1, TWO) ADD(1, ONE | TWO)
-        ADD(2, ONE) ADD(2, TWO) ADD(2, ONE | TWO)
-        ADD(3, ONE) ADD(3, TWO) ADD(3, ONE | TWO)
-        ADD(4, ONE) ADD(4, TWO) ADD(4, ONE | TWO)
-    default: break;
-    }
-#undef ADD
+    const pel__ndsafir_tile *k = s->k;
+    const int64_t row = ((t * k->n[PEL__NZ] + z) * k->n[PEL__NY] + y) * pel__ndsafir_padded(k->n[PEL__NX]);
+    a->num = k->estimate + row;
+    a->den = k->precision + row;
+    a->squares = k->width + row;
+    if (k->last)
+        add_row(a, false);
+    else
+        add_row(a, true);
 }
 
-/* Adds to plane (t, z) of the tile. */
-static void accumulate(const job *j, int64_t t, int64_t z)
+INLINE bool tile_has(const pel__ndsafir_tile *k, int64_t t, int64_t z, int64_t y)
 {
-    const pel__ndsafir_tile *k = j->k;
-    const stage *s = k->aggregate ? &j->finals : &j->weights;
-    const int64_t *n = k->n, *d = j->d, width = pel__ndsafir_padded(n[PEL__NX]);
-    if (t < 0 || t >= n[PEL__NT] || z < 0 || z >= n[PEL__NZ])
-        return;
-    const int64_t t2 = t - d[PEL__NT], z2 = z - d[PEL__NZ]; /* where the pairs of x - d begin */
-    const float *w1 = (j->both || !j->moved) && plane_in_image(j, t, z) ? plane_of(j, s, t, z, 0) : NULL;
-    const float *w2 = (j->both || j->moved) && plane_in_image(j, t2, z2) ? plane_of(j, s, t2, z2, 0) : NULL;
-    int64_t low, high;
-    valid(j, PEL__NY, &low, &high);
-    for (int64_t y = 0; y < n[PEL__NY]; y++) {
-        const int64_t row = (t * n[PEL__NZ] + z) * n[PEL__NY] + y;
-        const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
-        accumulator a = {.num = k->estimate + row * width, .den = k->precision + row * width, .squares = k->width + row * width};
-        a.plane = plane_size(s);
-        a.y1 = raw + j->offset;
-        a.y2 = raw - j->offset;
-        const int64_t y2 = y - d[PEL__NY];
-        if (w1 && y >= low && y < high)
-            a.w1 = w1 + (y - s->y0) * s->stride;
-        if (w2 && y2 >= low && y2 < high)
-            a.w2 = w2 + (y2 - s->y0) * s->stride - d[PEL__NX];
-        add_rows(&a, n[PEL__NX], j->count, !k->last);
-    }
+    return t >= 0 && t < k->n[PEL__NT] && z >= 0 && z < k->n[PEL__NZ] && y >= 0 && y < k->n[PEL__NY];
 }
 
-/* ---- one group of displacements, all displacements --------------------------------------------------------- */
-
-static float *place(const job *j, stage *s, int64_t slots, float *memory)
+/* Both ends of the pairs of row y; i: which of two rows that is. */
+static void average_both(const sweep *s, int64_t y, int i)
 {
-    const pel__ndsafir_tile *k = j->k;
-    const int64_t d = j->d[PEL__NY], grow = k->aggregate ? k->patch[PEL__NY] : 0;
-    const int64_t up = j->both ? highest(0, d) : j->moved ? d : 0, down = j->both ? lowest(0, d) : j->moved ? d : 0;
-    s->slots = slots;
-    s->stride = k->stride[PEL__NY];
-    s->y0 = -up - grow;
-    s->rows = k->n[PEL__NY] + up - down + 2 * grow;
-    s->base = memory + pel__ndsafir_left(k);
-    return memory + slots * PEL__ND_GROUP * s->rows * s->stride;
-}
-
-static void place_all(job *j)
-{
-    const pel__ndsafir_tile *k = j->k;
-    const int64_t *d = j->d, times = k->aggregate ? 2 : 1;
-    for (int a = PEL__NT; a <= PEL__NZ; a++) {
-        j->low[a] = (j->both ? lowest(0, -d[a]) : j->moved ? -d[a] : 0) - times * k->patch[a];
-        j->high[a] = (j->both ? highest(0, -d[a]) : j->moved ? -d[a] : 0) + k->n[a] + times * k->patch[a];
-    }
-    const int64_t across = j->high[1] - j->low[1]; /* from one t to the next, in planes */
-    const int64_t patch = 2 * k->patch[PEL__NT] * across + 2 * k->patch[PEL__NZ] + 1;
-    const int64_t pair = j->both ? d[PEL__NT] * across + d[PEL__NZ] + 1 : 1;
-    float *memory = place(j, &j->sums, patch, k->scratch);
-    memory = place(j, &j->weights, k->aggregate ? 1 : pair, memory);
-    if (k->aggregate) {
-        memory = place(j, &j->weight_sums, patch, memory);
-        memory = place(j, &j->finals, pair, memory);
-    }
-    j->line = memory + pel__ndsafir_left(k);
-}
-
-/* Planes pass in order: sums along y of (t, z), then weights of the plane that thereby has all its neighbours, … */
-static void pass_planes(const job *j)
-{
-    const pel__ndsafir_tile *k = j->k;
-    const int64_t *p = k->patch, pt = p[PEL__NT], pz = p[PEL__NZ];
-    const int64_t g[PEL__ND] = {k->aggregate ? p[0] : 0, k->aggregate ? p[1] : 0, k->aggregate ? p[2] : 0, k->aggregate ? p[3] : 0};
-    const area sums = {.grow = {g[0], g[1], g[2], g[3]}, .reach = {pt, pz, 0, p[PEL__NX]}, .cut = true};
-    const area weights = {.grow = {g[0], g[1], g[2], g[3]}, .cut = !k->aggregate};
-    const area weight_sums = {.reach = {pt, pz, 0, p[PEL__NX]}, .cut = true}, finals = {.cut = true};
-    for (int64_t t = j->low[0]; t < j->high[0]; t++) {
-        for (int64_t z = j->low[1]; z < j->high[1]; z++) {
-            int64_t ready_t = t - pt, ready_z = z - pz;
-            vertical_pairs(j, &sums, t, z);
-            horizontal(j, &j->sums, &j->weights, &weights, true, ready_t, ready_z);
-            if (k->aggregate) {
-                vertical_weights(j, &weight_sums, ready_t, ready_z);
-                ready_t -= pt;
-                ready_z -= pz;
-                horizontal(j, &j->weight_sums, &j->finals, &finals, false, ready_t, ready_z);
+    const pel__ndsafir_tile *k = s->k;
+    const rows *from = k->aggregate ? &s->finals : &s->weights;
+    const int64_t *d = s->d;
+    average a = {.count = s->count, .n = k->n[PEL__NX]};
+    for (int64_t t = s->wanted[0].from, place = 0; t < s->wanted[0].to; t++) {
+        for (int64_t z = s->wanted[1].from; z < s->wanted[1].to; z++, place++) {
+            const float *w = from->at + place * from->plane + i * from->row, *raw = k->y + input_at(k, t, z, y);
+            if (tile_has(k, t, z, y)) {
+                a.w = w;
+                a.y = raw + s->offset + d[PEL__NX];
+                a.next_w = from->shift;
+                a.next_y = 1;
+                average_row(s, &a, t, z, y);
             }
-            if (j->both || !j->moved)
-                accumulate(j, ready_t, ready_z);
-            else
-                accumulate(j, ready_t + j->d[PEL__NT], ready_z + j->d[PEL__NZ]);
+            if (tile_has(k, t + d[0], z + d[1], y + d[2])) {
+                a.w = w - d[PEL__NX];
+                a.y = raw - d[PEL__NX];
+                a.next_w = from->shift - 1;
+                a.next_y = -1;
+                average_row(s, &a, t + d[0], z + d[1], y + d[2]);
+            }
         }
+    }
+}
+
+/* ---- one line of displacements, all lines ------------------------------------------------------------------ */
+
+static float *place(rows *r, float *memory, const sweep *s, int64_t planes, int64_t shifts)
+{
+    const int64_t stride = s->k->stride[PEL__NY];
+    *r = (rows){.at = memory, .shift = stride, .row = shifts * stride, .plane = 2 * shifts * stride};
+    return memory + planes * 2 * shifts * stride;
+}
+
+static void place_all(sweep *s)
+{
+    const pel__ndsafir_tile *k = s->k;
+    const int64_t kept = length(s->kept[0]) * length(s->kept[1]), left = pel__ndsafir_left(k), *p = k->patch;
+    const int64_t state = kept * s->count * k->stride[PEL__NY] * 2 * p[PEL__NY];
+    float *memory = k->scratch + PEL__ND_VECTOR;
+    s->sums = memory;
+    memory += state;
+    if (k->aggregate) {
+        s->weight_sums = memory;
+        memory += state;
+    }
+    memory = place(&s->line, memory, s, kept, PEL__ND_GROUP);
+    memory += 2 * PEL__ND_VECTOR; /* read beyond its end */
+    memory = place(&s->weights, memory, s, kept, s->count);
+    s->weights.at += left + (k->aggregate ? p[PEL__NX] : 0);
+    if (k->aggregate) {
+        memory = place(&s->finals, memory, s, kept, s->count);
+        s->finals.at += left;
+    }
+    s->planes = memory + 2 * PEL__ND_VECTOR;
+}
+
+/* Planes and rows are set. */
+static void sweep_rows(sweep *s)
+{
+    const pel__ndsafir_tile *k = s->k;
+    const int64_t p = k->patch[PEL__NY], lag = k->aggregate ? 2 * p : p, most = at_once(k);
+    const int64_t groups = (s->count + most - 1) / most;
+    place_all(s);
+    const int64_t from = s->wanted[2].from - lag, start = from - ((from - k->low[PEL__NY]) & 1);
+    for (int64_t r = start, turn = 0; r - lag < s->wanted[2].to; r += 2, turn++) {
+        for (int64_t i = 0, first = 0; i < groups; i++) {
+            const int64_t count = (s->count - first + groups - i - 1) / (groups - i);
+            const group g = group_of(s, first, count);
+            make_weights(s, &g, r, turn);
+            if (k->aggregate)
+                make_finals(s, &g, r - p, turn);
+            first += count;
+        }
+        for (int i = 0; i < 2; i++) {
+            if (within(s->wanted[2], r - lag + i))
+                average_both(s, r - lag + i, i);
+        }
+    }
+}
+
+/* Where pairs of planes from t on are wanted, up to t_end. */
+static void one_sweep(sweep *s, range t)
+{
+    const pel__ndsafir_tile *k = s->k;
+    s->wanted[0] = t;
+    for (int a = 0; a < PEL__NX; a++) {
+        const range image = in_image(k, a, s->d[a], s->d[a]);
+        const int64_t grow = k->aggregate ? k->patch[a] : 0;
+        if (a > 0)
+            s->wanted[a] = both(in_tile(s, a, s->d[a], s->d[a]), image);
+        s->kept[a] = grown(s->wanted[a], grow);
+        s->made[a] = both(s->kept[a], image);
+        if (length(s->wanted[a]) == 0)
+            return;
+    }
+    sweep_rows(s);
+}
+
+/* Frame by frame, unless the patch has several. */
+static void one_line(const pel__ndsafir_tile *k, int64_t dt, int64_t dz, int64_t dy)
+{
+    const int64_t x = dt || dz || dy ? -k->radius[PEL__NX] : 1;
+    sweep s = {.k = k, .d = {dt, dz, dy, x}, .count = k->radius[PEL__NX] - x + 1, .first = true, .second = true};
+    s.offset = input_at(k, dt, dz, dy);
+    const range t = both(in_tile(&s, PEL__NT, dt, dt), in_image(k, PEL__NT, dt, dt));
+    if (s.count <= 0)
+        return;
+    if (k->patch[PEL__NT] > 0)
+        one_sweep(&s, t);
+    for (int64_t i = t.from; i < t.to && k->patch[PEL__NT] == 0; i++) {
+        s.first = i >= 0 && i < k->n[PEL__NT];
+        s.second = i + dt >= 0 && i + dt < k->n[PEL__NT];
+        if (s.first || s.second)
+            one_sweep(&s, (range){i, i + 1});
     }
 }
 
@@ -684,44 +689,16 @@ static void end(const pel__ndsafir_tile *k)
     }
 }
 
-static void one_group(job *j)
-{
-    const pel__ndsafir_tile *k = j->k;
-    const int64_t *d = j->d;
-    j->offset = d[PEL__NT] * k->stride[PEL__NT] + d[PEL__NZ] * k->stride[PEL__NZ] + d[PEL__NY] * k->stride[PEL__NY] + d[PEL__NX];
-    /* Where tile and moved tile share no plane there is nothing to share: less memory in two goes. */
-    j->both = d[PEL__NT] < k->n[PEL__NT] && d[PEL__NZ] < k->n[PEL__NZ] && -d[PEL__NZ] < k->n[PEL__NZ];
-    for (int go = 0; go < (j->both ? 1 : 2); go++) {
-        j->moved = go == 1;
-        place_all(j);
-        pass_planes(j);
-    }
-}
-
-/* All displacements along x, in groups of like size. */
-static void one_line(job *j, int64_t t, int64_t z, int64_t y)
-{
-    const int64_t r = j->k->radius[PEL__NX];
-    int64_t x = t || z || y ? -r : 1;
-    for (int64_t groups = (r - x + PEL__ND_GROUP) / PEL__ND_GROUP; groups > 0; groups--) {
-        memcpy(j->d, (const int64_t[]){t, z, y, x}, sizeof j->d);
-        j->count = (int32_t)((r - x + groups) / groups);
-        one_group(j);
-        x += j->count;
-    }
-}
-
 void PEL_KERNEL(const pel__ndsafir_tile *k)
 {
     const int64_t *r = k->radius;
-    job j = {.k = k};
     begin(k);
     for (int64_t t = 0; t <= r[PEL__NT]; t++) {
         for (int64_t z = t ? -r[PEL__NZ] : 0; z <= r[PEL__NZ]; z++) {
             for (int64_t y = t || z ? -r[PEL__NY] : 0; y <= r[PEL__NY]; y++) {
                 if (k->stop && atomic_load_explicit(k->stop, memory_order_relaxed))
                     return;
-                one_line(&j, t, z, y);
+                one_line(k, t, z, y);
             }
         }
     }

@@ -45,16 +45,15 @@ static inline int64_t pel__ndsafir_left(const pel__ndsafir_tile *k)
     return (k->stride[PEL__NY] - pel__ndsafir_padded(k->n[PEL__NX])) / 2 / PEL__ND_VECTOR * PEL__ND_VECTOR;
 }
 
-/* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]: planes of the patch and
- * planes between the two ends of a pair, twice where aggregated, and one row. */
+/* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]: for each plane of a sweep what
+ * box sums along y keep, sums and weights of two rows; twice where aggregated; differences of all planes, a vector. */
 static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
 {
-    const int64_t times = k->aggregate ? 2 : 1, doubled = 2 * times, *p = k->patch, *n = k->n, *r = k->radius;
-    const int64_t dt = r[PEL__NT] < n[PEL__NT] ? r[PEL__NT] : n[PEL__NT] - 1, dz = r[PEL__NZ] < n[PEL__NZ] ? r[PEL__NZ] : n[PEL__NZ] - 1;
-    const int64_t across = n[PEL__NZ] + dz + doubled * p[PEL__NZ];
-    const int64_t planes = times * (2 * p[PEL__NT] * across + 2 * p[PEL__NZ] + 1) + dt * across + dz + 1 + (times - 1);
-    const int64_t rows = n[PEL__NY] + r[PEL__NY] + (doubled - 2) * p[PEL__NY];
-    return (planes * PEL__ND_GROUP * rows + 1) * k->stride[PEL__NY] + 2 * PEL__ND_VECTOR; /* sums look two vectors ahead */
+    const int64_t times = k->aggregate ? 2 : 1, *p = k->patch, *n = k->n, *r = k->radius, shifts = 2 * r[PEL__NX] + 1;
+    const int64_t t = p[PEL__NT] ? n[PEL__NT] + r[PEL__NT] + 2 * (times - 1) * p[PEL__NT] : 1;
+    const int64_t z = n[PEL__NZ] + r[PEL__NZ] + 2 * (times - 1) * p[PEL__NZ];
+    const int64_t rows = times * shifts * (2 * p[PEL__NY] + 2) + 2 * PEL__ND_GROUP;
+    return t * z * rows * k->stride[PEL__NY] + (t + 2 * p[PEL__NT]) * (z + 2 * p[PEL__NZ]) * 2 * PEL__ND_VECTOR + 6 * PEL__ND_VECTOR;
 }
 
 /* One row of results: the test against the voxels' earlier estimates (Lepskii), pointwise. */
