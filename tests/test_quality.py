@@ -57,16 +57,34 @@ def test_defaults_beat_the_published_form():
         assert psnr(default, clean) > psnr(plain, clean), name
 
 
+GAIN, BACKGROUND, READOUT = 2.0, 100.0, 5.0
+OFFSET = READOUT**2 - GAIN * BACKGROUND
+
+
+def estimated_noise(photons, seed):
+    """Error of gain and offset, as shares of the truth, of what is found in a stack (z, y, x) with noise."""
+    rng = np.random.default_rng(seed)
+    y = GAIN * rng.poisson(photons) + BACKGROUND + rng.normal(0, READOUT, photons.shape)
+    done = subprocess.run([BUILD / "tests" / "tool_noise", ",".join(map(str, y.shape))], input=y.astype(np.float32).tobytes(), capture_output=True, check=True)
+    fit = json.loads(done.stdout)
+    assert fit["poisson"]
+    return abs(fit["gain"] / GAIN - 1), abs(fit["offset"] / OFFSET - 1)
+
+
 @pytest.mark.parametrize("peak", [20, 100])
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_of_photographs(name, peak):
-    gain, background, readout = 2.0, 100.0, 5.0
-    truth = image(name) / 255 * peak
-    rng = np.random.default_rng(2)
-    y = gain * rng.poisson(truth) + background + rng.normal(0, readout, truth.shape)
-    shape = ",".join(map(str, (1, *y.shape)))
-    done = subprocess.run([BUILD / "tests" / "tool_noise", shape], input=y.astype(np.float32).tobytes(), capture_output=True, check=True)
-    fit = json.loads(done.stdout)
-    assert fit["poisson"]
-    assert abs(fit["gain"] / gain - 1) < 0.1, fit
-    assert abs(fit["offset"] / (readout**2 - gain * background) - 1) < 0.12, fit
+    errors = np.array([estimated_noise(image(name)[None] / 255 * peak, seed) for seed in (2, 3, 4, 5)])
+    assert np.median(errors[:, 0]) < 0.1 and np.median(errors[:, 1]) < 0.1, errors
+    # 256 x 256: the bound of Cramer and Rao for the offset alone is 3.3 % there, for house256; see docs/denoising.md.
+    assert errors[:, 0].max() < 0.1 and errors[:, 1].max() < (0.1 if "512" in name else 0.2), errors
+
+
+@pytest.mark.parametrize("peak", [20, 100])
+@pytest.mark.parametrize("kind", ["ramp", "diagonal", "oblique", "2 levels", "3 levels", "5 levels"])
+def test_noise_of_ramps_and_flat_fields(kind, peak):
+    y, x = np.mgrid[:512, :512] / 512
+    level = int(kind[0]) if kind[0].isdigit() else 0
+    field = {"ramp": x, "diagonal": (x + y) / 2, "oblique": (x + 0.3 * y) / 1.3}.get(kind, 0.1 + 0.9 * np.floor(x * level) / max(1, level - 1))
+    gain, offset = estimated_noise(np.stack([field * peak] * 4), 3)
+    assert gain < 0.03 and offset < 0.03

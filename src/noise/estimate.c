@@ -13,6 +13,8 @@
  * four-neighbour residual with the median of its size and a Huber line within 22 %, 25 % low on dim blobs. */
 #include "noise/noise.h"
 
+#include "noise/cells.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@
 #define MARGIN 2            /* pixels around a block that its residuals read */
 #define CORRELATED 1.25     /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.0) */
 #define ONE_LEVEL 0.5       /* of the noise's deviation: a smaller range of means is the noise's own */
+#define LEAST_RISE 0.05     /* of the variance over the range of means: less is not told from structure */
 #define PLATEAU (SIDE * SIDE / 4) /* pixels of a block at its largest value */
 
 typedef struct pair {
@@ -37,6 +40,7 @@ typedef struct pair {
 
 struct pel__noise_estimator {
     pair *pairs, *sorted;
+    pel__cells cells;
     int64_t count, stride, seen;
     double saturation;
     float largest, flat_top; /* of all blocks; of the constant ones */
@@ -54,7 +58,7 @@ bool pel__noise_estimator_create(pel__noise_estimator **out, double saturation, 
         e->saturation = saturation;
         e->largest = e->flat_top = -INFINITY;
     }
-    if (!e || !e->pairs || !e->sorted) {
+    if (!e || !pel__cells_create(&e->cells, err) || !e->pairs || !e->sorted) {
         pel__noise_estimator_destroy(e);
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
     }
@@ -66,6 +70,7 @@ void pel__noise_estimator_destroy(pel__noise_estimator *e)
 {
     if (!e)
         return;
+    pel__cells_destroy(&e->cells);
     free(e->sorted);
     free(e->pairs);
     free(e);
@@ -161,6 +166,7 @@ bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int6
             for (int64_t x = MARGIN; x + SIDE + MARGIN <= nx; x += SIDE)
                 add_block(e, pixels + (z * ny + y) * nx + x, nx);
         }
+        pel__cells_add(&e->cells, pixels + z * ny * nx, ny, nx, e->saturation);
     }
     return true;
 }
@@ -368,8 +374,8 @@ static bool check_levels(const pair *sorted, int64_t n, double *memory, pel_erro
 }
 
 /* A plateau at the largest value of all is a detector that was full below the end of the type: its blocks are left out.
- * Returns how many stay. */
-static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit)
+ * Returns how many stay; *level is that value, or infinity. */
+static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit, float *level)
 {
     int64_t n = 0, full = e->flat_top >= e->largest ? e->flat_at_top : 0;
     for (int64_t i = 0; i < e->count; i++)
@@ -378,6 +384,7 @@ static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit)
         if (full == 0 || e->pairs[i].top < e->largest)
             e->sorted[n++] = e->pairs[i];
     }
+    *level = full > 0 ? e->largest : INFINITY;
     fit->saturated += (double)full * SIDE * SIDE / (double)e->pixels;
     qsort(e->sorted, (size_t)n, sizeof *e->sorted, by_mean);
     return n;
@@ -401,26 +408,39 @@ static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
     (void)memcpy(fit->remark, text, strlen(text) + 1);
 }
 
-static void fit_sorted(const pair *sorted, int64_t n, pel__noise_fit *fit, double *memory)
+/* The line through the pairs is the first guess and says how well a line fits; the cells make the answer. */
+static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, pel__noise_fit *fit, double *memory, pel_error *err)
 {
+    const pair *sorted = e->sorted;
+    pel__line_task task = {.cells = &e->cells, .full = full, .darkest = sorted[n / 100].mean};
+    pel__noise_line l = {0};
     if (n >= FEWEST) {
         double spread = SPREAD;
-        const line l = fit_line(sorted, n, memory, &spread);
-        fit->gain = l.gain;
-        fit->offset = l.offset;
-        fit->gain_error = l.sxx > 0 ? spread / sqrt(l.sxx) : INFINITY;
-        fit->offset_error = sqrt(spread * spread / l.weight + fit->gain_error * fit->gain_error * l.mean_x * l.mean_x);
-        fit->r2 = l.syy > 0 ? fmin(1, fmax(0, l.gain * l.gain * l.sxx / l.syy)) : 0;
-        /* Dimmer than the darkest block the line shall not turn negative. */
-        fit->offset = fmax(fit->offset, -fit->gain * sorted[0].mean);
-        fit->poisson = fit->gain > 3 * fit->gain_error;
+        const line first = fit_line(sorted, n, memory, &spread);
+        l.gain = first.gain;
+        l.offset = first.offset;
+        l.gain_error = first.sxx > 0 ? spread / sqrt(first.sxx) : INFINITY;
+        l.offset_error = sqrt(spread * spread / first.weight + l.gain_error * l.gain_error * first.mean_x * first.mean_x);
+        fit->r2 = first.syy > 0 ? fmin(1, fmax(0, first.gain * first.gain * first.sxx / first.syy)) : 0;
+        if (!pel__noise_line_fit(&task, &l, err))
+            return false;
+        const double range = sorted[n - 1 - n / 20].mean - sorted[n / 20].mean, middle = l.gain * sorted[n / 2].mean + l.offset;
+        fit->poisson = l.gain > 3 * l.gain_error && l.gain * range > LEAST_RISE * middle;
     }
     if (!fit->poisson) {
         const double v = fit_constant(sorted, n, memory);
-        fit->gain = fit->gain_error = fit->r2 = 0;
-        fit->offset = v;
-        fit->offset_error = v * SPREAD / sqrt((double)n);
+        l = (pel__noise_line){.offset = v, .offset_error = v * SPREAD / sqrt((double)n)};
+        fit->r2 = 0;
+        task.level = true;
+        if (!pel__noise_line_fit(&task, &l, err))
+            return false;
     }
+    fit->gain = l.gain;
+    fit->gain_error = l.gain_error;
+    /* Dimmer than the darkest block the line shall not turn negative. */
+    fit->offset = fmax(l.offset, -l.gain * sorted[0].mean);
+    fit->offset_error = l.offset_error;
+    return true;
 }
 
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err)
@@ -431,7 +451,8 @@ bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out
     if (!memory)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
     pel__noise_fit fit = {.saturated = (double)e->pixels_saturated / (double)e->pixels};
-    const int64_t n = fit.blocks = drop_plateaus(e, &fit);
+    float full = INFINITY;
+    const int64_t n = fit.blocks = drop_plateaus(e, &fit, &full);
     bool ok = n > 0 || pel__fail(err, PEL_REFUSED, "all sampled blocks are saturated at %.6g; give the noise by hand", (double)e->largest);
     if (ok && n < FEWEST && 2 * (e->blocks_saturated + e->blocks_odd) > e->blocks)
         ok = nothing_to_fit(e, err);
@@ -442,7 +463,7 @@ bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out
     *out = fit; /* for a picture, also where it is refused */
     ok = ok && check_white(e->sorted, n, memory, err) && check_levels(e->sorted, n, memory, err);
     if (ok) {
-        fit_sorted(e->sorted, n, &fit, memory);
+        ok = fit_sorted(e, n, full, &fit, memory, err);
         remark(e, &fit, n < FEWEST);
         *out = fit;
     }
