@@ -76,8 +76,8 @@ def estimated_noise(photons, seed):
 def test_noise_of_photographs(name, peak):
     errors = np.array([estimated_noise(image(name)[None] / 255 * peak, seed) for seed in (2, 3, 4, 5)])
     assert np.median(errors[:, 0]) < 0.1 and np.median(errors[:, 1]) < 0.1, errors
-    # 256 x 256: the bound of Cramer and Rao for the offset alone is 3.3 % there, for house256; see docs/denoising.md.
-    assert errors[:, 0].max() < 0.1 and errors[:, 1].max() < (0.1 if "512" in name else 0.2), errors
+    # 256 x 256: the offset's standard error cannot be below 3.3 % there, for house256; see docs/denoising.md.
+    assert errors[:, 0].max() < 0.1 and errors[:, 1].max() < (0.12 if "512" in name else 0.2), errors
 
 
 @pytest.mark.parametrize("peak", [20, 100])
