@@ -99,7 +99,7 @@ def cases(package):
     yield "2D, R 1,2,4,8,16, patch 3, plain", small, None, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no"), of_plane(small, 5), 3, 1, None, operations((3, 3), [*radii, (16, 16)])
     yield "4D 3x8x96x96, Cambridge windows, patch z1 y3 x3", four, four_clean, "2,-191", cambridge, of_counts(four, "TZYX", [0, 1, 3, 3]), 2, 1, 25, None
     yield "3D fast 32x128x128: R 1,2,3, z 1, patch 1", deep, deep_clean, "2,-191", dict(quality="fast"), of_counts(deep, "ZYX", [1, 3, 3]), 6, 1, 100, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 3, 3)])
-    yield "3D standard 32x128x128: R 1,2,4, z 1,1,2, patch 1", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (2, 4, 4)])
+    yield "3D standard 32x128x128: R 1,2,5, z 1,1,1, patch 1", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 5, 5)])
 
 
 def measured(case, isa):

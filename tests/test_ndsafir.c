@@ -288,8 +288,8 @@ CASE(auto_becomes_explicit)
     CHECK_TEXT(pel__value_text(&r.values, "aggregate"), "last");
     ndsafir_begin(&r, depth);
     CHECK_OK(ndsafir_prepare(&r, &err), err);
-    CHECK_TEXT(pel__value_text(&r.values, "radius-xy"), "1,2,4");
-    CHECK_TEXT(pel__value_text(&r.values, "radius-z"), "1,1,2");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-xy"), "1,2,5");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-z"), "1,1,1");
     CHECK_TEXT(pel__value_text(&r.values, "radius-t"), "0,0,0");
     CHECK_TEXT(pel__value_text(&r.values, "aggregate"), "no");
     ndsafir_begin(&r, time);

@@ -5,32 +5,45 @@
 
 #include <string.h>
 
-static const char *const plane[] = {
-    "",
-    "aggregate=no strength=0.25",
-    "aggregate=no strength=0.35",
-    "aggregate=no strength=0.5",
-    "aggregate=no strength=0.7",
-    "aggregate=no strength=0.5 patch=y=2,x=2",
-    "aggregate=last strength=0.7",
-    "aggregate=last strength=1.4",
-    "aggregate=last strength=1.4 patch=y=2,x=2",
-    "aggregate=last strength=1.8 patch=y=2,x=2",
-    "aggregate=last strength=1.2 patch=y=4,x=4",
-    "aggregate=last strength=1.7 patch=y=5,x=5",
-    "aggregate=last strength=2.2 patch=y=5,x=5",
-};
+/* Strong regular texture at little noise, and at much: the window grows in other steps. */
+#define PLANE(fine, coarse)                                            \
+    "",                                                                \
+    "aggregate=no strength=0.25",                                      \
+    "aggregate=no strength=0.35",                                      \
+    "aggregate=no strength=0.5",                                       \
+    "aggregate=no strength=0.7",                                       \
+    "aggregate=no strength=0.5 patch=y=2,x=2",                         \
+    "aggregate=last strength=0.7",                                     \
+    "aggregate=last strength=1.4",                                     \
+    "aggregate=last strength=1.4 patch=y=2,x=2",                       \
+    "aggregate=last strength=1.8 patch=y=2,x=2",                       \
+    "aggregate=last strength=1.2 patch=y=4,x=4",                       \
+    "aggregate=last strength=1.5 patch=y=4,x=4",                       \
+    "aggregate=last strength=1.7 patch=y=5,x=5",                       \
+    "aggregate=last strength=1.8 patch=y=2,x=2 radius-xy=" fine,       \
+    "aggregate=last strength=2.2 patch=y=5,x=5 radius-xy=" coarse
 
-static const char *const volume[] = {
-    "",
-    "aggregate=no strength=0.35",
-    "aggregate=no strength=0.5",
-    "aggregate=no strength=0.7",
-    "aggregate=no strength=1.4",
-    "aggregate=no strength=0.7 patch=z=1,y=2,x=2",
-    "aggregate=last strength=1",
-    "aggregate=last strength=1.4",
-};
+static const char *const plane_fast[] = {PLANE("1,3,4", "1,3,4")};
+static const char *const plane[] = {PLANE("1,3,5,7", "1,3,5,7")};
+static const char *const plane_strong[] = {PLANE("1,3,8,15", "1,3,6,11,12")};
+
+/* Slow: the window grows in more steps, for few photons and for texture. */
+#define VOLUME(slow)                                                   \
+    "",                                                                \
+    "aggregate=no strength=0.35 first=2",                              \
+    "aggregate=no strength=0.5 first=2",                               \
+    "aggregate=no strength=0.7 first=2",                               \
+    "aggregate=no strength=0.7",                                       \
+    "aggregate=no strength=0.7 first=2 patch=z=1,y=2,x=2",             \
+    "aggregate=last strength=1.4 patch=z=1,y=2,x=2",                   \
+    "aggregate=last strength=2 patch=z=1,y=2,x=2",                     \
+    "aggregate=no strength=0.5 patch=z=1,y=2,x=2 " slow,               \
+    "aggregate=last strength=1.4 patch=z=1,y=2,x=2 " slow,             \
+    "aggregate=last strength=2 patch=z=1,y=2,x=2 " slow
+
+static const char *const volume_fast[] = {VOLUME("radius-xy=1,2,2,3 radius-z=1,1,1,1")};
+static const char *const volume[] = {VOLUME("radius-xy=1,2,3,5 radius-z=1,1,1,1")};
+static const char *const volume_strong[] = {VOLUME("radius-xy=1,2,4,8 radius-z=1,1,1,1")};
 
 /* Windows and all: what moves slowly is sought over many frames, what jumps in the plane, what rests along t. */
 #define SERIES(wide, rest)                                             \
@@ -51,22 +64,20 @@ static const char *const series_fast[] = {SERIES("radius-xy=1,2,3 radius-t=1,1,1
 static const char *const series[] = {SERIES("radius-xy=1,2,5 radius-t=1,1,1", "radius-xy=1,1,2 radius-t=1,2,7")};
 static const char *const series_strong[] = {SERIES("radius-xy=1,2,4,8 radius-t=1,1,1,1", "radius-xy=1,2,4 radius-t=1,2,6")};
 
-#define LIST(a) *count = (int32_t)(sizeof(a) / sizeof((a)[0])); return a
+typedef struct list {
+    const char *const *of;
+    int32_t count;
+} list;
+
+#define LIST(a) {a, (int32_t)(sizeof(a) / sizeof((a)[0]))}
 
 const char *const *pel__ndsafir_tuning(const pel__values *typed, const pel_image *image, int32_t *count)
 {
+    static const list lists[3][3] = {{LIST(plane_fast), LIST(plane), LIST(plane_strong)},
+                                     {LIST(series_fast), LIST(series), LIST(series_strong)},
+                                     {LIST(volume_fast), LIST(volume), LIST(volume_strong)}};
     const char *const quality = pel__value_text(typed, "quality");
-    if (image->shape[PEL_Z] > 1) {
-        LIST(volume);
-    }
-    if (image->shape[PEL_T] > 1 && strcmp(quality, "fast") == 0) {
-        LIST(series_fast);
-    }
-    if (image->shape[PEL_T] > 1 && strcmp(quality, "strong") == 0) {
-        LIST(series_strong);
-    }
-    if (image->shape[PEL_T] > 1) {
-        LIST(series);
-    }
-    LIST(plane);
+    const list *l = &lists[image->shape[PEL_Z] > 1 ? 2 : image->shape[PEL_T] > 1][1 - (strcmp(quality, "fast") == 0) + (strcmp(quality, "strong") == 0)];
+    *count = l->count;
+    return l->of;
 }
