@@ -214,9 +214,10 @@ static void add_slurm(verdicts *v, const char *state, const char *exit)
         return;
     char *end = NULL;
     const long code = strtol(exit, &end, 10), number = *end == ':' ? strtol(end + 1, NULL, 10) : 0;
-    int n = snprintf(v->now.text, sizeof v->now.text, "%s, exit code %ld", state, code);
+    char killed[40] = "";
     if (number > 0)
-        n += snprintf(v->now.text + n, sizeof v->now.text - (size_t)n, ", signal %ld", number);
+        (void)snprintf(killed, sizeof killed, ", signal %ld", number);
+    (void)snprintf(v->now.text, sizeof v->now.text, "%.60s, exit code %ld%s", state, code, killed);
     v->now.good = strncmp(state, "COMPLETED", 9) == 0;
     add(v, &v->now);
 }

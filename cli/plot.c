@@ -55,7 +55,7 @@ static void text(const canvas *c, int64_t x, int64_t y, const char *s, uint32_t 
         const char *const at = strchr(letters, letter);
         for (int i = 0; at && i < 35; i++) {
             if (shapes[at - letters] >> (34 - i) & 1)
-                box(c, x + i % 5 * DOTS, y + i / 5 * DOTS, DOTS, DOTS, colour);
+                box(c, x + (int64_t)(i % 5) * DOTS, y + (int64_t)(i / 5) * DOTS, DOTS, DOTS, colour);
         }
     }
 }

@@ -18,7 +18,7 @@ static void print_status(const pel_status *s, const char *output)
     char a[32], b[32], c[32];
     (void)printf("%s: %s\n", output, s->state);
     (void)printf("  input     %s, filter %s\n", s->input, s->filter);
-    if (s->output[0] && strcmp(s->output, output) != 0)
+    if (s->output[0] && strcmp(s->output, output) != 0) // NOLINT(clang-analyzer-core.NonNullParamChecker): an operand that must be there
         (void)printf("  output    %s\n", s->output);
     (void)printf("  blocks    %s of %s done, %s failed\n", text_count(a, sizeof a, s->blocks_done),
                  text_count(b, sizeof b, s->blocks_total), text_count(c, sizeof c, s->blocks_failed));

@@ -52,7 +52,7 @@ static row_set rows_under(const job *j, const int64_t at[PEL_AXES])
 
 /* Pairs along x, the number of rows 1 << log: what pyramids are made of, in loops that become vectors. */
 #define PAIRS(name, type, wide)                                                                                   \
-    static void name(type *dst, const row_set *set, int64_t n, int log)                                           \
+    static void name(type *dst, const row_set *set, int64_t n, int log) /* NOLINT(bugprone-macro-parentheses) */  \
     {                                                                                                             \
         for (int64_t first = 0; first < n; first += AT_ONCE) {                                                    \
             const int m = n - first < AT_ONCE ? (int)(n - first) : AT_ONCE;                                       \
@@ -62,7 +62,7 @@ static row_set rows_under(const job *j, const int64_t at[PEL_AXES])
             for (int32_t r = 0; r < set->count; r++) {                                                            \
                 const type *const from = (const type *)(const void *)set->row[r] + 2 * first;                     \
                 for (int i = 0; i < m; i++)                                                                       \
-                    sum[i] += (wide)from[2 * i] + (wide)from[2 * i + 1];                                          \
+                    sum[i] += (wide)from[2L * i] + (wide)from[2L * i + 1];                                         \
             }                                                                                                     \
             for (int i = 0; i < m; i++)                                                                           \
                 dst[first + i] = (type)(sum[i] >> (log + 1)); /* the floor for any sign */                        \

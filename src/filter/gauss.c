@@ -22,7 +22,7 @@
 
 #define COLUMNS PEL__GAUSS_COLUMNS
 #define MOST_GROUPS 4                  /* panels side by side that a task works on */
-#define STRIP (42 * PEL__GAUSS_ROWS)   /* outputs a line that a task makes at once */
+#define STRIP (INT64_C(42) * PEL__GAUSS_ROWS)   /* outputs a line that a task makes at once */
 #define PART_BYTES ((int64_t)64 << 20) /* of input taken at once, unless a tile of the source is larger */
 
 /* One block. */
@@ -602,7 +602,7 @@ static bool apply(const pel__filter_call *call, pel_error *err)
         if (!filter_cell(&w, &cell, &d, err))
             return false;
     }
-    if (w.sweep)
+    if (w.sweep && call->kept)
         *call->kept = (pel__kept){.any = true, .block = *out, .rows = w.ring_rows};
     return true;
 }

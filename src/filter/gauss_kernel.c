@@ -53,7 +53,7 @@ INLINE void add_shared(vf sum[ROWS][VECTORS], const tile *t, int64_t from, int64
     for (int64_t k = 0; k < n; k++, in += WIDTH) {
         vf v[VECTORS];
         for (int c = 0; c < VECTORS; c++)
-            v[c] = load(in + c * PEL_LANES);
+            v[c] = load(in + (int64_t)c * PEL_LANES);
         for (int r = 0; r < rows; r++) {
             const vf weight = splat(w[r][k]);
             for (int c = 0; c < VECTORS; c++)
@@ -72,7 +72,7 @@ INLINE void add_ragged(vf sum[ROWS][VECTORS], const tile *t, int64_t from, int64
                 continue;
             const vf weight = splat(t->p->lines->row[t->i + r - t->p->lines->begin][j - t->low[r]]);
             for (int c = 0; c < VECTORS; c++)
-                sum[r][c] = fused(load(in + c * PEL_LANES), weight, sum[r][c]);
+                sum[r][c] = fused(load(in + (int64_t)c * PEL_LANES), weight, sum[r][c]);
         }
     }
 }
@@ -98,7 +98,7 @@ INLINE void make_tile(const pel__gauss_panel *p, int64_t i, int64_t x, const int
         add_ragged(sum, &t, b, to, rows);
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < VECTORS; c++) {
-                float *o = out + r * WIDTH + c * PEL_LANES;
+                float *o = out + r * WIDTH + (int64_t)c * PEL_LANES;
                 store(o, (from == t.low[0] ? splat(0.0f) : load(o)) + sum[r][c]);
             }
         }
@@ -111,7 +111,7 @@ void PEL_KERNEL(const pel__gauss_panel *p)
     for (int64_t i = p->begin; i < p->end; i += ROWS) {
         /* A short last tile is made with outputs that are known already: they get the same bits again. */
         const int64_t first = highest(p->begin, lowest(i, p->end - ROWS));
-        for (int64_t x = 0; x < WIDTH; x += VECTORS * PEL_LANES) {
+        for (int64_t x = 0; x < WIDTH; x += (int64_t)VECTORS * PEL_LANES) {
             if (p->end - p->begin >= ROWS) {
                 make_tile(p, first, x, ROWS);
             } else {

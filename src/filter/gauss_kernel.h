@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define PEL__GAUSS_COLUMNS 64  /* lines side by side in a panel */
+#define PEL__GAUSS_COLUMNS INT64_C(64) /* lines side by side in a panel */
 #define PEL__GAUSS_SEGMENT 64  /* sums are closed where the coordinate is a multiple of it */
 #define PEL__GAUSS_ROWS 6      /* outputs that are made at once */
 

@@ -84,6 +84,8 @@ static int way_of(const pel__values *v)
     return count == 1 ? found : WIDTHS;
 }
 
+static const char *width_name(int way) { return way < WIDTHS ? widths[way] : "width"; }
+
 static int32_t kernels_of(const pel__values *v) { return v->params == pel__dog_params ? 2 : 1; }
 
 /* Standard deviations in voxels, as asked for; axes of length 1 are not filtered. */
@@ -91,7 +93,7 @@ static void sigmas(double out[2][PEL_AXES], const pel__values *v, const pel_imag
 {
     const int way = way_of(v);
     memset(out, 0, 2 * sizeof *out);
-    pel__value_lengths(v, widths[way], out);
+    pel__value_lengths(v, width_name(way), out);
     for (int32_t k = 0; k < kernels_of(v); k++) {
         for (int a = 0; a < PEL_AXES; a++) {
             if (image->shape[a] == 1)
@@ -109,13 +111,16 @@ static int64_t radius_of(double sigma, double truncate)
     return sigma > 0 ? (int64_t)(truncate * sigma + 0.5) : 0;
 }
 
+static bool check_way(const pel__values *v, pel_error *err)
+{
+    return way_of(v) != WIDTHS || pel__fail(err, PEL_ARGUMENT, "width of the Gaussian: expected one of sigma (such as %s), fwhm and sigma-um",
+                                            kernels_of(v) == 2 ? "2,8" : "2");
+}
+
 /* Nothing depends on the image: settings stay as they were typed. */
 bool pel__gauss_resolve(pel__values *v, const pel_image *image, pel_error *err)
 {
-    if (way_of(v) == WIDTHS)
-        return pel__fail(err, PEL_ARGUMENT, "width of the Gaussian: expected one of sigma (such as %s), fwhm and sigma-um",
-                         kernels_of(v) == 2 ? "2,8" : "2");
-    return true;
+    return check_way(v, err);
 }
 
 static bool check_um(const pel__values *v, const pel_image *image, pel_error *err)
@@ -137,20 +142,20 @@ bool pel__gauss_check(const pel__values *v, const pel_image *image, pel_error *e
 {
     static const char letters[] = "tczyx";
     double sigma[2][PEL_AXES];
-    if (way_of(v) == SIGMA_UM && !check_um(v, image, err))
+    if (!check_way(v, err) || (way_of(v) == SIGMA_UM && !check_um(v, image, err)))
         return false;
     sigmas(sigma, v, image);
     for (int a = 0; a < PEL_AXES; a++) {
         for (int32_t k = 0; k < kernels_of(v); k++) {
             if (a == PEL_C && sigma[k][a] > 0)
-                return pel__fail(err, PEL_ARGUMENT, "%s: c: channels are not filtered into each other", widths[way_of(v)]);
+                return pel__fail(err, PEL_ARGUMENT, "%s: c: channels are not filtered into each other", width_name(way_of(v)));
             if (!(sigma[k][a] * pel__value_number(v, "truncate") < PEL__GAUSS_MOST_RADIUS))
                 return pel__fail(err, PEL_ARGUMENT, "%s: the kernel along %c reaches %.0f voxels, expected at most %d",
-                                 widths[way_of(v)], letters[a], sigma[k][a] * pel__value_number(v, "truncate"), PEL__GAUSS_MOST_RADIUS);
+                                 width_name(way_of(v)), letters[a], sigma[k][a] * pel__value_number(v, "truncate"), PEL__GAUSS_MOST_RADIUS);
         }
         if (kernels_of(v) == 2 && sigma[0][a] > sigma[1][a])
             return pel__fail(err, PEL_ARGUMENT, "%s: along %c found %g and then %g, expected the narrow Gaussian first",
-                             widths[way_of(v)], letters[a], sigma[0][a], sigma[1][a]);
+                             width_name(way_of(v)), letters[a], sigma[0][a], sigma[1][a]);
     }
     if (!kernel_of(pel__value_text(v, "isa")))
         return pel__fail(err, PEL_UNSUPPORTED, "isa: this machine cannot run %s; auto takes the best that it can", pel__value_text(v, "isa"));

@@ -77,7 +77,7 @@ static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_ima
         for (int a = 0; a < PEL_AXES; a++)
             chunk *= p->layout.level[k - 1].chunk[a];
         const pel__sink_spec spec = spec_of(q, &p->layout);
-        const int64_t reading = 3 * q->threads * chunk * size + q->sink->read_back_bytes(&spec, 0, k - 1, q->threads);
+        const int64_t reading = INT64_C(3) * q->threads * chunk * size + q->sink->read_back_bytes(&spec, 0, k - 1, q->threads);
         most = pel__max(most, (pel__region_voxels(&r) + pel__region_voxels(&from)) * size + reading);
     }
     return most;
