@@ -28,6 +28,7 @@ typedef struct cluster {
     int64_t port;
     char last[400];       /* host, address and port of the last manager: its workers look for it there; "": none */
     pid_t manager;
+    bool sweep;           /* blocks along y hand on what they share */
     int64_t task_memory;  /* what the plan wants; a worker may have more */
     job_script job;       /* of a worker */
     /* processes of this machine: local workers, or what launches them elsewhere */
@@ -47,7 +48,8 @@ typedef struct cluster {
 bool network_address(char out[64], char *found, size_t size, const char *wanted, bool local);
 
 /* workers.c */
-bool workers_begin(cluster *c, pel_error *err);           /* the manager listens: have workers */
+bool workers_find(cluster *c, pel_error *err); /* where they will be, and how many */
+void workers_begin(cluster *c);           /* the manager listens: have workers */
 void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
 void workers_end(cluster *c);
 

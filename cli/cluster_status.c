@@ -38,7 +38,7 @@ static json_object *load_manager(const char *output, bool *alive)
     char path[RUN_PATH];
     json_object *const o = json_object_from_file(run_file(path, output, "manager.json"));
     const char *const state = text(o, "state");
-    *alive = (strcmp(state, "running") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - integer(o, "at") < FRESH_SECONDS;
+    *alive = (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - integer(o, "at") < FRESH_SECONDS;
     return o;
 }
 

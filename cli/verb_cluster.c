@@ -134,6 +134,7 @@ static int check_run(cluster *c, bool *done)
     }
     pel_run_summary(run, &plan);
     pel_run_destroy(run);
+    c->sweep = plan.sweep;
     const int64_t wants = job_memory_for(plan.memory_promised);
     if (c->job.memory == 0 && c->kind != CLUSTER_RUNNER)
         c->job.memory = wants;
@@ -198,12 +199,12 @@ static bool find_manager(cluster *c)
 
 static pid_t start_manager(const cluster *c)
 {
-    enum { MOST = 13 };
+    enum { MOST = 14 };
     static const char *const names[MOST] = {"--program", "--address", "--password", "--port", "--cores", "--memory", "--memory-most",
-                                            "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds", "--workers"};
+                                            "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds", "--workers", "--sweep"};
     const int64_t life = (c->job.seconds - c->job.lead) / 4, batch = c->words->batch_seconds;
     const int64_t numbers[] = {c->port, c->job.cores, c->task_memory, c->job.memory, c->words->attempts, life > 0 && life < batch ? life : batch,
-                               c->words->straggler_seconds, c->words->seconds, c->most};
+                               c->words->straggler_seconds, c->words->seconds, c->most, c->sweep};
     char texts[COUNT(numbers)][24];
     const char *const values[3] = {c->program, c->address, c->password};
     const char *words[2 * MOST + 3] = {c->manager_program};
@@ -289,16 +290,14 @@ static int run_cluster(cluster *c)
     pel_error err = {0};
     int status = 0;
     stop_install();
+    if (!workers_find(c, &err))
+        return say_error(c->self, &err, false);
     c->manager = start_manager(c);
     if (c->manager < 0 || !wait_for_port(c, &status)) {
         say(c->self, "%s: did not begin", c->manager_program);
         return c->manager > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE ? EXIT_USAGE : EXIT_FAILED;
     }
-    if (!workers_begin(c, &err)) {
-        (void)kill(c->manager, SIGTERM);
-        (void)waitpid(c->manager, &status, 0);
-        return say_error(c->self, &err, false);
-    }
+    workers_begin(c);
     const int code = watch(c);
     workers_end(c);
     return code;

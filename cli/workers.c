@@ -275,15 +275,9 @@ static void keep_jobs(cluster *c, int64_t blocks_left)
 
 /* ---- all kinds ---------------------------------------------------------------------------------------------------------------- */
 
-bool workers_begin(cluster *c, pel_error *err)
+bool workers_find(cluster *c, pel_error *err)
 {
     static cluster_words with_launcher;
-    if (c->kind == CLUSTER_SCHEDULER) {
-        c->last_poll = 0;
-        if (c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
-            jobs_cancel(c->output);
-        return true;
-    }
     if (c->kind == CLUSTER_RUNNER) {
         with_launcher = *c->words;
         if (!find_hosts(c, &with_launcher)) {
@@ -292,12 +286,21 @@ bool workers_begin(cluster *c, pel_error *err)
             return false;
         }
         c->words = &with_launcher;
-    } else {
+        const char *const nodes = getenv("SLURM_JOB_NUM_NODES");
+        c->most = strcmp(c->processes[0].host, "*") == 0 && nodes ? strtoll(nodes, NULL, 10) : c->process_count;
+    } else if (c->kind == CLUSTER_LOCAL) {
         c->process_count = (int)(c->most < MOST_PROCESSES ? c->most : MOST_PROCESSES);
     }
+    return true;
+}
+
+void workers_begin(cluster *c)
+{
+    c->last_poll = 0;
+    if (c->kind == CLUSTER_SCHEDULER && c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
+        jobs_cancel(c->output);
     for (int k = 0; k < c->process_count; k++)
         start_process(c, k);
-    return true;
 }
 
 void workers_keep(cluster *c, int64_t blocks_left)

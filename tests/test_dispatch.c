@@ -2,6 +2,7 @@
  * The manager's decisions without a network: a made cluster whose hosts and blocks misbehave by rule, with a clock of its own. */
 #include "check.h"
 #include "engine/dispatch.h"
+#include "engine/told.h"
 
 #include <stdlib.h>
 
@@ -351,7 +352,7 @@ CASE(a_hold_grows_and_a_block_done_ends_it)
     }
     const pel__batch *b = pel__dispatch_next(d, 1, &err);
     pel__dispatch_started(d, b->id, now);
-    CHECK(!pel__dispatch_hopeless(d, now, 5, &hold)); /* somebody is at work */
+    CHECK(!pel__dispatch_hopeless(d, now + 2, 5, &hold)); /* somebody is at work */
     const pel__batch_result good = {.ending = PEL__ENDED, .host = "a", .done = done, .now = now, .seconds = 1};
     CHECK(pel__dispatch_result(d, b->id, &good, &err));
     CHECK(!pel__dispatch_hopeless(d, now, 5, &hold));
@@ -414,6 +415,59 @@ CASE(done_blocks_are_not_sent_and_the_books_may_correct)
     pel__dispatch_destroy(d);
 }
 
+CASE(an_order_is_kept)
+{
+    static const int64_t order[] = {0, 2, 4, 1, 3, 5};
+    pel__dispatch *d = NULL;
+    pel_error err = {0};
+    pel__dispatch_options o = usual;
+    o.blocks = 6;
+    o.order = order;
+    CHECK_OK(pel__dispatch_create(&d, &o, NULL, NULL, &err), err);
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(pel__dispatch_next(d, 1, &err)->blocks[0], order[i]);
+    pel__dispatch_destroy(d);
+}
+
+CASE(time_is_short_when_the_longest_would_not_end)
+{
+    pel__dispatch *d = NULL;
+    pel_error err = {0};
+    const bool done[1] = {true};
+    CHECK_OK(pel__dispatch_create(&d, &usual, NULL, NULL, &err), err);
+    const pel__batch *b = pel__dispatch_next(d, 1, &err);
+    CHECK(!pel__dispatch_is_short(d, 0.5)); /* nothing is known yet */
+    CHECK(pel__dispatch_is_short(d, -1));
+    const pel__batch_result r = {.ending = PEL__ENDED, .host = "a", .done = done, .now = 1, .seconds = 2};
+    CHECK(pel__dispatch_result(d, b->id, &r, &err));
+    b = pel__dispatch_next(d, 1, &err);
+    CHECK_INT(b->count, 5);
+    CHECK(pel__dispatch_is_short(d, 11) && !pel__dispatch_is_short(d, 13));
+    pel__dispatch_destroy(d);
+}
+
+CASE(what_a_task_says_is_believed_of_its_own_blocks_only)
+{
+    const int64_t blocks[3] = {7, 8, 12};
+    const pel__batch b = {.blocks = blocks, .count = 3};
+    pel__told r;
+    CHECK(pel__told_read(&r, &b, "@host n1\n{\"done\":[7,9,-1,1e30,\"x\"],\"failed\":{\"12\":\"no disk\",\"13\":\"?\"},\"memory_peak\":5}\nwords\n@exit 1"));
+    CHECK(r.reported && r.done[0] && !r.done[1] && !r.done[2] && !r.text[0] && r.text[2] && strcmp(r.text[2], "no disk") == 0);
+    CHECK(r.status == 1 && r.memory_peak == 5 && strcmp(r.host, "n1") == 0 && strcmp(r.last, "words") == 0);
+    pel__told_destroy(&r, &b);
+    static const char *const strange[] = {NULL, "", "{", "{\"done\":7}", "{\"done\":[7", "[7]", "{\"failed\":[]}", "\n\n@host", "@exit \n{}"};
+    for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++) {
+        CHECK(pel__told_read(&r, &b, strange[i]));
+        CHECK(!r.reported && !r.done[0] && !r.text[0]);
+        pel__told_destroy(&r, &b);
+    }
+    char text[200];
+    CHECK(pel__told_read(&r, NULL, "{\"done\":[1]}\nbus error\n@exit 139\n"));
+    pel__told_crash(text, sizeof text, &r);
+    CHECK(strcmp(text, "killed by signal 11: bus error") == 0);
+    pel__told_destroy(&r, NULL);
+}
+
 int main(void)
 {
     RUN(every_block_once_and_batches_grow);
@@ -432,5 +486,8 @@ int main(void)
     RUN(memory_doubles_up_to_the_most);
     RUN(stalled_task_is_repeated_once);
     RUN(done_blocks_are_not_sent_and_the_books_may_correct);
+    RUN(an_order_is_kept);
+    RUN(time_is_short_when_the_longest_would_not_end);
+    RUN(what_a_task_says_is_believed_of_its_own_blocks_only);
     return CHECK_DONE();
 }

@@ -68,6 +68,7 @@ struct pel__dispatch {
 #define MOST_LOSSES 20 /* a block whose workers always vanish is a block's trouble in the end */
 #define MOST_DOUBLINGS 8
 #define LONGEST_HOLD 3600.0
+#define AT_WORK 2.0 /* seconds after which a batch is no longer one that was only turned away */
 #define SPARED 100 /* a host without which nothing goes on is on hold for one part in so many of the time */
 
 /* ---- lists that grow ------------------------------------------------------------------------------------------------ */
@@ -230,7 +231,7 @@ static int64_t take_again(pel__dispatch *d, bool first)
 static int64_t take_fresh(pel__dispatch *d)
 {
     while (d->cursor < d->o.blocks) {
-        const int64_t b = d->cursor++;
+        const int64_t at = d->cursor++, b = d->o.order ? d->o.order[at] : at;
         if (d->blocks[b].state == WAITING)
             return b;
     }
@@ -275,6 +276,14 @@ void pel__dispatch_started(pel__dispatch *d, int64_t id, double now)
     batch *b = find_batch(d, id);
     if (b)
         b->open.started = now;
+}
+
+bool pel__dispatch_is_short(const pel__dispatch *d, double left)
+{
+    double longest = 0;
+    for (int64_t i = 0; i < d->batch_count; i++)
+        longest = d->batches[i].open.expected > longest ? d->batches[i].open.expected : longest;
+    return 1.2 * longest > left;
 }
 
 const pel__batch *pel__dispatch_straggler(pel__dispatch *d, double now, pel_error *err)
@@ -551,7 +560,7 @@ bool pel__dispatch_hopeless(const pel__dispatch *d, double now, int32_t holds, p
 {
     const host *worst = NULL;
     for (int64_t i = 0; i < d->batch_count; i++)
-        if (d->batches[i].open.started > 0)
+        if (d->batches[i].open.started > 0 && now - d->batches[i].open.started >= AT_WORK)
             return false;
     for (int32_t i = 0; i < d->host_count; i++) {
         const host *h = &d->hosts[i];
@@ -562,6 +571,13 @@ bool pel__dispatch_hopeless(const pel__dispatch *d, double now, int32_t holds, p
     if (worst)
         describe(out, worst);
     return worst != NULL;
+}
+
+void pel__dispatch_held_hosts(const pel__dispatch *d, double now, void (*visit)(void *arg, const char *host), void *arg)
+{
+    for (int32_t i = 0; i < d->host_count; i++)
+        if (now < d->hosts[i].held_until)
+            visit(arg, d->hosts[i].name);
 }
 
 void pel__dispatch_bad_hosts(const pel__dispatch *d, void (*visit)(void *arg, const char *host), void *arg)

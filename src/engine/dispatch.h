@@ -8,6 +8,7 @@
 
 typedef struct pel__dispatch_options {
     int64_t blocks;
+    const int64_t *order;     /* in which they go out; NULL: as numbered. It must live as long */
     double batch_seconds;     /* how long a batch should last */
     int64_t batch_most;       /* blocks in it */
     int32_t attempts;         /* failures of a block on hosts that can do blocks before it is given up */
@@ -58,6 +59,9 @@ const pel__batch *pel__dispatch_find(const pel__dispatch *d, int64_t id); /* NUL
 void pel__dispatch_started(pel__dispatch *d, int64_t id, double now);
 bool pel__dispatch_result(pel__dispatch *d, int64_t id, const pel__batch_result *r, pel_error *err);
 
+/* Within so many seconds what is out would not end, and one more of its kind not either. */
+bool pel__dispatch_is_short(const pel__dispatch *d, double left);
+
 /* Nothing waits and a batch is late: what is left of it as a batch of its own. NULL: none is. */
 const pel__batch *pel__dispatch_straggler(pel__dispatch *d, double now, pel_error *err);
 
@@ -73,9 +77,10 @@ typedef struct pel__hold {
 } pel__hold;
 bool pel__dispatch_hold(pel__dispatch *d, double now, pel__hold *out);
 
+void pel__dispatch_held_hosts(const pel__dispatch *d, double now, void (*visit)(void *arg, const char *host), void *arg);
 double pel__dispatch_held(const pel__dispatch *d, const char *host, double now); /* for so many seconds; 0: it is not */
 
-/* No host has done anything since one of them was on hold so many times, and none is at it. That host; or false. */
+/* No host has done anything since one of them was on hold so many times, and none is at it: true for some seconds, it is so. */
 bool pel__dispatch_hopeless(const pel__dispatch *d, double now, int32_t holds, pel__hold *out);
 
 /* The books say that a block is not done after all (or is, though nobody told). */

@@ -66,6 +66,8 @@ bool pel__told_read(pel__told *r, const pel__batch *b, const char *output)
             read_report(r, b, p, n);
         else if (strncmp(p, "@exit ", 6) == 0)
             r->status = (int)strtol(p + 6, NULL, 10);
+        else if (strncmp(p, "@held", 5) == 0)
+            r->turned_away = true;
         else if (strncmp(p, "@host ", 6) == 0)
             (void)snprintf(r->host, sizeof r->host, "%.*s", (int)n - 6, p + 6);
         else if (n > 0)

@@ -13,7 +13,7 @@ typedef struct pel__told {
     char last[400];      /* line besides its report */
     char host[128];      /* "" where it could not tell */
     int status;          /* exit code, -1: it could not tell */
-    bool reported;
+    bool reported, turned_away; /* turned_away: its host is on hold, nothing was begun */
 } pel__told;
 
 /* b NULL: a task without blocks. False: no memory. Destroy in any case. */

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "engine/dispatch.h"
+#include "engine/order.h"
 #include "engine/told.h"
 #include "pellucid.h"
 #include "run/ledger.h"
@@ -31,11 +32,12 @@
 #define HOLD_SECONDS 5 /* of a host on which everything fails, at first; shorter where tasks are to be */
 #define MOST_HOLDS 5   /* of a host while no other does anything, before the run ends: after a bit more than a minute */
 #define MOST_HOLDS_WAITING 9 /* the same while more workers may come: after twenty minutes */
+#define HOPELESS_SECONDS 4 /* that it lasts */
 #define MOST_TRIES 5 /* of Work Queue, after lost workers, before a task comes back to us */
 
 typedef struct {
     const char *output, *program, *address, *password;
-    int64_t port, cores, memory, memory_most, attempts, workers; /* workers: at most; 0: nobody knows */
+    int64_t port, cores, memory, memory_most, attempts, workers, sweep; /* workers: at most; 0: nobody knows */
     double batch_seconds, straggler_seconds, seconds; /* seconds: of our own life; 0: no end */
 } options;
 
@@ -50,6 +52,7 @@ typedef struct {
     char folder[PEL__PATH_MAX];
     pel__dispatch *dispatch;
     struct work_queue *queue;
+    int64_t *order; /* of the blocks; NULL: as numbered */
     running *list; /* tasks that are out */
     int64_t count, size;
     double began, written;
@@ -58,6 +61,7 @@ typedef struct {
     int64_t memory_peak;
     int64_t given_up; /* already told */
     bool hopeless;
+    double hopeless_since;
     const char *state;
 } manager;
 
@@ -166,6 +170,21 @@ static void put_quoted(FILE *to, const char *word)
     (void)fputc('\'', to);
 }
 
+static void put_held(void *arg, const char *host)
+{
+    FILE *const f = arg;
+    put_quoted(f, host);
+    (void)fputc('|', f);
+}
+
+/* A host on hold turns the task away, lest Work Queue gives it there: it knows hosts by names that workers guess of themselves. */
+static void put_hold_check(FILE *f, const manager *m)
+{
+    (void)fputs("case $(uname -n) in ", f);
+    pel__dispatch_held_hosts(m->dispatch, now(), put_held, f);
+    (void)fputs("'') echo @held; sleep 1; exit 0;; esac; ", f);
+}
+
 static void put_blocks(FILE *to, const pel__batch *b)
 {
     for (int64_t i = 0; i < b->count;) {
@@ -199,6 +218,7 @@ static char *command_of(const manager *m, const pel__batch *b)
     if (!f)
         return NULL;
     (void)fputs("echo @host $(uname -n); ", f);
+    put_hold_check(f, m);
     if (b && b->expected > 0)
         put_time_check(f, (int64_t)(1.2 * b->expected) + 2); /* clocks of whole seconds */
     put_quoted(f, m->o.program);
@@ -250,6 +270,7 @@ static bool submit(manager *m, const pel__batch *b, pel_error *err)
     free(command);
     const int64_t memory = b ? b->memory : m->o.memory_most;
     work_queue_task_specify_max_retries(t, MOST_TRIES);
+    work_queue_task_specify_priority(t, b ? -(double)b->id : 0); /* as sent out */
     if (m->o.cores > 0)
         work_queue_task_specify_cores(t, (int)m->o.cores);
     if (memory > 0)
@@ -275,6 +296,8 @@ static enum pel__ending ending_of(const struct work_queue_task *t, const pel__to
     default:
         return PEL__LOST;
     }
+    if (r->turned_away)
+        return PEL__CANCELLED;
     if (r->status == 4) /* it was told to stop */
         return PEL__LOST;
     if (r->reported)
@@ -306,37 +329,77 @@ static void note_event(const manager *m, const pel__batch *b, const char *host, 
     json_object_put(o);
 }
 
-/* Work Queue knows the host by the name that its worker sent. */
-static void avoid(manager *m, const struct work_queue_task *t, const char *host)
+static bool cancel_batch(manager *m, int64_t id, pel_error *err)
+{
+    for (int64_t i = 0; i < m->count; i++) {
+        if (m->list[i].batch != id)
+            continue;
+        struct work_queue_task *t = work_queue_cancel_by_taskid(m->queue, m->list[i].task);
+        if (t)
+            work_queue_task_delete(t);
+        forget(m, m->list[i].task);
+        break;
+    }
+    const pel__batch_result cancelled = {.ending = PEL__CANCELLED, .now = now()};
+    return pel__dispatch_result(m->dispatch, id, &cancelled, err);
+}
+
+/* Tasks that no worker has begun come back: to be put together anew, or for good. */
+static bool call_back(manager *m, pel_error *err)
+{
+    for (int64_t i = m->count - 1; i >= 0; i--)
+        if (m->list[i].batch >= 0 && work_queue_task_state(m->queue, m->list[i].task) == WORK_QUEUE_TASK_READY &&
+            !cancel_batch(m, m->list[i].batch, err))
+            return false;
+    return true;
+}
+
+/* Whatever is in the queue does not know of the hold yet. */
+static bool avoid(manager *m, const struct work_queue_task *t, const char *host, pel_error *err)
 {
     pel__hold hold;
-    if (pel__dispatch_hold(m->dispatch, now(), &hold))
+    const bool fresh = pel__dispatch_hold(m->dispatch, now(), &hold);
+    if (fresh)
         tell("host %s is on hold for %.0f s: %" PRId64 " blocks failed there one after the other, the last: %s", hold.host, hold.seconds,
              hold.failures, hold.text);
     const double seconds = pel__dispatch_held(m->dispatch, host, now());
-    if (t->hostname && t->hostname[0] && seconds > 0)
+    const size_t n = strcspn(host, ".");
+    const bool known = t->hostname && n > 0 && strncmp(t->hostname, host, n) == 0 && (t->hostname[n] == '.' || t->hostname[n] == '\0');
+    if (known && seconds > 0)
         work_queue_block_host_with_timeout(m->queue, t->hostname, (time_t)seconds + 1);
-    else if (t->hostname && t->hostname[0] && pel__dispatch_count(m->dispatch).holds > 0)
+    else if (known && pel__dispatch_count(m->dispatch).holds > 0)
         work_queue_unblock_host(m->queue, t->hostname);
+    return !fresh || call_back(m, err);
 }
 
 /* Everything fails wherever it is tried, and nobody else is there to try: better said than tried for ever. */
-static bool is_hopeless(const manager *m)
+static bool is_hopeless(manager *m)
 {
     pel__hold hold;
     struct work_queue_stats s = {0};
     work_queue_get_stats(m->queue, &s);
     if (!pel__dispatch_hopeless(m->dispatch, now(), m->o.workers > s.workers_connected ? MOST_HOLDS_WAITING : MOST_HOLDS, &hold))
+        m->hopeless_since = now();
+    if (now() - m->hopeless_since < HOPELESS_SECONDS)
         return false;
     tell("nothing could be done: whatever was tried on host %s failed, the last: %s", hold.host, hold.text);
     return true;
+}
+
+/* What it told, or the address of its worker. */
+static const char *name_of(const struct work_queue_task *t, const pel__told *r, char *name, size_t size)
+{
+    if (r->host[0])
+        return r->host;
+    (void)snprintf(name, size, "%.*s", t->host ? (int)strcspn(t->host, ":") : 0, t->host ? t->host : "");
+    return name[0] ? name : "a lost host";
 }
 
 static bool take_batch(manager *m, const struct work_queue_task *t, int64_t id, pel_error *err)
 {
     const pel__batch *b = pel__dispatch_find(m->dispatch, id);
     pel__told r;
-    char crash[600];
+    char crash[600], name[128];
     if (!b)
         return true;
     pel__batch batch = *b; /* it ends before what was told of it does */
@@ -344,16 +407,15 @@ static bool take_batch(manager *m, const struct work_queue_task *t, int64_t id, 
     if (ok) {
         pel__told_crash(crash, sizeof crash, &r);
         m->memory_peak = r.memory_peak > m->memory_peak ? r.memory_peak : m->memory_peak;
-        const char *const host = r.host[0] ? r.host : t->hostname && t->hostname[0] ? t->hostname : "a lost host";
+        const char *const host = name_of(t, &r, name, sizeof name);
         const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .now = now(), .done = r.done,
                                           .seconds = (double)t->time_workers_execute_last / 1e6,
                                           .text = (const char *const *)r.text, .crash = crash};
-        if (result.ending != PEL__ENDED)
+        if (result.ending != PEL__ENDED && result.ending != PEL__CANCELLED)
             note_event(m, b, host, result.ending == PEL__LOST ? "the worker was lost, or told to stop" : crash);
         if (result.ending == PEL__CRASHED || result.ending == PEL__OUT_OF_MEMORY)
             tell("a task of %lld blocks on %s %s", (long long)batch.count, host, crash);
-        ok = pel__dispatch_result(m->dispatch, id, &result, err);
-        avoid(m, t, host);
+        ok = pel__dispatch_result(m->dispatch, id, &result, err) && avoid(m, t, host, err);
     }
     pel__told_destroy(&r, &batch);
     return ok;
@@ -399,37 +461,12 @@ static void note_starts(manager *m)
     }
 }
 
-static bool cancel_batch(manager *m, int64_t id, pel_error *err)
-{
-    for (int64_t i = 0; i < m->count; i++) {
-        if (m->list[i].batch != id)
-            continue;
-        struct work_queue_task *t = work_queue_cancel_by_taskid(m->queue, m->list[i].task);
-        if (t)
-            work_queue_task_delete(t);
-        forget(m, m->list[i].task);
-        break;
-    }
-    const pel__batch_result cancelled = {.ending = PEL__CANCELLED, .now = now()};
-    return pel__dispatch_result(m->dispatch, id, &cancelled, err);
-}
-
 /* Enough in the queue that no worker waits for us, and no more: memory does not grow with the run. Before it is known how long
  * a block takes one for each worker that there may be. */
 static int64_t queue_length(const manager *m, int64_t workers)
 {
     const int64_t first = m->o.workers > workers ? m->o.workers : workers;
     return m->known ? 2 * workers + 4 : first > 0 ? first : 1;
-}
-
-/* Tasks that no worker has begun come back: to be put together anew, or for good. */
-static bool call_back(manager *m, pel_error *err)
-{
-    for (int64_t i = m->count - 1; i >= 0; i--)
-        if (m->list[i].batch >= 0 && work_queue_task_state(m->queue, m->list[i].task) == WORK_QUEUE_TASK_READY &&
-            !cancel_batch(m, m->list[i].batch, err))
-            return false;
-    return true;
 }
 
 /* The first seconds are learnt: those that were sent out without them are too small, and nobody knows whether they fit into a
@@ -452,23 +489,13 @@ static bool cancel_needless(manager *m, pel_error *err)
 
 /* ---- our own time ------------------------------------------------------------------------------------------------------------------ */
 
-/* Would what is out now, and one more of its kind, end before we must? */
-static bool time_is_short(const manager *m)
-{
-    double longest = 0;
-    for (int64_t i = 0; i < m->count; i++) {
-        const pel__batch *b = m->list[i].batch >= 0 ? pel__dispatch_find(m->dispatch, m->list[i].batch) : NULL;
-        longest = b && b->expected > longest ? b->expected : longest;
-    }
-    return m->o.seconds > 0 && now() - m->began + 1.2 * longest > m->o.seconds;
-}
-
 /* What runs may end. */
 static bool drain(manager *m, pel_error *err)
 {
-    if (!m->draining && time_is_short(m)) {
+    if (!m->draining && m->o.seconds > 0 && pel__dispatch_is_short(m->dispatch, m->o.seconds - (now() - m->began))) {
         m->draining = true;
         tell("the time is nearly up: nothing more is begun");
+        write_status(m, "draining");
         if (!call_back(m, err))
             return false;
     }
@@ -515,14 +542,14 @@ static bool work_blocks(manager *m, pel_error *err)
             if (!ok || !note_seconds(m, err))
                 return false;
             watch_trouble(m);
-        } else if (is_hopeless(m)) {
-            m->hopeless = true;
-            return true;
         }
         if (!cancel_needless(m, err))
             return false;
+        m->hopeless = is_hopeless(m);
+        if (m->hopeless)
+            return true;
         if (now() - m->written >= 1)
-            write_status(m, "running");
+            write_status(m, m->draining ? "draining" : "running");
     }
     return true;
 }
@@ -575,7 +602,11 @@ static bool open_books(manager *m, pel_status *s, pel_error *err)
     m->o.memory_most = most;
     if (!pel_run_status(s, m->o.output, err) || !open_ledger(&ledger, m, s, err))
         return false;
-    const pel__dispatch_options o = {.blocks = s->blocks_total, .batch_seconds = m->o.batch_seconds, .batch_most = 1000,
+    if (m->o.sweep && !pel__order_read(&m->order, m->o.output, s->blocks_total, err)) {
+        pel__ledger_close(ledger);
+        return false;
+    }
+    const pel__dispatch_options o = {.blocks = s->blocks_total, .order = m->order, .batch_seconds = m->o.batch_seconds, .batch_most = 1000,
                                      .attempts = (int32_t)m->o.attempts, .host_failures = 3,
                                      .hold_seconds = m->o.batch_seconds < HOLD_SECONDS ? m->o.batch_seconds : HOLD_SECONDS, .memory = m->o.memory, .memory_most = most,
                                      .straggler_seconds = m->o.straggler_seconds};
@@ -665,7 +696,7 @@ static int run_manager(manager *m)
     ok = ok && take_lock(m, &err) && open_books(m, &s, &err) && open_queue(m, &err);
     int code = 2;
     if (ok) {
-        m->began = now();
+        m->began = m->hopeless_since = now();
         write_status(m, "running");
         code = work(m, &err);
         write_status(m, code == 0 ? "done" : code == 4 ? "stopped" : "incomplete");
@@ -677,6 +708,7 @@ static int run_manager(manager *m)
     if (m->queue)
         work_queue_delete(m->queue);
     pel__dispatch_destroy(m->dispatch);
+    free(m->order);
     free(m->list);
     return code;
 }
@@ -694,7 +726,7 @@ static bool read_options(options *o, int argc, char **argv)
         {"program", 1, NULL, 'p'}, {"address", 1, NULL, 'a'}, {"password", 1, NULL, 'w'}, {"port", 1, NULL, 'o'},
         {"cores", 1, NULL, 'c'}, {"memory", 1, NULL, 'm'}, {"memory-most", 1, NULL, 'M'}, {"attempts", 1, NULL, 't'},
         {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'},
-        {"seconds", 1, NULL, 'e'}, {"workers", 1, NULL, 'k'}, {0}};
+        {"seconds", 1, NULL, 'e'}, {"workers", 1, NULL, 'k'}, {"sweep", 1, NULL, 'S'}, {0}};
     bool ok = true;
     for (int c = 0; ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe)
         int64_t n = 0;
@@ -703,8 +735,8 @@ static bool read_options(options *o, int argc, char **argv)
             int letter;
             int64_t *to;
         } integers[] = {{'o', &o->port}, {'c', &o->cores}, {'m', &o->memory}, {'M', &o->memory_most}, {'t', &o->attempts},
-                        {'k', &o->workers}};
-        for (int i = 0; ok && i < 6; i++)
+                        {'k', &o->workers}, {'S', &o->sweep}};
+        for (int i = 0; ok && i < 7; i++)
             if (integers[i].letter == c)
                 *integers[i].to = n;
         if (c == 'p' || c == 'a' || c == 'w')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What the cluster tests share: a small run, stand-ins for the program and for ssh, processes by parent."""
+import glob
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import textwrap
@@ -45,11 +45,23 @@ class Run:
         with open(self.file("jobs.jsonl")) as f:
             return [json.loads(line) for line in f]
 
-    def wait_for_file(self, name, seconds=120):
+    def wait_for(self, what, seconds=600):
+        """Until what() is true. The seconds are those of a machine that does nothing else for us, not a claim."""
         end = time.monotonic() + seconds
-        while not os.path.exists(self.file(name)):
-            assert time.monotonic() < end, f"no {name}"
-            time.sleep(0.02)
+        while not what():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def wait_for_file(self, name):
+        self.wait_for(lambda: os.path.exists(self.file(name)))
+
+    def wait_for_held(self, parts):
+        """Until so many parts stand still."""
+        self.wait_for(lambda: len(glob.glob(self.file("held-*"))) == parts)
+
+    def go(self):
+        """What gate() has stopped goes on."""
+        open(self.file("go"), "w").close()
 
     def was_stopped_in_the_middle(self):
         status = json.loads(self.cli("status", self.out, "--json").stdout)
@@ -77,7 +89,7 @@ class Run:
         assert result["missing"] == result["damaged"] == result["different"] == 0
 
 
-def finish(process, code=0, timeout=300):
+def finish(process, code=0, timeout=900):
     """The end of a command; what it said."""
     out, message = process.communicate(timeout=timeout)
     assert process.returncode == code, f"exit {process.returncode}\n{out}\n{message}"
@@ -101,92 +113,124 @@ def heavy_reference(cli, embryo, tmp_path_factory):  # noqa: F811
     return out
 
 
+def heavy_run(cli, embryo, reference, folder):  # noqa: F811
+    """A run whose blocks last a tenth of a second: time enough to stop it in the middle."""
+    out = os.path.join(folder, "out.ome.zarr")
+    cli.ok("denoise", embryo, out, *HEAVY, "--prepare")
+    return Run(cli, out, reference)
+
+
 @pytest.fixture
 def heavy(cli, embryo, heavy_reference, tmp_path):  # noqa: F811
-    """A run whose blocks last a tenth of a second: time enough to stop it in the middle."""
-    out = tmp_path / "out.ome.zarr"
-    cli.ok("denoise", embryo, out, *HEAVY, "--prepare")
-    return Run(cli, out, heavy_reference)
+    return heavy_run(cli, embryo, heavy_reference, tmp_path)
 
 
-@pytest.fixture
-def program(cli, tmp_path):
-    """program(text): a stand-in for pellucid on the workers: Python that may misbehave, then becomes pellucid. It knows
-    `verb`, `blocks` (of this task), `memory` (MiB, of this task) and `first(name)`: true for the first caller only."""
-
-    def make(text, name="stand-in"):
-        path = tmp_path / name
-        path.write_text(textwrap.dedent(f"""\
+def stand_in(cli, folder, text, name="stand-in"):
+    """A stand-in for pellucid on the workers: Python that may misbehave, then becomes pellucid. It knows `verb`, `blocks` (of this task), `memory`
+    (MiB, of this task), `done()` (blocks in the ledger) and `first(name)`: true for the first caller only."""
+    path = os.path.join(folder, name)
+    with open(path, "w") as f:
+        f.write(textwrap.dedent(f"""\
             #!{sys.executable}
-            import os, signal, socket, sys, time
+            import glob, os, signal, socket, sys, time
             verb, value = sys.argv[1], dict(zip(sys.argv, sys.argv[1:]))
-            blocks = {{n for part in value.get("--blocks", "").split(",") if part
-                      for n in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)}}
+            blocks = [n for part in value.get("--blocks", "").split(",") if part
+                      for n in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)]
             memory = int(value.get("--memory", "0M")[:-1])
+            def done():
+                return sum(len(open(f).readlines()) for f in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl"))
             def first(name):
                 try:
-                    os.close(os.open({str(tmp_path)!r} + "/" + name, os.O_CREAT | os.O_EXCL))
+                    os.close(os.open({str(folder)!r} + "/" + name, os.O_CREAT | os.O_EXCL))
                     return True
                 except FileExistsError:
                     return False
             """) + textwrap.dedent(text) + f"\nos.execv({cli.path!r}, [{cli.path!r}, *sys.argv[1:]])\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-        return path
-
-    return make
+    os.chmod(path, 0o755)
+    return path
 
 
 @pytest.fixture
-def slow(program, tmp_path):
-    """slow(seconds): a pellucid whose blocks last that much longer; begun() are the blocks that it began, in order, left() the seconds that were
-    left to its worker then."""
-
-    def make(seconds):
-        return program(f"""
-            if verb == "block":
-                left = int(os.environ.get("PELLUCID_START", "0")) + int(os.environ.get("PELLUCID_SECONDS", "0")) - int(time.time())
-                with open({str(tmp_path)!r} + "/begun", "a") as f:
-                    f.write("".join(f"{{b}} {{left}}\\n" for b in sorted(blocks)))
-                time.sleep({seconds} * len(blocks))
-            """, name="slow")
-
-    make.begun = lambda: [int(line.split()[0]) for line in open(tmp_path / "begun")]
-    make.left = lambda: [int(line.split()[1]) for line in open(tmp_path / "begun")]
-    return make
+def program(cli, tmp_path):
+    return lambda text, name="stand-in": stand_in(cli, tmp_path, text, name)
 
 
 @pytest.fixture
-def held(program, cli):
-    """held(number): a pellucid that stands still after the first block of its part, until the scheduler sends the signal; it then hears of it, and
-    OUT.run/heard is there."""
+def gate(program):
+    """gate(n): a pellucid whose tasks wait once n blocks are done, until run.go(), or until their manager does not begin anything more: what is
+    to be looked at or killed is still there."""
+    return lambda n: program(f"""
+        while (verb == "block" and done() >= {n} and not os.path.exists(sys.argv[2] + ".run/go")
+               and '"draining"' not in open(sys.argv[2] + ".run/manager.json").read()):
+            time.sleep(0.05)
+        """, name=f"gate-{n}")
 
-    def make(number):
-        return program(f"""
-            if verb == "work":
-                import glob, subprocess
-                signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])
-                child = subprocess.Popen([{cli.path!r}, *sys.argv[1:]], preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [{int(number)}]))
-                while child.poll() is None and not any(os.path.getsize(n) for n in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl")):
-                    time.sleep(0.001)
-                child.send_signal(signal.SIGSTOP)
-                open(sys.argv[2] + ".run/held", "w").close()
-                signal.sigwait([{int(number)}])
-                open(sys.argv[2] + ".run/heard", "w").close()
-                child.send_signal({int(number)})
-                child.send_signal(signal.SIGCONT)
-                sys.exit(child.wait())
-            """, name=f"held-{int(number)}")
 
-    return make
+@pytest.fixture
+def begun(cli, tmp_path):
+    """begun.program(): a pellucid that notes which blocks it begins; begun.blocks() are they, in order, begun.left() the seconds that were left to its
+    worker then."""
+
+    class Begun:
+        def lines(self):
+            try:
+                with open(tmp_path / "begun") as f:
+                    return [tuple(map(int, line.split())) for line in f]
+            except FileNotFoundError:
+                return []
+
+        def blocks(self):
+            return [block for block, _ in self.lines()]
+
+        def left(self):
+            return [left for _, left in self.lines()]
+
+        def program(self, text=""):
+            return stand_in(cli, tmp_path, f"""
+                if verb == "block":
+                    left = int(os.environ.get("PELLUCID_START", "0")) + int(os.environ.get("PELLUCID_SECONDS", "0")) - int(time.time())
+                    with open({str(tmp_path)!r} + "/begun", "a") as f:
+                        f.write("".join(f"{{b}} {{left}}\\n" for b in blocks))
+                """ + textwrap.indent(textwrap.dedent(text), " " * 16), name="noting")
+
+    return Begun()
+
+
+def held_program(cli, folder, number):
+    """A pellucid that stands still after the first block of its part, until the scheduler sends the signal; it then hears of it, and OUT.run/heard
+    is there."""
+    return stand_in(cli, folder, f"""
+        if verb == "work":
+            import subprocess
+            signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])
+            child = subprocess.Popen([{cli.path!r}, *sys.argv[1:]], preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [{int(number)}]))
+            while child.poll() is None and done() == 0:
+                time.sleep(0.001)
+            child.send_signal(signal.SIGSTOP)
+            open(sys.argv[2] + f".run/held-{{os.getpid()}}", "w").close()
+            signal.sigwait([{int(number)}])
+            open(sys.argv[2] + ".run/heard", "w").close()
+            child.send_signal({int(number)})
+            child.send_signal(signal.SIGCONT)
+            sys.exit(child.wait())
+        """, name=f"held-{int(number)}")
+
+
+@pytest.fixture
+def held(cli, tmp_path):
+    return lambda number: held_program(cli, tmp_path, number)
 
 
 @pytest.fixture
 def launcher(tmp_path):
-    """A stand-in for ssh: the host is this machine under another name."""
-    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode != 0:
-        pytest.skip("may not give processes another host name (unshare --uts)")
+    """A stand-in for ssh: the host is this machine under another name, which it can look up: a worker that cannot sends what lies on its stack."""
+    if subprocess.run(["unshare", "--uts", "--mount", "mount", "--bind", "/etc/hosts", "/etc/hosts"], capture_output=True).returncode != 0:
+        pytest.skip("may not give processes another host name (unshare --uts --mount)")
     path = tmp_path / "launch"
-    path.write_text('#!/bin/sh\nexec unshare --uts sh -c \'hostname "$0"; exec "$@"\' "$@"\n')
+    path.write_text(f"""#!/bin/sh
+        echo "127.0.0.1 $1" > "{tmp_path}/hosts-$1"
+        exec unshare --uts --mount sh -c 'hostname "$0"; mount --bind "{tmp_path}/hosts-$0" /etc/hosts; exec "$@"' "$@"
+        """)
     path.chmod(0o755)
     return path
 

@@ -85,6 +85,7 @@ def free_ports(count):
 class Slurm:
     def __init__(self, folder, nodes=3, cpus=2):
         self.folder, self.nodes, self.processes = str(folder), nodes, []
+        self.aside = set()  # numbers of jobs that go on beside others, and are nobody else's business
         port = free_ports(nodes + 1)
         for name in ("state", *(f"spool/n{i + 1}" for i in range(nodes))):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
@@ -144,10 +145,14 @@ class Slurm:
         lines = self("squeue", "-h", "-r", "-t", "all", "-o", "%i %T").stdout.split("\n")
         return dict(line.split() for line in lines if line)
 
-    def wait(self):
-        """Until no job waits or runs."""
-        while self("squeue", "-h", "-r").stdout.strip():
+    def wait(self, *numbers):
+        """Until none of these jobs waits or runs; of all jobs where none is named."""
+        while any(not numbers and n not in self.aside or n in numbers for n in self("squeue", "-h", "-r", "-o", "%A").stdout.split()):
             time.sleep(0.2)
+
+    def kill(self, jobs):
+        """As at the end of their time, all processes of the jobs of a run."""
+        self("scancel", "--signal=KILL", "--full", *{j["id"] for j in jobs})
 
     def stop(self):
         jobs = self("squeue", "-h", "-o", "%A").stdout.split() if len(self.processes) > 1 else []

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cluster_help import embryo, finish, heavy, heavy_reference, held, program, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, gate, heavy, heavy_reference, held, program, records, run, undisturbed, work_queue  # noqa: F401
 from gridengine import GridEngine, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -57,10 +57,10 @@ def test_part_of_several_slots(run, sge):
 def test_the_notice_before_the_end_stops_a_part_cleanly(heavy, sge, held):
     """qdel of a job with -notify: SIGUSR2 first."""
     submit(heavy, sge, "--parts", "1", "--program", held(signal.SIGUSR2))
-    heavy.wait_for_file("held")
+    heavy.wait_for_held(1)
     sge.ok("qdel", heavy.jobs()[0]["id"])
     sge.wait()
-    heavy.wait_for_file("heard", 1)
+    heavy.wait_for_file("heard")
     heavy.was_stopped_in_the_middle()
     assert "share interrupted" in heavy.logs()
     number, block = heavy.jobs()[0]["id"], str(max(r["job"] for r in records(heavy.out)))
@@ -72,16 +72,18 @@ def test_the_notice_before_the_end_stops_a_part_cleanly(heavy, sge, held):
     heavy.is_done()
 
 
-def test_workers_are_kept_replaced_and_cancelled(run, sge):
-    p = keep(run, sge, "--workers", "1..3", "--batch-seconds", "1")
+def test_workers_are_kept_replaced_and_cancelled(run, sge, gate):
+    p = keep(run, sge, "--workers", "1..3", "--batch-seconds", "1", "--program", gate(10))
     run.wait_for_records(10, p)
     seen = jobs_of(run, sge)
-    assert seen["running"] + seen["pending"] >= 1
+    assert 1 <= seen["running"] + seen["pending"] <= 3
+    submitted = len(run.jobs())
     sge("qdel", "-f", *{j["id"] for j in run.jobs()})
+    run.wait_for(lambda: len(run.jobs()) > submitted)
+    run.go()
     finish(p)
     run.is_done()
     sge.wait()  # nothing is left behind
-    assert 1 <= max(run.manager()["workers"], 1) <= 3
 
 
 def test_stopped_it_takes_its_jobs_along(run, sge, program):
@@ -91,7 +93,7 @@ def test_stopped_it_takes_its_jobs_along(run, sge, program):
         time.sleep(0.1)
     p.send_signal(signal.SIGTERM)
     finish(p, 4)
-    sge.wait(60)
+    sge.wait()
 
 
 def jobs_of_begun(run, sge):
@@ -102,14 +104,12 @@ def test_why_there_are_no_workers(run, sge):
     sge.ok("qmod", "-d", "all.q")
     try:
         p = keep(run, sge, "--workers", "2")
-        while not (seen := jobs_of_begun(run, sge)).get("reasons"):
-            assert p.poll() is None
-            time.sleep(0.1)
-        assert seen["pending"] == 2 and any("disabled" in reason for reason in seen["reasons"]), seen
+        run.wait_for(lambda: p.poll() is not None or any("disabled" in reason for reason in jobs_of_begun(run, sge).get("reasons", {})))
+        assert jobs_of_begun(run, sge)["pending"] == 2
         assert "disabled" in run.cli("status", run.out, env=sge.env).stdout
         p.send_signal(signal.SIGTERM)
         finish(p, 4)
-        sge.wait(60)
+        sge.wait()
     finally:
         sge("qmod", "-e", "all.q")
     p = keep(run, sge, "--workers", "2", "--queue", "nowhere")

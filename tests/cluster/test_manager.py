@@ -11,16 +11,15 @@ import time
 
 import pytest
 
-from cluster_help import (BLOCKS, FAST, embryo, finish, launcher, manager_of, pixels, program, records, run, slow, start, undisturbed,  # noqa: F401
-                          work_queue, workers_of)
+from cluster_help import (BLOCKS, FAST, begun, embryo, finish, gate, launcher, manager_of, pixels, program, records, run, start,  # noqa: F401
+                          undisturbed, work_queue, workers_of)
 
 LOCAL = ("--workers", "local:2", "--cores", "1")
 SHORT = ("--batch-seconds", "1", "--late-seconds", "1000")
 
 
 def test_two_workers_make_the_same_bits_and_leave_nothing_behind(run):
-    p = run.start(*LOCAL)
-    finish(p)
+    finish(run.start(*LOCAL, "--late-seconds", "1000"))
     run.is_done()
     done = [r["job"] for r in records(run.out) if r["ok"]]
     assert len(done) == len(set(done)) == 72
@@ -51,9 +50,7 @@ def test_nobody_gets_in_without_the_password(run, tmp_path):
     guess = tmp_path / "guess"
     guess.write_text("0" * 64)
     p = run.start("--workers", "local:1", "--worker-program", idle)
-    while not os.path.exists(run.file("manager.json")):
-        assert p.poll() is None
-        time.sleep(0.01)
+    run.wait_for_file("manager.json")
     port = run.manager()["port"]
     assert listening()[port] == "0100007F", "loopback only, unless told"
     for words in (("--password", str(guess)), ()):
@@ -78,19 +75,10 @@ def test_workers_are_killed(run, number):
     run.is_done()
 
 
-def hold(program, n):
-    """Once n blocks are done further tasks wait for ever: what is to be killed is still there."""
-    return program(f"""
-        import glob
-        if verb == "block" and sum(len(open(f).readlines()) for f in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl")) >= {n}:
-            time.sleep(100000)
-        """, name=f"hold-{n}")
-
-
-def test_manager_is_killed_and_the_same_command_again(run, program):
+def test_manager_is_killed_and_the_same_command_again(run, gate):
     words = (*LOCAL, *SHORT)
     for n in (1, 20, 40):
-        p = run.start(*words, "--program", hold(program, n))
+        p = run.start(*words, "--program", gate(n))
         run.wait_for_records(n, p)
         os.kill(manager_of(p), signal.SIGKILL)
         assert "the same command" in finish(p, 1)
@@ -107,7 +95,7 @@ def test_everything_is_killed_and_one_process_goes_on(run, embryo):
     p.communicate()
     run.wait_for_records(0, p)
     # children hear of it: the output is free for one process once they are gone
-    for _ in range(600):
+    for _ in range(3000):
         done = run.cli("denoise", embryo, run.out, *FAST, *BLOCKS, "--quiet")
         if "is working on this output" not in done.stderr and "share" not in done.stderr:
             break
@@ -116,8 +104,8 @@ def test_everything_is_killed_and_one_process_goes_on(run, embryo):
     run.is_done()
 
 
-def test_terminated_it_stops_cleanly_and_goes_on(run, program):
-    p = run.start(*LOCAL, *SHORT, "--program", hold(program, 5))
+def test_terminated_it_stops_cleanly_and_goes_on(run, gate):
+    p = run.start(*LOCAL, *SHORT, "--program", gate(5))
     run.wait_for_records(5, p)
     p.send_signal(signal.SIGUSR1)
     assert "the same command goes on" in finish(p, 4)
@@ -126,43 +114,52 @@ def test_terminated_it_stops_cleanly_and_goes_on(run, program):
     run.is_done()
 
 
-def test_a_worker_is_given_nothing_that_cannot_end_within_its_walltime(run, slow, tmp_path):
-    """Workers of six seconds and tasks of one: each does some, ends when what is left is too short, and is replaced."""
+def test_a_worker_is_given_nothing_that_cannot_end_within_its_walltime(run, begun, tmp_path):
+    """The first two workers have a second left when they begin. What they do before anybody knows how long a block takes is done; then they end
+    instead of beginning anything, and are replaced by workers with time."""
     run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
     short = tmp_path / "short"
     short.write_text(f"#!{sys.executable}\nimport os, sys\n"
-                     "words = ['--wall-time=6' if w == '--wall-time=3420' else w for w in sys.argv[1:]]\n"
-                     "assert words != sys.argv[1:] and os.environ['PELLUCID_SECONDS'] == '3420' and os.environ['PELLUCID_WORKER'] == str(os.getpid())\n"
-                     "os.environ['PELLUCID_SECONDS'] = '6'\nos.execvp('work_queue_worker', ['work_queue_worker', *words])\n")
+                     "assert '--wall-time=3420' in sys.argv and os.environ['PELLUCID_SECONDS'] == '3420' and os.environ['PELLUCID_WORKER'] == str(os.getpid())\n"
+                     f"for name in ({str(tmp_path)!r} + '/old1', {str(tmp_path)!r} + '/old2'):\n"
+                     "    if not os.path.exists(name):\n"
+                     "        open(name, 'w').close()\n"
+                     "        os.environ['PELLUCID_START'] = str(int(os.environ['PELLUCID_START']) - 3419)\n"
+                     "        break\n"
+                     "os.execvp('work_queue_worker', ['work_queue_worker', *sys.argv[1:]])\n")
     short.chmod(0o755)
-    finish(run.start("--workers", "local:2", "--cores", "1", "--time", "1:00:00", "--batch-seconds", "1", "--late-seconds", "1000", "--program", slow(1),
-                     "--worker-program", short))
+    finish(run.start("--workers", "local:2", "--cores", "1", "--time", "1:00:00", "--batch-seconds", "1", "--late-seconds", "1000", "--program",
+                     begun.program(), "--worker-program", short))
     run.is_done()
-    assert set(slow.begun()) == set(range(52, 72)) and min(slow.left()) >= 1, "nothing was begun that could not end"
+    assert set(begun.blocks()) == set(range(52, 72))
+    assert 1 <= sum(left < 1000 for left in begun.left()) <= 2, "nothing was begun that could not end, once that was known"
     said = open(run.file("log/workers.log")).read()
-    assert said.count("\nconnected to manager") >= 4, "two workers were replaced"
+    assert said.count("\nconnected to manager") >= 3, "a worker was replaced"
 
 
-def test_its_time_is_up_and_it_hands_over(run, slow, tmp_path):
+def test_its_time_is_up_and_it_hands_over(run, gate, tmp_path):
     """--seconds: what runs may end, nothing else is begun; then the command that goes on elsewhere. So does the early signal; not the end that
     somebody wants."""
-    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
-    words = (*LOCAL, *SHORT, "--program", slow(0.5), "--hand-over", f"echo to job 4711; echo x >> {tmp_path}/handed")
-    message = finish(run.start(*words, "--seconds", "4"), 4)
-    assert "handed over: to job 4711" in message and "nothing more is begun" in message
-    first = slow.begun()
-    assert 0 < len(first) < 20 and {r["job"] for r in records(run.out)} == set(first) | set(range(52)), "what was begun has ended"
-    assert not os.path.exists(run.file("manager.jsonl")), "no task was cut off"
+    words = (*LOCAL, *SHORT, "--hand-over", f"echo to job 4711; echo x >> {tmp_path}/handed")
+    for seconds in (4, 8, 16, 32, 64):
+        message = finish(run.start(*words, "--program", gate(5), "--seconds", seconds), 4)
+        assert "the time is nearly up: nothing more is begun" in message
+        if records(run.out):  # the machine was fast enough to begin
+            break
+        assert "not handed over" in message
+    assert "handed over: to job 4711" in message
+    run.was_stopped_in_the_middle()
     for number, handed in ((signal.SIGTERM, 1), (signal.SIGUSR1, 2)):
-        p = run.start(*words)
-        run.wait_for_records(len(records(run.out)) + 1, p)
+        n = len(records(run.out)) + 1
+        p = run.start(*words, "--program", gate(n))
+        run.wait_for_records(n, p)
         p.send_signal(number)
         finish(p, 4)
         assert len(open(tmp_path / "handed").readlines()) == handed
     stuck = tmp_path / "stuck"
     stuck.write_text("#!/bin/sh\nexec sleep 1000\n")
     stuck.chmod(0o755)
-    message = finish(run.start(*words[:-4], "--program", stuck, "--hand-over", "false", "--seconds", "2"), 4)
+    message = finish(run.start(*LOCAL, *SHORT, "--program", stuck, "--hand-over", "false", "--seconds", "2"), 4)
     assert "not handed over" in message, "a run that gets no further must not go on for ever"
     finish(run.start(*LOCAL))
     run.is_done()
@@ -274,8 +271,8 @@ def test_stopped_worker_costs_its_tasks_only(run, program):
                 above = int(open(f"/proc/{above}/stat").read().rsplit(")", 1)[1].split()[1])
             os.kill(above, signal.SIGSTOP)
         """)
-    message = finish(run.start(*LOCAL, "--batch-seconds", "1", "--late-seconds", "1", "--program", hangs))
-    assert "is late" in message
+    finish(run.start(*LOCAL, "--batch-seconds", "1", "--late-seconds", "1", "--program", hangs))
+    assert os.path.exists(os.path.join(os.path.dirname(hangs), "hangs"))
     run.is_done()
 
 
@@ -290,6 +287,22 @@ def test_out_of_memory_is_tried_again_with_more(run, program):
     run.is_done()
 
 
+def test_tasks_follow_the_sweep_of_a_gaussian(cli, embryo, tmp_path, begun):
+    """Blocks along y share rows: a task has them one after the other, column by column; the bits are those of one process."""
+    words = ("gaussian", embryo, "--sigma", "z=1,y=2,x=2", *BLOCKS, "--levels", "1", "--quiet")
+    plain, out = str(tmp_path / "plain.ome.zarr"), str(tmp_path / "out.ome.zarr")
+    cli.ok(*words[:2], plain, *words[2:])
+    cli.ok(*words[:2], out, *words[2:], "--prepare")
+    finish(start(cli, "cluster", out, "--workers", "local:1", "--cores", "1", *SHORT, "--quiet", "--program", begun.program()))
+    # 2 channels, 3 slices of 4 blocks along y and 3 along x
+    turns = [slice_ * 12 + y * 3 + x for slice_ in range(6) for x in range(3) for y in range(4)]
+    place, order = {b: k for k, b in enumerate(turns)}, begun.blocks()
+    with open(out + ".run/manager.json") as f:
+        tasks = json.load(f)["tasks"]
+    assert sorted(order) == list(range(72)) and sum(place[b] != place[a] + 1 for a, b in zip(order, order[1:])) <= tasks
+    assert pixels(out) == pixels(plain)
+
+
 def test_two_executions_of_the_same_blocks_at_once(run):
     both = [start(run.cli, "block", run.out, "--blocks", "0-71", "--threads", "1", "--quiet") for _ in range(2)]
     for p in both:
@@ -301,9 +314,7 @@ def test_two_executions_of_the_same_blocks_at_once(run):
 def test_second_manager_is_refused(run, program):
     slow = program("time.sleep(1000) if verb == 'block' else None")
     p = run.start(*LOCAL, "--program", slow)
-    while not os.path.exists(run.file("manager.json")):
-        assert p.poll() is None
-        time.sleep(0.01)
+    run.wait_for_file("manager.json")
     assert "another manager" in run.cli.fails(2, "cluster", run.out, *LOCAL)
     p.send_signal(signal.SIGTERM)
     finish(p, 4)
@@ -332,10 +343,7 @@ def test_a_sites_file_does_not_stand_in_the_way_of_local_workers(run, tmp_path):
 def test_detached_it_survives_its_terminal(run):
     said = run.cli.ok("cluster", run.out, *LOCAL, "--detach")
     pid = int(said.split()[1])
-    for _ in range(1200):
-        if not os.path.exists(f"/proc/{pid}") or open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z":
-            break
-        time.sleep(0.1)
+    run.wait_for(lambda: not os.path.exists(f"/proc/{pid}") or open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z")
     assert "every file audited" in open(run.file("log/cluster.log")).read()
     run.is_done()
 

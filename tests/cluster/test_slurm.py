@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from cluster_help import embryo, finish, heavy, heavy_reference, held, program, records, run, slow, undisturbed, work_queue  # noqa: F401
+from cluster_help import (begun, embryo, finish, gate, heavy, heavy_reference, heavy_run, held, held_program, program, records, run,  # noqa: F401
+                          undisturbed, work_queue)
 from slurm import Slurm, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -26,6 +27,16 @@ def slurm(tmp_path_factory):
 
 
 JOB = ("--scheduler", "slurm", "--cores", "1", "--memory", "256M")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early(cli, embryo, heavy_reference, slurm, tmp_path_factory):  # noqa: F811
+    """A part with a walltime of one minute, begun before all else here: Slurm looks at the time every half minute only."""
+    folder = tmp_path_factory.mktemp("early")
+    one = heavy_run(cli, embryo, heavy_reference, folder)
+    submit(one, slurm, "--parts", "1", "--time", "00:01:00", "--program", held_program(cli, folder, signal.SIGUSR1))
+    slurm.aside.add(one.jobs()[0]["id"])
+    return one
 
 
 def submit(run, slurm, *words):
@@ -47,8 +58,8 @@ def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
 
 def test_array_job_that_is_killed_is_submitted_again(heavy, slurm, held):
     submit(heavy, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
-    heavy.wait_for_file("held")
-    slurm("scancel", "--signal=KILL", "--full", *{i.split("_")[0] for i in slurm.queue()})
+    heavy.wait_for_held(3)
+    slurm.kill(heavy.jobs())
     slurm.wait()
     status = json.loads(heavy.cli("status", heavy.out, "--json").stdout)
     assert 0 < status["blocks_done"] < 72, "it was killed in the middle"
@@ -65,10 +76,10 @@ def test_array_job_that_is_killed_is_submitted_again(heavy, slurm, held):
 def test_the_early_signal_stops_a_part_cleanly(heavy, slurm, held):
     """Slurm sends it to what took the shell's place."""
     submit(heavy, slurm, "--parts", "1", "--time", "1:00:00", "--program", held(signal.SIGUSR1))
-    heavy.wait_for_file("held")
+    heavy.wait_for_held(1)
     slurm("scancel", "--signal=USR1", "--batch", heavy.jobs()[0]["id"])
     slurm.wait()
-    heavy.wait_for_file("heard", 1)
+    heavy.wait_for_file("heard")
     heavy.was_stopped_in_the_middle()
     assert "share interrupted" in heavy.logs() and "the same command" in heavy.logs()
     submit(heavy, slurm, "--parts", "1")
@@ -76,54 +87,54 @@ def test_the_early_signal_stops_a_part_cleanly(heavy, slurm, held):
     heavy.is_done()
 
 
-def test_slurm_sends_the_early_signal_by_itself(heavy, slurm, held):
-    """A walltime of one minute: the part is stopped before Slurm kills it."""
-    submit(heavy, slurm, "--parts", "1", "--time", "00:01:00", "--program", held(signal.SIGUSR1))
-    heavy.wait_for_file("heard", 70)
-    slurm.wait()
-    heavy.was_stopped_in_the_middle()
-    assert "TIMEOUT" not in slurm.queue().values()
-
-
-def test_walltime_of_a_worker(run, slurm, slow):
-    """Workers of one minute, of which 40 s are theirs, and blocks of two and a half: the first ends when no block would fit any more, the next goes on."""
-    run.cli.ok("block", run.out, "--blocks", "0-53", "--quiet")
-    finish(keep(run, slurm, "--workers", "1", "--time", "00:01:00", "--without", "signal", "--batch-seconds", "1", "--late-seconds", "1000", "--program", slow(2.5)))
+def test_worker_whose_time_is_short_is_replaced_by_a_new_job(run, slurm, begun, tmp_path):
+    """The first worker has a second left when it begins: it ends when a block would not fit any more, and a new job goes on."""
+    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
+    short = tmp_path / "short"
+    short.write_text("#!/bin/sh\n"
+                     f'[ -e {tmp_path}/old ] || PELLUCID_START=$((PELLUCID_START - PELLUCID_SECONDS + 1))\n'
+                     f'touch {tmp_path}/old\nexec work_queue_worker "$@"\n')
+    short.chmod(0o755)
+    finish(keep(run, slurm, "--workers", "1", "--time", "01:00:00", "--batch-seconds", "1", "--late-seconds", "1000", "--program", begun.program(),
+                "--worker-program", short))
     run.is_done()
-    assert set(slow.begun()) == set(range(54, 72)) and min(slow.left()) >= 3, "no block was begun that could not end"
+    assert set(begun.blocks()) == set(range(52, 72)) and sum(left < 1000 for left in begun.left()) == 1
     assert len(run.jobs()) >= 2, "a second worker was submitted"
     slurm.wait()
-    assert "TIMEOUT" not in slurm.queue().values()
 
 
-def test_manager_hands_over_to_a_new_job_of_itself(run, slurm, slow, tmp_path):
-    run.cli.ok("block", run.out, "--blocks", "0-51", "--quiet")
+def test_manager_hands_over_to_a_new_job_of_itself(run, slurm, gate, tmp_path):
+    """Blocks up to the fourth in its first life, all in its second; a machine too slow for the first gets more time."""
     script = tmp_path / "manager.sh"
-    script.write_text(f"#!/bin/sh\n#SBATCH --output={tmp_path}/said-%j\n"
-                      f"exec {run.cli.path} cluster {run.out} --workers local:1 --cores 1 --batch-seconds 1 --late-seconds 1000 --quiet --program {slow(0.5)} "
-                      f"--seconds 6 --hand-over 'sbatch {script}'\n")
-    assert slurm("sbatch", str(script)).returncode == 0
-    slurm.wait()
-    said = [open(tmp_path / n).read() for n in os.listdir(tmp_path) if n.startswith("said-")]
-    assert len(said) >= 2 and sum("handed over: Submitted batch job" in text for text in said) == len(said) - 1, said
+    for seconds in (5, 10, 20, 40):
+        script.write_text(f"#!/bin/sh\n#SBATCH --output={tmp_path}/said-%j\n"
+                          f"exec {run.cli.path} cluster {run.out} --workers local:1 --cores 1 --batch-seconds 1 --late-seconds 1000 --quiet --program {gate(4)} "
+                          f"--seconds {seconds} --hand-over 'touch {run.file('go')}; sbatch {script}'\n")
+        assert slurm("sbatch", str(script)).returncode == 0
+        slurm.wait()
+        said = [open(tmp_path / n).read() for n in os.listdir(tmp_path) if n.startswith("said-")]
+        if os.path.exists(run.file("go")) and json.loads(run.cli("status", run.out, "--json").stdout)["state"] == "done":
+            break
+    assert any("handed over: Submitted batch job" in text for text in said), said
     run.is_done()
-    assert sorted(slow.begun()) == list(range(52, 72)) and not os.path.exists(run.file("manager.jsonl")), "no block was cut off"
 
 
-def test_workers_are_kept_and_replaced(run, slurm):
-    p = keep(run, slurm, "--workers", "1..3", "--batch-seconds", "1")
+def test_workers_are_kept_and_replaced(run, slurm, gate):
+    p = keep(run, slurm, "--workers", "1..3", "--batch-seconds", "1", "--program", gate(10))
     run.wait_for_records(10, p)
     status = run.cli("status", run.out, env=slurm.env).stdout
     assert "manager" in status and "jobs" in status
-    slurm("scancel", "--signal=KILL", "--full", *{i.split("_")[0] for i in slurm.queue()})
+    submitted = len(run.jobs())
+    slurm.kill(run.jobs())
+    run.wait_for(lambda: len(run.jobs()) > submitted)
+    run.go()
     finish(p)
     run.is_done()
-    assert max(run.manager()["workers"], 1) <= 3
     slurm.wait()  # nothing is left behind
 
 
-def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm):
-    p = keep(run, slurm, "--workers", "2", "--batch-seconds", "1")
+def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm, gate):
+    p = keep(run, slurm, "--workers", "2", "--batch-seconds", "1", "--program", gate(10))
     run.wait_for_records(10, p)
     p.kill()
     p.communicate()
@@ -135,13 +146,10 @@ def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm):
 
 def test_why_there_are_no_workers(run, slurm):
     p = keep(run, slurm, "--workers", "2", "--queue", "closed")
-    while True:
-        status = json.loads(run.cli("status", run.out, "--json", env=slurm.env).stdout)
-        if status.get("jobs", {}).get("reasons"):
-            break
+    while "PartitionDown" not in (jobs := json.loads(run.cli("status", run.out, "--json", env=slurm.env).stdout).get("jobs", {})).get("reasons", {}):
         assert p.poll() is None
         time.sleep(0.1)
-    assert status["jobs"]["pending"] == 2 and "PartitionDown" in status["jobs"]["reasons"]
+    assert jobs["pending"] == 2
     assert "PartitionDown" in run.cli("status", run.out, env=slurm.env).stdout
     p.send_signal(signal.SIGTERM)
     finish(p, 4)
@@ -183,20 +191,12 @@ def test_array_job_through_the_front_end_of_torque(run, slurm, torque):
     assert "0 pending, 0 running" in run.cli("status", run.out, env=torque).stdout
 
 
-def test_workers_through_the_front_end_of_torque(run, slurm, torque, program):
-    words = (*TORQUE, "--interface", "lo", "--poll-seconds", "1", "--batch-seconds", "1")
-    waits = program("""
-        while verb == "block" and not os.path.exists(sys.argv[2] + ".run/go"):
-            time.sleep(0.05)
-        """)
-    p = run.start(*words, "--workers", "1", "--program", waits, env=torque)
-    while True:
-        jobs = json.loads(run.cli("status", run.out, "--json", env=torque).stdout).get("jobs", {})
-        if jobs.get("running") == 1:
-            break
+def test_workers_through_the_front_end_of_torque(run, slurm, torque, gate):
+    p = run.start(*TORQUE, "--interface", "lo", "--poll-seconds", "1", "--batch-seconds", "1", "--workers", "1", "--program", gate(0), env=torque)
+    while json.loads(run.cli("status", run.out, "--json", env=torque).stdout).get("jobs", {}).get("running") != 1:
         assert p.poll() is None
         time.sleep(0.1)
-    open(run.file("go"), "w").close()
+    run.go()
     finish(p)
     run.is_done()
     slurm.wait()
@@ -204,9 +204,17 @@ def test_workers_through_the_front_end_of_torque(run, slurm, torque, program):
 
 def test_stopped_it_cancels_through_the_front_end_of_torque(run, slurm, torque):
     p = run.start(*TORQUE, "--interface", "lo", "--poll-seconds", "1", "--workers", "3", "--queue", "closed", env=torque)
-    while len(slurm("squeue", "-h", "-r").stdout.split("\n")) < 4:
+    while slurm("squeue", "-h", "-r", "-p", "closed").stdout.count("\n") < 3:
         assert p.poll() is None
         time.sleep(0.1)
     p.send_signal(signal.SIGTERM)
     finish(p, 4)
     slurm.wait()
+
+
+def test_slurm_sends_the_early_signal_by_itself(early, slurm):
+    """Last of all, since it takes so long: the part is stopped before Slurm kills it."""
+    early.wait_for_file("heard")
+    slurm.wait(*early.jobs()[0]["id"].split())
+    early.was_stopped_in_the_middle()
+    assert "TIMEOUT" not in slurm.queue().values()
