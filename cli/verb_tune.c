@@ -48,7 +48,7 @@ static json_object *channel_json(const pel_run *run, int64_t channel)
 
 int verb_tune(const verb *self, int argc, char **argv)
 {
-    const char *input = NULL, *noise = NULL, *quality = NULL;
+    const char *input = NULL, *noise = NULL, *quality = NULL, *joint = NULL;
     selection select = {0};
     int64_t threads = 0;
     bool json = false, quiet = false;
@@ -56,6 +56,7 @@ int verb_tune(const verb *self, int argc, char **argv)
     const option options[] = {
         {OPTION_TEXT, "noise", "MODEL", "sigma | gain,offset | gain,background,readout; default: estimated", &noise, 0, 0},
         {OPTION_TEXT, "quality", "VALUE", "fast|standard|strong: the windows that bound the cost (default standard)", &quality, 0, 0},
+        {OPTION_TEXT, "channels", "VALUE", "apart (default), joint: as denoise --channels; auto: whichever is better", &joint, 0, 0},
         SELECT_OPTIONS(select),
         {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
@@ -70,8 +71,13 @@ int verb_tune(const verb *self, int argc, char **argv)
         return code;
     pel_error err = {0};
     pel_run *run = NULL;
-    const pel_setting setting = {.name = "quality", .value = quality};
-    const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .settings = &setting, .setting_count = quality ? 1 : 0, .tune = "auto", .threads = (int32_t)threads,
+    pel_setting settings[2];
+    int32_t count = 0;
+    if (quality)
+        settings[count++] = (pel_setting){.name = "quality", .value = quality};
+    if (joint)
+        settings[count++] = (pel_setting){.name = "channels", .value = joint};
+    const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .settings = settings, .setting_count = count, .tune = "auto", .threads = (int32_t)threads,
                                .open = {.select = selection_text(&select)}};
     progress line = progress_start(self->name, quiet);
     stop_install();

@@ -34,11 +34,11 @@ class Grid:
 
 
 def weights(g, u, v, odd, d, patch, k):
-    """exp(-k dist) of every voxel i and i + d; 0 where i + d lies outside or either is odd."""
+    """exp(-k dist) of every voxel i and i + d; 0 where i + d lies outside or either is odd. u: a list of channels."""
     dist = np.zeros(g.shape)
     for s in box(patch):
         j = tuple(a + b for a, b in zip(s, d))
-        e = 0.5 * (g.mirrored(u, s) - g.mirrored(u, j)) ** 2 * (1 / g.mirrored(v, s) + 1 / g.mirrored(v, j))
+        e = 0.5 * sum((g.mirrored(a, s) - g.mirrored(a, j)) ** 2 for a in u) * (1 / g.mirrored(v, s) + 1 / g.mirrored(v, j))
         dist += np.where(g.mirrored(odd, s) | g.mirrored(odd, j), 0.0, e)
     return np.where(g.inside(d) & ~odd & ~g.mirrored(odd, d), np.exp(-k * dist), 0.0)
 
@@ -52,20 +52,26 @@ def aggregated(g, w_of, d, patch):
     return total
 
 
-def ndsafir(y, radii, patch, p_value=0.01, strength=1.0, first=1.0, aggregate=False, rho=3.0):
+def ndsafir(y, radii, patch, **settings):
     """y: stabilised data (noise variance 1), axes t z y x; radii: one window radius tuple an iteration."""
-    g = Grid(y.shape)
-    patch = tuple(p if n > 1 else 0 for p, n in zip(patch, y.shape))
-    odd = ~np.isfinite(y)
-    raw = np.where(odd, 0.0, y)
-    u, v = raw.copy(), np.ones(y.shape)
-    accepted, frozen = [], np.zeros(y.shape, bool)
-    lam = chi2.ppf(1 - p_value, np.prod([2 * p + 1 for p in patch]))
+    return joint([y], radii, patch, **settings)[0]
+
+
+def joint(channels, radii, patch, p_value=0.01, strength=1.0, first=1.0, aggregate=False, rho=3.0):
+    """The same of several channels: distances added up, one weight and one test for all."""
+    shape = channels[0].shape
+    g = Grid(shape)
+    patch = tuple(p if n > 1 else 0 for p, n in zip(patch, shape))
+    odd = ~np.all(np.isfinite(channels), axis=0)
+    raw = [np.where(odd, 0.0, y) for y in channels]
+    u, v = list(raw), np.ones(shape)
+    accepted, frozen = [], np.zeros(shape, bool)
+    lam = chi2.ppf(1 - p_value, len(channels) * np.prod([2 * p + 1 for p in patch]))
     for n, radius in enumerate(radii):
         k = strength * (first if n == 0 else 1.0) / (2 * lam)
         last = aggregate and n == len(radii) - 1
-        radius = tuple(r if m > 1 else 0 for r, m in zip(radius, y.shape))
-        s0, s1, s2 = np.zeros(y.shape), np.zeros(y.shape), np.zeros(y.shape)
+        radius = tuple(r if m > 1 else 0 for r, m in zip(radius, shape))
+        s0, s1, s2 = np.zeros(shape), [np.zeros(shape) for _ in raw], np.zeros(shape)
         zero = (0,) * len(radius)
         for d in box(radius):
             def w_of(d):
@@ -75,13 +81,14 @@ def ndsafir(y, radii, patch, p_value=0.01, strength=1.0, first=1.0, aggregate=Fa
                 w = aggregated(g, w_of, d, patch)
                 w = np.where(g.inside(d) & ~(odd | g.mirrored(odd, d)) | (d == zero), w, 0.0)
             s0 += w
-            s1 += w * g.mirrored(raw, d)
+            s1 = [s + w * g.mirrored(y, d) for s, y in zip(s1, raw)]
             s2 += w * w
-        estimate, variance = s1 / s0, s2 / s0**2
+        estimates, variance = [s / s0 for s in s1], s2 / s0**2
         ok = ~frozen
         for um, vm in accepted:
-            ok &= np.abs(estimate - um) <= rho * np.sqrt(vm)
+            for e, m in zip(estimates, um):
+                ok &= np.abs(e - m) <= rho * np.sqrt(vm)
         frozen = ~ok
-        u, v = np.where(ok, estimate, u), np.where(ok, variance, v)
+        u, v = [np.where(ok, e, old) for e, old in zip(estimates, u)], np.where(ok, variance, v)
         accepted.append((u, v))
-    return np.where(odd, y, u)
+    return [np.where(odd, y, a) for y, a in zip(channels, u)]

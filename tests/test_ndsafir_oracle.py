@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oracle_ndsafir import ndsafir
+from oracle_ndsafir import joint, ndsafir
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = Path(os.environ.get("PELLUCID_BUILD", ROOT / "build")) / "tests" / "tool_ndsafir"
 
 
 def run(y, noise="0,1", **settings):
-    """y has axes t z y x."""
-    t, z, h, w = y.shape
+    """y has axes t z y x, or t c z y x."""
+    t, c, z, h, w = y.shape if y.ndim == 5 else (y.shape[0], 1, *y.shape[1:])
     words = [f"{k.replace('_', '-')}={v}" for k, v in settings.items()]
-    done = subprocess.run([TOOL, f"{t},1,{z},{h},{w}", noise, *words], input=y.astype(np.float32).tobytes(), capture_output=True)
+    done = subprocess.run([TOOL, f"{t},{c},{z},{h},{w}", noise, *words], input=y.astype(np.float32).tobytes(), capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return np.frombuffer(done.stdout, np.float32).reshape(y.shape)
 
@@ -81,6 +81,51 @@ def test_equals_oracle(name, odd):
     # The weights' polynomial is good to 3e-6; a voxel on the edge of its interval may fall to the other side.
     off = np.abs(got[fine] - want[fine]) > 1e-4
     assert off.mean() <= 0.002, f"{off.sum()} voxels differ, by up to {np.abs(got - want)[fine].max()}"
+
+
+JOINT = ("plane", "plane, aggregated", "plane, patch 4, p-value", "plane, patch 5 and 2", "plane, no patch", "window wider than the image",
+         "depth, aggregated", "time and depth")
+
+
+@pytest.mark.parametrize("name, channels, odd", [(n, 2, False) for n in JOINT] + [(n, 3, True) for n in JOINT[:4]])
+def test_joint_channels_equal_oracle(name, channels, odd):
+    shape, radii, patch, more = CASES[name]
+    y = np.stack([scene(shape, len(name) + 7 * c) * (1.0 if c else 0.6) for c in range(channels)], axis=1)
+    y[:, 1] = y[:, 1, :, :, ::-1]
+    if odd:  # in one channel only: all leave it out, each keeps its own value
+        y[0, 1, 0, shape[2] // 2, shape[3] // 3] = np.nan
+        y[0, 0, 0, -1, -1] = np.inf
+    settings = {"aggregate": "no", "strength": 1.0, "first": 1.0, **more}
+    words_ = dict(axes="tzyx", iterations=len(radii), patch="t={},z={},y={},x={}".format(*patch), **words(radii), **settings)
+    got = run(y, channels="joint", **words_)
+    settings["aggregate"] = settings["aggregate"] == "last"
+    want = np.stack(joint([y[:, c].astype(np.float64) for c in range(channels)], radii, patch, **settings), axis=1)
+    fine = np.isfinite(want)
+    assert np.array_equal(got[~fine], y[~fine], equal_nan=True)
+    assert np.array_equal(got[:, 0][~np.isfinite(y).all(axis=1)], y[:, 0][~np.isfinite(y).all(axis=1)], equal_nan=True)
+    off = np.abs(got[fine] - want[fine]) > 1e-4
+    assert off.mean() <= 0.002, f"{off.sum()} voxels differ, by up to {np.abs(got - want)[fine].max()}"
+    apart = np.stack([run(y[:, c], **words_) for c in range(channels)], axis=1)
+    assert np.abs(apart[fine] - got[fine]).max() > 0.1
+    assert np.array_equal(run(y, **words_), apart, equal_nan=True)
+
+
+@pytest.mark.parametrize("isa", ["scalar", "v2", "avx2", "avx512"])
+def test_joint_channels_same_bits(isa):
+    """Over instruction sets, blocks (also such that hold one channel only) and threads."""
+    shape, radii, patch, more = CASES["plane, aggregated"]
+    y = np.stack([scene((1, 3, 41, 67), c) for c in range(3)], axis=1)
+    settings = dict(channels="joint", patch="z=1,y=3,x=3", aggregate="last", radius_xy="1,2,4", radius_z="1,1,1", strength=0.7)
+    want = run(y, **settings)
+    try:
+        got = run(y, isa=isa, **settings)
+    except AssertionError as e:
+        if "cannot run" in str(e):
+            pytest.skip(f"{isa} does not run here")
+        raise
+    assert np.array_equal(got, want)
+    for block, threads in (("1,1,1,41,67", 1), ("1,3,2,16,20", 2), ("1,2,3,9,40", 3)):
+        assert np.array_equal(run(y, isa=isa, block=block, threads=threads, **settings), want)
 
 
 def test_poisson_noise_goes_through_the_exact_transform():

@@ -69,6 +69,7 @@ typedef struct pel__filter_type {
     /* Candidates that the data may choose from, e.g. "aggregate=no strength=0.5"; the first is "", the default. Within
      * the cost that the values, not yet resolved, ask for. NULL: nothing to choose. */
     const char *const *(*tuning)(const pel__values *typed, const pel_image *image, int32_t *count);
+    const char *joint; /* "setting=value": all channels are worked jointly (then the halo says so); the data may choose it. NULL: never */
 } pel__filter_type;
 
 /* By name; NULL if there is none. The table is in api.c. */

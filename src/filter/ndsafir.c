@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * ND-SAFIR in up to four searched dimensions (t, z, y, x), channel by channel; docs/denoising.md has the formulas.
+ * ND-SAFIR in up to four searched dimensions (t, z, y, x), channel by channel or all jointly; docs/denoising.md has the formulas.
  * One block: stabilise the raw voxels, then for each iteration run the kernel on tiles of the block grown by what the
  * later iterations reach, then transform back. A tile copies what it reads into dense padded arrays, mirroring at the
  * image's faces by global coordinates; so neither kernel nor block arrays know of borders, and nothing of the result
- * depends on how blocks and tiles lie. Odd voxels (NaN, infinite, absurd) are NaN in every array and stay as they are. */
+ * depends on how blocks and tiles lie. Odd voxels (NaN, infinite, absurd) are NaN in every array and stay as they are.
+ * Channels worked jointly share weights, precision and the test, so that a voxel that is odd in one is so in all. */
 #include "filter/ndsafir.h"
 
 #include "core/bytes.h"
@@ -17,14 +18,13 @@
 #define RHO 3.0f       /* half width of a voxel's intervals, in standard deviations */
 #define ABSURD 1e15f   /* in standard deviations of the noise: squares would leave float32 */
 
-/* One channel of one block. Arrays cover their own regions. */
+/* One channel of one block, or all of its channels jointly. Arrays cover their own regions. */
 typedef struct work {
     const pel__filter_call *call;
     pel__ndsafir s;
     pel_region image;
     pel_region region[PEL__MAX_STEPS + 1]; /* [n]: where iteration n's input must be known; [steps]: the output */
-    pel_block raw, u[2], q[2], low, high;  /* low, high: every estimate yet accepted lies in; low > high: frozen */
-    const pel__noise *noise;
+    pel_block raw, u[2], q[2], low, high;  /* low, high: every estimate yet accepted lies in; low > high: frozen. q has one channel */
     int32_t step;
     int64_t tile[PEL_AXES];
     int64_t thread_bytes;
@@ -53,12 +53,18 @@ static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t ti
         deep |= s->radius[n][PEL__NZ] > 0;
         moving |= s->radius[n][PEL__NT] > 0;
     }
-    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, 1, deep ? 8 : 1, deep ? 128 : 512, deep ? 128 : 256};
+    const int64_t rows = pel__max(32, (deep ? 128 : 512) / s->channels);
+    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, s->channels, deep ? 8 : 1, rows, deep ? 128 : 256};
     for (int a = 0; a < PEL_AXES; a++)
         tile[a] = pel__min(shape[a], image->shape[a]);
 }
 
-/* A tile of this shape in this iteration: strides and sizes, no pointers. Returns floats of one padded input. */
+static int64_t results_floats(const pel__ndsafir_tile *k)
+{
+    return k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY] * pel__ndsafir_padded(k->n[PEL__NX]);
+}
+
+/* A tile of this shape in this iteration: strides and sizes, no pointers. Returns floats of one channel's padded input. */
 static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step, const int64_t shape[PEL_AXES], int64_t *origin)
 {
     int64_t size[PEL__ND], reach[PEL__ND];
@@ -79,12 +85,10 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     k->last = step == s->steps - 1;
     k->aggregate = s->aggregate && k->last;
     *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad + k->stride[PEL__NY];
-    return k->stride[PEL__NT] * size[PEL__NT] + 2 * k->stride[PEL__NY];
-}
-
-static int64_t results_floats(const pel__ndsafir_tile *k)
-{
-    return k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY] * pel__ndsafir_padded(k->n[PEL__NX]);
+    k->channels = s->channels;
+    k->input = k->stride[PEL__NT] * size[PEL__NT] + 2 * k->stride[PEL__NY];
+    k->result = results_floats(k);
+    return k->input;
 }
 
 static int64_t float_bytes(int64_t n) { return pel__arena_cost(n * (int64_t)sizeof(float)); }
@@ -96,7 +100,8 @@ static int64_t tile_bytes(const pel__ndsafir *s, const pel_image *image)
     for (int32_t n = 0; n < s->steps; n++) {
         pel__ndsafir_tile k = {0};
         const int64_t input = lay_out(&k, s, n, tile, &origin);
-        const int64_t bytes = 3 * float_bytes(input) + 3 * float_bytes(results_floats(&k)) + float_bytes(pel__ndsafir_scratch(&k));
+        const int64_t bytes = 2 * float_bytes(s->channels * input) + float_bytes(input) + float_bytes(s->channels * k.result) +
+                              2 * float_bytes(k.result) + float_bytes(pel__ndsafir_scratch(&k));
         most = pel__max(most, bytes);
     }
     return most + 64; /* where the caller's memory is not aligned */
@@ -150,8 +155,8 @@ static row_walk walk_rows(const work *w, const pel__ndsafir_tile *k, const pel_r
     return r;
 }
 
-/* Copies block b around the tile, times factor, into dst (padding zero). Returns whether a NaN was among it. */
-static bool gather(const work *w, row_walk r, const pel_block *b, float factor, float *dst)
+/* Copies a channel of block b around the tile, times factor, into dst (padding zero). Returns whether a NaN was among it. */
+static bool gather(const work *w, row_walk r, const pel_block *b, int64_t channel, float factor, float *dst)
 {
     const int64_t stride = r.k->stride[PEL__NY], n = r.size[PEL__NX];
     const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR - (n - r.k->n[PEL__NX]) / 2;
@@ -163,7 +168,7 @@ static bool gather(const work *w, row_walk r, const pel_block *b, float factor, 
     for (int64_t i = 0; i < rows; i++, dst += stride) {
         int64_t at[PEL_AXES] = {0};
         at[PEL_T] = mirror(r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
-        at[PEL_C] = b->region.origin[PEL_C];
+        at[PEL_C] = b->region.origin[PEL_C] + channel;
         at[PEL_Z] = mirror(r.first[PEL__NZ] + i / r.size[PEL__NY] % r.size[PEL__NZ], w->image.shape[PEL_Z]);
         at[PEL_Y] = mirror(r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
         at[PEL_X] = b->region.origin[PEL_X];
@@ -171,6 +176,15 @@ static bool gather(const work *w, row_walk r, const pel_block *b, float factor, 
         odd |= copy_row(w, dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], factor);
         memset(dst + left + n, 0, (size_t)(stride - left - n) * sizeof *dst);
     }
+    return odd;
+}
+
+/* The same of all channels, one after the other. */
+static bool gather_all(const work *w, row_walk r, const pel_block *b, float *dst)
+{
+    bool odd = false;
+    for (int64_t c = 0; c < r.k->channels; c++)
+        odd |= gather(w, r, b, c, 1.0f, dst + c * r.k->input);
     return odd;
 }
 
@@ -197,7 +211,9 @@ static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_reg
         at[PEL_T] += row / k->n[PEL__NY] / k->n[PEL__NZ];
         at[PEL_Z] += row / k->n[PEL__NY] % k->n[PEL__NZ];
         at[PEL_Y] += row % k->n[PEL__NY];
-        pel__ndsafir_row r = {.estimate = k->estimate + row * width, .precision = k->precision + row * width, .width = k->width + row * width};
+        pel__ndsafir_row r = {.estimate = k->estimate + row * width, .precision = k->precision + row * width, .width = k->width + row * width,
+                              .channels = k->channels, .step = {.estimate = k->result, .raw = w->raw.stride[PEL_C], .u = w->u[now].stride[PEL_C],
+                                                                .u0 = w->u[before].stride[PEL_C], .range = w->low.stride[PEL_C]}};
         r.raw = pel__block_at(&w->raw, at);
         r.u = pel__block_at(&w->u[now], at);
         if (n > 0) {
@@ -232,12 +248,12 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     int64_t origin = 0;
     if (!stopped(w, err))
         return false;
-    const int64_t input = lay_out(&k, &w->s, n, tile.shape, &origin), result = results_floats(&k);
+    const int64_t input = lay_out(&k, &w->s, n, tile.shape, &origin), all = k.channels * input;
     pel__arena arena = pel__arena_over((char *)w->call->thread_scratch + worker * w->thread_bytes, w->thread_bytes);
-    float *u = pel__arena_take(&arena, input * 4), *q = pel__arena_take(&arena, input * 4), *y = pel__arena_take(&arena, input * 4);
-    k.estimate = pel__arena_take(&arena, result * 4);
-    k.precision = pel__arena_take(&arena, result * 4);
-    k.width = pel__arena_take(&arena, result * 4);
+    float *u = pel__arena_take(&arena, all * 4), *q = pel__arena_take(&arena, input * 4), *y = pel__arena_take(&arena, all * 4);
+    k.estimate = pel__arena_take(&arena, k.channels * k.result * 4);
+    k.precision = pel__arena_take(&arena, k.result * 4);
+    k.width = pel__arena_take(&arena, k.result * 4);
     k.scratch = pel__arena_take(&arena, pel__ndsafir_scratch(&k) * 4);
     if (!k.scratch)
         return pel__fail(err, PEL_INTERNAL, "ndsafir: a tile does not fit into its scratch");
@@ -246,15 +262,15 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
         k.low[a] = -tile.origin[pel__ndsafir_axis(a)];
         k.high[a] = k.low[a] + w->image.shape[pel__ndsafir_axis(a)];
     }
-    k.odd = gather(w, rows, n ? &w->u[before] : &w->raw, 1.0f, u);
+    k.odd = gather_all(w, rows, n ? &w->u[before] : &w->raw, u);
     if (n)
-        (void)gather(w, rows, &w->q[before], w->s.exponent[n], q);
+        (void)gather(w, rows, &w->q[before], 0, w->s.exponent[n], q);
     else
         fill(q, input, w->s.exponent[n]);
     if (n == 0 && !k.odd)
         y = u; /* the same, and without NaN */
-    else if (gather(w, rows, &w->raw, 1.0f, y))
-        odd_to_zero(y, input);
+    else if (gather_all(w, rows, &w->raw, y))
+        odd_to_zero(y, all);
     k.u = u + origin;
     k.q = q + origin;
     k.y = y + origin;
@@ -269,13 +285,13 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
 
 static pel_region strip(const pel_region *r, int64_t index)
 {
-    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    const int64_t cell[PEL_AXES] = {1, r->shape[PEL_C], 1, STRIP_ROWS, r->shape[PEL_X]};
     return pel__grid_cell(r, cell, index);
 }
 
 static int64_t strips(const pel_region *r)
 {
-    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    const int64_t cell[PEL_AXES] = {1, r->shape[PEL_C], 1, STRIP_ROWS, r->shape[PEL_X]};
     return pel__grid_cells(r, cell);
 }
 
@@ -285,6 +301,7 @@ static bool read_row(void *arg, const int64_t *at, int64_t n)
     const pel_block *in = w->call->in;
     const char *src = pel__block_at(in, at);
     float *dst = pel__block_at(&w->raw, at);
+    const pel__noise *noise = &w->call->noise[at[PEL_C]];
     const int64_t step = in->stride[PEL_X];
     if (step == 1) {
         pel__to_float(dst, src, in->dtype, n);
@@ -294,9 +311,25 @@ static bool read_row(void *arg, const int64_t *at, int64_t n)
     }
     for (int64_t x = 0; x < n; x++)
         dst[x] = fabsf(dst[x]) < INFINITY ? dst[x] : NAN;
-    pel__stabilise(dst, dst, n, w->noise->gain, w->noise->offset);
+    pel__stabilise(dst, dst, n, noise->gain, noise->offset);
     for (int64_t x = 0; x < n; x++)
         dst[x] = fabsf(dst[x]) < ABSURD ? dst[x] : NAN;
+    return true;
+}
+
+/* Rows of the first channel: a voxel that is odd in any channel is so in all. */
+static bool spread_odd(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    float *first = pel__block_at(&w->raw, at);
+    const int64_t step = w->raw.stride[PEL_C], channels = w->raw.region.shape[PEL_C];
+    for (int64_t x = 0; x < n; x++) {
+        bool odd = false;
+        for (int64_t c = 0; c < channels; c++)
+            odd |= first[c * step + x] != first[c * step + x];
+        for (int64_t c = 0; odd && c < channels; c++)
+            first[c * step + x] = NAN;
+    }
     return true;
 }
 
@@ -304,7 +337,9 @@ static bool read_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const work *w = arg;
     const pel_region r = strip(&w->region[0], index);
-    return stopped(w, err) && pel__region_rows(&r, read_row, arg);
+    pel_region first = r;
+    first.shape[PEL_C] = 1;
+    return stopped(w, err) && pel__region_rows(&r, read_row, arg) && (w->s.channels == 1 || pel__region_rows(&first, spread_odd, arg));
 }
 
 static bool write_row(void *arg, const int64_t *at, int64_t n)
@@ -314,26 +349,33 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     const char *raw = pel__block_at(in, at);
     const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
     float *dst = pel__block_at(out, at);
+    const pel__noise *noise = &w->call->noise[at[PEL_C]];
     const int64_t step = out->stride[PEL_X], raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
     if (step == 1)
-        pel__unstabilise(dst, u, n, w->noise->gain, w->noise->offset);
+        pel__unstabilise(dst, u, n, noise->gain, noise->offset);
     for (int64_t x = 0; x < n; x++) {
         if (step != 1)
-            pel__unstabilise(dst + x * step, u + x, 1, w->noise->gain, w->noise->offset);
+            pel__unstabilise(dst + x * step, u + x, 1, noise->gain, noise->offset);
         if (u[x] != u[x])
             pel__to_float(dst + x * step, raw + x * raw_step, in->dtype, 1);
     }
     return true;
 }
 
+/* Of the channels that are worked, those that are wanted. */
+static pel_region wanted(const work *w)
+{
+    return pel__region_intersect(&w->region[w->s.steps], &w->call->out->region);
+}
+
 static bool write_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const work *w = arg;
-    const pel_region r = strip(&w->region[w->s.steps], index);
+    const pel_region out = wanted(w), r = strip(&out, index);
     return stopped(w, err) && pel__region_rows(&r, write_row, arg);
 }
 
-/* ---- one channel, one block -------------------------------------------------------------------------------- */
+/* ---- one channel or all jointly, one block -------------------------------------------------------------------------------- */
 
 static bool take_block(pel_block *b, const pel_region *r, pel__arena *arena)
 {
@@ -342,19 +384,31 @@ static bool take_block(pel_block *b, const pel_region *r, pel__arena *arena)
     return memory != NULL;
 }
 
-/* Arrays of one channel; also their size, where arena is NULL. */
+/* The precision is the same for all channels. */
+static pel_region shared(const pel_region *r)
+{
+    pel_region one = *r;
+    one.shape[PEL_C] = 1;
+    return one;
+}
+
 static int64_t array_bytes(const work *w)
 {
-    const int64_t raw = float_bytes(pel__region_voxels(&w->region[0])), one = float_bytes(pel__region_voxels(&w->region[1]));
-    const int64_t two = w->s.steps > 1 ? float_bytes(pel__region_voxels(&w->region[2])) : 0;
-    return raw + 2 * one + (w->s.steps > 1 ? 2 * one : 0) + 2 * two + 64;
+    int64_t bytes = float_bytes(pel__region_voxels(&w->region[0])) + 64;
+    for (int i = 0; i < 2 && i < w->s.steps; i++) {
+        const pel_region q = shared(&w->region[i + 1]);
+        bytes += float_bytes(pel__region_voxels(&w->region[i + 1])) + float_bytes(pel__region_voxels(&q));
+    }
+    return bytes + (w->s.steps > 1 ? 2 * float_bytes(pel__region_voxels(&w->region[1])) : 0);
 }
 
 static bool take_arrays(work *w, pel__arena *arena)
 {
     bool ok = take_block(&w->raw, &w->region[0], arena);
-    for (int i = 0; i < 2 && i < w->s.steps; i++)
-        ok = ok && take_block(&w->u[i], &w->region[i + 1], arena) && take_block(&w->q[i], &w->region[i + 1], arena);
+    for (int i = 0; i < 2 && i < w->s.steps; i++) {
+        const pel_region q = shared(&w->region[i + 1]);
+        ok = ok && take_block(&w->u[i], &w->region[i + 1], arena) && take_block(&w->q[i], &q, arena);
+    }
     if (w->s.steps > 1)
         ok = ok && take_block(&w->low, &w->region[1], arena) && take_block(&w->high, &w->region[1], arena);
     return ok;
@@ -379,19 +433,19 @@ static int64_t share_out(work *w, int32_t threads)
     return pel__grid_cells(r, w->tile);
 }
 
-static bool filter_channel(work *w, int64_t channel, pel_error *err)
+/* From this channel on, as many as go together. */
+static bool filter_channels(work *w, int64_t channel, pel_error *err)
 {
     pel_region out = w->call->out->region;
     pel__pool *pool = w->call->pool;
-    out.origin[PEL_C] = channel;
-    out.shape[PEL_C] = 1;
-    w->image.origin[PEL_C] = channel;
-    w->image.shape[PEL_C] = 1;
-    w->noise = &w->call->noise[channel];
+    w->image.origin[PEL_C] = out.origin[PEL_C] = channel;
+    w->image.shape[PEL_C] = out.shape[PEL_C] = w->s.channels;
     regions(w, &out);
     pel__arena arena = pel__arena_over(w->call->scratch, array_bytes(w));
-    if (!check_noise(w->noise, channel, err))
-        return false;
+    for (int64_t c = channel; c < channel + w->s.channels; c++) {
+        if (!check_noise(&w->call->noise[c], c, err))
+            return false;
+    }
     if (!pel__region_inside(&w->region[0], &w->call->in->region) || !take_arrays(w, &arena))
         return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo or scratch");
     if (!pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&w->region[0]), read_strip, w, err))
@@ -401,7 +455,8 @@ static bool filter_channel(work *w, int64_t channel, pel_error *err)
         if (!pel__pool_run(pool, PEL__COMPUTE_LAST, tiles, run_tile, w, err))
             return false;
     }
-    return pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&out), write_strip, w, err);
+    const pel_region made = wanted(w);
+    return pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);
 }
 
 static bool apply(const pel__filter_call *call, pel_error *err)
@@ -413,8 +468,10 @@ static bool apply(const pel__filter_call *call, pel_error *err)
     w.thread_bytes = tile_bytes(&w.s, call->image);
     if (pel__region_empty(out))
         return true;
+    if (w.s.channels > 1) /* all, whichever are wanted */
+        return filter_channels(&w, 0, err);
     for (int64_t c = out->origin[PEL_C]; c < out->origin[PEL_C] + out->shape[PEL_C]; c++) {
-        if (!filter_channel(&w, c, err))
+        if (!filter_channels(&w, c, err))
             return false;
     }
     return true;
@@ -427,6 +484,7 @@ static void halo(const pel__values *v, const pel_image *image, int64_t before[PE
     pel__ndsafir s;
     pel__ndsafir_settings(&s, v, image);
     memset(before, 0, PEL_AXES * sizeof *before);
+    before[PEL_C] = s.channels - 1;
     for (int a = 0; a < PEL__ND; a++) {
         for (int32_t n = 0; n < s.steps; n++)
             before[pel__ndsafir_axis(a)] += pel__ndsafir_reach(&s, n, a);
@@ -434,14 +492,15 @@ static void halo(const pel__values *v, const pel_image *image, int64_t before[PE
     memcpy(after, before, PEL_AXES * sizeof *after);
 }
 
-/* The regions of one channel of a block. */
+/* The regions of the channels that go together. */
 static void describe(work *w, const pel__values *v, const pel_image *image, const pel_region *out)
 {
-    pel_region one = *out;
-    one.shape[PEL_C] = 1;
+    pel_region group = *out;
     *w = (work){.image = pel__region(PEL_AXES, NULL, image->shape)};
     pel__ndsafir_settings(&w->s, v, image);
-    regions(w, &one);
+    group.shape[PEL_C] = w->s.channels;
+    group.origin[PEL_C] = w->s.channels > 1 ? 0 : out->origin[PEL_C];
+    regions(w, &group);
 }
 
 static int64_t block_bytes(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
@@ -460,19 +519,22 @@ static int64_t thread_bytes(const pel__values *v, const pel_image *image)
 
 /* Pairs of voxels compared, per voxel of the output; aggregating is one half more. */
 #define NANOSECONDS_A_PAIR 0.4 /* of a voxel with one displacement, with AVX2 */
+#define JOINT_WEIGHTS 0.5      /* the part of it that channels worked jointly share */
 
 static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
 {
     work w;
     double sum = 0;
     describe(&w, v, image, out);
+    const double channels = w.s.channels == 1 ? (double)out->shape[PEL_C] : JOINT_WEIGHTS + (1 - JOINT_WEIGHTS) * (double)w.s.channels;
     for (int32_t n = 0; n < w.s.steps; n++) {
+        const pel_region one = shared(&w.region[n + 1]);
         double window = 1;
         for (int a = 0; a < PEL__ND; a++)
             window *= (double)(2 * w.s.radius[n][a] + 1);
-        sum += window * (w.s.aggregate && n == w.s.steps - 1 ? 1.5 : 1.0) * (double)pel__region_voxels(&w.region[n + 1]);
+        sum += window * (w.s.aggregate && n == w.s.steps - 1 ? 1.5 : 1.0) * channels * (double)pel__region_voxels(&one);
     }
-    return NANOSECONDS_A_PAIR * sum / (double)pel__max(1, pel__region_voxels(&w.region[w.s.steps]));
+    return NANOSECONDS_A_PAIR * sum / (double)pel__max(1, pel__region_voxels(out));
 }
 
 const pel__filter_type pel__filter_ndsafir = {
@@ -489,4 +551,5 @@ const pel__filter_type pel__filter_ndsafir = {
     .cost = cost,
     .apply = apply,
     .tuning = pel__ndsafir_tuning,
+    .joint = "channels=joint",
 };

@@ -10,12 +10,13 @@ typedef struct pel__ndsafir {
     int32_t steps;                                /* iterations */
     int64_t radius[PEL__MAX_STEPS][PEL__ND];      /* of the window */
     int64_t patch[PEL__ND];
+    int64_t channels;                             /* compared together: 1, or all of the image */
     bool aggregate;                               /* in the last iteration */
     float exponent[PEL__MAX_STEPS];               /* makes -log2(weight) of sum (u_i - u_j)^2 (1/v_i + 1/v_j) */
     const pel__ndsafir_isa *isa;
 } pel__ndsafir;
 
-#define PEL__NDSAFIR_PARAMS 12
+#define PEL__NDSAFIR_PARAMS 13
 extern const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS];
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err);
@@ -27,7 +28,7 @@ void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_im
 /* How far iteration `step` (0-based) reads around a voxel, an axis of the kernel. */
 int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis);
 
-/* The value that a chi-square variable of an odd number of degrees of freedom exceeds with this probability. */
+/* The value that a chi-square variable of this many degrees of freedom exceeds with this probability. */
 double pel__chi_square_limit(int64_t freedom, double probability);
 
 /* Axis of the image of an axis of the kernel. */

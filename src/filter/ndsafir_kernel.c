@@ -92,6 +92,7 @@ typedef struct feed {
     int64_t t, z, row, shift;           /* strides between planes, to row r + 1, between displacements */
     int64_t q;                          /* from u to q, 0 if rows are summed as they are … */
     int64_t offset;                     /* … else to the other end */
+    int64_t channels, input;            /* jointly compared; from one to the next */
     int64_t planes[2], patch[2];        /* planes that enter */
     int64_t vectors, turn;              /* pairs of rows that came before */
     float *state, *buffer;
@@ -106,11 +107,34 @@ INLINE vf summand(vf u, vf q, vf other, vf other_q, const bool odd)
     return odd ? where_number(e, e) : e;
 }
 
+/* The same over all channels. */
+INLINE vf joint_summand(const feed *f, const float *u, const float *other)
+{
+    const int64_t q = f->q, input = f->input;
+    vf squares = {0};
+    for (int64_t c = 0; c < f->channels; c++) {
+        const vf difference = load(u + c * input) - load(other + c * input);
+        squares = fused(difference, difference, squares);
+    }
+    const vf e = squares * added(load(u + q), load(other + q));
+    return where_number(e, e);
+}
+
+enum { PLAIN, PAIRS, JOINT }; /* rows as they are, pairs in one channel, in all */
+
 /* Two vectors of what enters: rows r and r + 1 at u, for each displacement. */
-INLINE void entering(const feed *f, const float *u, vf *e, const int count, const bool pairs, const bool odd)
+INLINE void entering(const feed *f, const float *u, vf *e, const int count, const int kind, const bool odd)
 {
     const int64_t q = f->q, row = f->row, offset = f->offset;
-    if (!pairs) {
+    if (kind == JOINT) {
+#pragma GCC unroll 4
+        for (int g = 0; g < count; g++) {
+            e[2 * g] = joint_summand(f, u, u + offset + g);
+            e[2 * g + 1] = joint_summand(f, u + row, u + row + offset + g);
+        }
+        return;
+    }
+    if (kind == PLAIN) {
 #pragma GCC unroll 4
         for (int g = 0; g < count; g++) {
             e[2 * g] = load(u + g * f->shift);
@@ -175,7 +199,7 @@ INLINE slots slots_of(const feed *f, int64_t count, int64_t p)
 }
 
 /* planes: 1: none to be summed, 3: three along the axis of stride f->z. */
-INLINE void feed_rows(const feed *given, const int count, const int64_t p, const int planes, const bool pairs)
+INLINE void feed_rows(const feed *given, const int count, const int64_t p, const int planes, const int kind)
 {
     const feed f = *given;
     const int64_t one = 2 * p * count * PEL_LANES;
@@ -186,15 +210,15 @@ INLINE void feed_rows(const feed *given, const int count, const int64_t p, const
         float *out = f.out.at + v * PEL_LANES;
         vf e[2 * GROUP], before[2 * GROUP], two[2 * GROUP];
         if (planes == 3) {
-            entering(&f, u, e, count, pairs, false);
-            entering(&f, u + f.z, before, count, pairs, false);
+            entering(&f, u, e, count, kind, false);
+            entering(&f, u + f.z, before, count, kind, false);
 #pragma GCC unroll 8
             for (int i = 0; i < 2 * count; i++)
                 two[i] = e[i] + before[i];
             u += 2 * f.z;
         }
         for (int64_t z = planes - 1; z < f.planes[1]; z++, u += f.z, out += f.out.plane, state += one) {
-            entering(&f, u, e, count, pairs, false);
+            entering(&f, u, e, count, kind, false);
             if (planes == 3) {
                 vf sum[2 * GROUP];
 #pragma GCC unroll 8
@@ -211,6 +235,8 @@ INLINE void feed_rows(const feed *given, const int count, const int64_t p, const
     }
 }
 
+static int kind_of(const feed *f) { return f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS; }
+
 /* Any patch, one displacement. */
 static void feed_slowly(const feed *f, int64_t p)
 {
@@ -222,7 +248,7 @@ static void feed_slowly(const feed *f, int64_t p)
         vf e[2];
         for (int64_t t = 0; t < f->planes[0]; t++) {
             for (int64_t z = 0; z < f->planes[1]; z++) {
-                entering(f, f->in + t * f->t + z * f->z + v * PEL_LANES, e, 1, f->q != 0, f->odd);
+                entering(f, f->in + t * f->t + z * f->z + v * PEL_LANES, e, 1, kind_of(f), f->odd);
                 store(f->buffer + (t * f->planes[1] + z) * 2 * PEL_LANES, e[0]);
                 store(f->buffer + ((t * f->planes[1] + z) * 2 + 1) * PEL_LANES, e[1]);
             }
@@ -244,11 +270,12 @@ static void feed_slowly(const feed *f, int64_t p)
 }
 
 #define FEED_COUNT(c, p, planes)                                                                                  \
-    case (((c) * 8 + (p)) * 4 + (planes)) * 2 + 1: feed_rows(f, c, p, planes, true); return;
+    case (((c) * 8 + (p)) * 4 + (planes)) * 3 + PAIRS: feed_rows(f, c, p, planes, PAIRS); return;
 #define FEED(c, p) FEED_COUNT(c, p, 1) FEED_COUNT(c, p, 3)
-#define FEED_PLAIN(p)                                                                                             \
-    case ((8 + (p)) * 4 + 1) * 2: feed_rows(f, 1, p, 1, false); return;                                          \
-    case ((8 + (p)) * 4 + 3) * 2: feed_rows(f, 1, p, 3, false); return;
+#define FEED_KIND(c, p, kind)                                                                                     \
+    case (((c) * 8 + (p)) * 4 + 1) * 3 + (kind): feed_rows(f, c, p, 1, kind); return;                            \
+    case (((c) * 8 + (p)) * 4 + 3) * 3 + (kind): feed_rows(f, c, p, 3, kind); return;
+#define FEED_OTHERS(p) FEED_KIND(1, p, PLAIN) FEED_KIND(1, p, JOINT)
 
 static void feed_any(const feed *given, int64_t count, int64_t p)
 {
@@ -262,8 +289,11 @@ static void feed_any(const feed *given, int64_t count, int64_t p)
         copy.planes[1] = f->planes[0];
         copy.z = f->t;
     }
-    switch (p > 4 || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 2 + (f->q != 0)) {
-        FEED_PLAIN(1) FEED_PLAIN(2) FEED_PLAIN(3) FEED_PLAIN(4)
+    switch (p > 4 || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 3 + kind_of(f)) {
+        FEED_OTHERS(1) FEED_OTHERS(2) FEED_OTHERS(3) FEED_OTHERS(4)
+#if GROUP > 1
+        FEED_KIND(2, 1, JOINT) FEED_KIND(2, 2, JOINT) FEED_KIND(2, 3, JOINT) FEED_KIND(2, 4, JOINT)
+#endif
         FEED(1, 1) FEED(1, 2) FEED(1, 3) FEED(1, 4)
 #if GROUP > 1
         FEED(2, 1) FEED(2, 2) FEED(2, 3) FEED(2, 4)
@@ -281,7 +311,8 @@ static int64_t at_once(const pel__ndsafir_tile *k)
 {
     const int64_t *p = k->patch;
     const bool quick = p[PEL__NY] >= 1 && p[PEL__NY] <= 4 && p[PEL__NT] <= 1 && p[PEL__NZ] <= 1 && !(p[PEL__NT] && p[PEL__NZ]) && !k->odd;
-    return quick && !(p[PEL__NT] && k->n[PEL__NZ] > 1) && !(p[PEL__NT] && k->radius[PEL__NZ] > 0) ? GROUP : 1;
+    const int most = k->channels > 1 && GROUP > 2 ? 2 : GROUP;
+    return quick && !(p[PEL__NT] && k->n[PEL__NZ] > 1) && !(p[PEL__NT] && k->radius[PEL__NZ] > 0) ? most : 1;
 }
 
 /* ---- box sums along x, and weights ------------------------------------------------------------------------- */
@@ -442,7 +473,7 @@ static void make_weights(const sweep *s, const group *g, int64_t r, int64_t turn
     const pel__ndsafir_tile *k = s->k;
     const int64_t *p = k->patch, grow = k->aggregate ? p[PEL__NX] : 0, x = g->x0 - grow - p[PEL__NX];
     feed f = {.t = k->stride[PEL__NT], .z = k->stride[PEL__NZ], .row = k->stride[PEL__NY], .q = k->q - k->u, .turn = turn,
-              .buffer = s->planes, .out = s->line, .odd = k->odd};
+              .buffer = s->planes, .out = s->line, .odd = k->odd, .channels = k->channels, .input = k->input};
     f.in = k->u + input_at(k, s->made[0].from - p[0], s->made[1].from - p[1], r) + x;
     for (int i = 0; i < 2; i++) {
         f.planes[i] = length(s->made[i]) + 2 * p[i];
@@ -506,6 +537,19 @@ INLINE void add_row(const average *a, const bool squares)
     }
 }
 
+/* Of a further channel: the weights' sums are there already. */
+static void add_channel(const average *a)
+{
+    for (int64_t x = 0; x < a->n; x += PEL_LANES) {
+        const float *w = a->w + x, *y = a->y + x;
+        vf num = load(a->num + x);
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y)
+            num = fused(load(w), load(y), num);
+        store(a->num + x, num);
+    }
+}
+
 /* Row y of plane (t, z) of the tile. */
 static void average_row(const sweep *s, average *a, int64_t t, int64_t z, int64_t y)
 {
@@ -518,6 +562,11 @@ static void average_row(const sweep *s, average *a, int64_t t, int64_t z, int64_
         add_row(a, false);
     else
         add_row(a, true);
+    for (int64_t c = 1; c < k->channels; c++) {
+        a->num += k->result;
+        a->y += k->input;
+        add_channel(a);
+    }
 }
 
 INLINE bool tile_has(const pel__ndsafir_tile *k, int64_t t, int64_t z, int64_t y)
@@ -661,14 +710,11 @@ static void begin(const pel__ndsafir_tile *k)
         const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
         const int64_t count = patches(k, PEL__NT, t) * patches(k, PEL__NZ, z) * patches(k, PEL__NY, y);
         float *num = k->estimate + row * width, *den = k->precision + row * width, *squares = k->width + row * width;
-        for (int64_t x = 0; x < width; x += PEL_LANES) {
-            store(num + x, load(raw + x));
-            store(den + x, splat(1.0f));
-            store(squares + x, splat(1.0f));
-        }
-        for (int64_t x = 0; x < n[PEL__NX] && k->aggregate; x++) {
-            den[x] = squares[x] = (float)(count * patches(k, PEL__NX, x));
-            num[x] *= den[x];
+        for (int64_t x = 0; x < width; x++)
+            den[x] = squares[x] = k->aggregate && x < n[PEL__NX] ? (float)(count * patches(k, PEL__NX, x)) : 1.0f;
+        for (int64_t c = 0; c < k->channels; c++, num += k->result, raw += k->input) {
+            for (int64_t x = 0; x < width; x += PEL_LANES)
+                store(num + x, load(raw + x) * load(den + x));
         }
     }
 }
@@ -676,14 +722,15 @@ static void begin(const pel__ndsafir_tile *k)
 /* From sums to estimate, precision, width. */
 static void end(const pel__ndsafir_tile *k)
 {
-    const int64_t *n = k->n, count = n[PEL__NT] * n[PEL__NZ] * n[PEL__NY] * pel__ndsafir_padded(n[PEL__NX]);
+    const int64_t count = k->result;
     float *restrict num = k->estimate, *restrict den = k->precision, *restrict squares = k->width;
     const float rho = k->rho;
-    for (int64_t i = 0; i < count && k->last; i++)
-        num[i] = num[i] / den[i];
+    for (int64_t c = 0; c < k->channels; c++, num += count) {
+        for (int64_t i = 0; i < count; i++)
+            num[i] = num[i] / den[i];
+    }
     for (int64_t i = 0; i < count && !k->last; i++) {
         const float s = squares[i], d = den[i];
-        num[i] = num[i] / d;
         den[i] = d * d / s;
         squares[i] = rho * (__builtin_sqrtf(s) / d);
     }

@@ -18,12 +18,13 @@ enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axe
 /* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
  * around it and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
  * PEL__ND_VECTOR floats further along x. q is the precision 1/v times the exponent's constant: a weight is
- * 2^-(sum over the patch of (u_i - u_j)^2 (q_i + q_j)). */
+ * 2^-(sum over the patch of (u_i - u_j)^2 (q_i + q_j)), the square being summed over the channels, if there are several. */
 typedef struct pel__ndsafir_tile {
     int64_t n[PEL__ND], radius[PEL__ND], patch[PEL__ND];
     int64_t low[PEL__ND], high[PEL__ND]; /* the image, from the tile's origin: candidates lie in [low, high) */
     int64_t stride[PEL__NX];             /* of u, q, y along t, z, y; a multiple of PEL__ND_VECTOR along y */
-    const float *u, *q, *y;              /* at the tile's origin, aligned to 64 bytes */
+    const float *u, *q, *y;              /* at the tile's origin, aligned to 64 bytes; q is the same for all channels */
+    int64_t channels, input, result;     /* jointly compared; floats from one channel of u and y, of estimate, to the next */
     bool aggregate, odd;
     bool last;                           /* only the estimate is wanted */
     float rho;                           /* half width of the interval in standard deviations */
@@ -56,11 +57,13 @@ static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
     return t * z * rows * k->stride[PEL__NY] + (t + 2 * p[PEL__NT]) * (z + 2 * p[PEL__NZ]) * 2 * PEL__ND_VECTOR + 6 * PEL__ND_VECTOR;
 }
 
-/* One row of results: the test against the voxels' earlier estimates (Lepskii), pointwise. */
+/* One row of results: the test against the voxels' earlier estimates (Lepskii), pointwise; all channels or none pass. */
 typedef struct pel__ndsafir_row {
     const float *estimate, *precision, *width, *raw;
     const float *u0, *q0;      /* of the last iteration; NULL in the first */
     float *u, *q, *low, *high; /* q NULL in the last iteration; low, high NULL where there is only one */
+    int64_t channels;
+    struct { int64_t estimate, raw, u, u0, range; } step; /* floats from one channel to the next; range: of low and high */
 } pel__ndsafir_row;
 
 /* One build of the kernel. */

@@ -47,32 +47,53 @@ static inline vf chosen(vu mask, vf a, vf b) { return (vf)((mask & (vu)a) | (~ma
 static void first(const pel__ndsafir_row *r, int64_t n)
 {
     for (int64_t x = 0; x < n; x += PEL_LANES) {
-        const vf raw = get(r->raw, x, n), e = get(r->estimate, x, n);
+        const vf raw = get(r->raw, x, n);
         const vu taken = (vu)(raw == raw); /* NOLINT(misc-redundant-expression): false for NaN */
-        put(r->u, x, n, chosen(taken, e, splat(NAN)));
-        if (!r->q)
-            continue;
-        const vf width = get(r->width, x, n);
-        put(r->q, x, n, chosen(taken, get(r->precision, x, n), splat(1.0f)));
-        put(r->low, x, n, e - width);
-        put(r->high, x, n, e + width);
+        const vf width = r->q ? get(r->width, x, n) : splat(0.0f);
+        if (r->q)
+            put(r->q, x, n, chosen(taken, get(r->precision, x, n), splat(1.0f)));
+        for (int64_t c = 0; c < r->channels; c++) {
+            const vf e = get(r->estimate + c * r->step.estimate, x, n);
+            put(r->u + c * r->step.u, x, n, chosen(taken, e, splat(NAN)));
+            if (!r->q)
+                continue;
+            put(r->low + c * r->step.range, x, n, e - width);
+            put(r->high + c * r->step.range, x, n, e + width);
+        }
     }
 }
 
-/* Later ones take what lies in all intervals of the voxel; others keep what they have for good: no interval is left. An
- * odd voxel stays so: its u0 and q0 are NaN and 1. */
+/* Lanes whose estimates lie in all intervals of the voxel, in every channel. */
+static vu inside(const pel__ndsafir_row *r, int64_t x, int64_t n)
+{
+    const vf raw = get(r->raw, x, n);
+    vu taken = (vu)(raw == raw); /* NOLINT(misc-redundant-expression) */
+    for (int64_t c = 0; c < r->channels; c++) {
+        const vf e = get(r->estimate + c * r->step.estimate, x, n);
+        taken &= (vu)(e >= get(r->low + c * r->step.range, x, n)) & (vu)(e <= get(r->high + c * r->step.range, x, n));
+    }
+    return taken;
+}
+
+/* Later ones take what is inside; others keep what they have for good: no interval is left. An odd voxel stays so: its u0
+ * and q0 are NaN and 1. */
 static void next(const pel__ndsafir_row *r, int64_t n)
 {
     for (int64_t x = 0; x < n; x += PEL_LANES) {
-        const vf raw = get(r->raw, x, n), e = get(r->estimate, x, n), low = get(r->low, x, n), high = get(r->high, x, n);
-        const vu taken = (vu)(e >= low) & (vu)(e <= high) & (vu)(raw == raw); /* NOLINT(misc-redundant-expression) */
-        put(r->u, x, n, chosen(taken, e, get(r->u0, x, n)));
-        if (!r->q)
-            continue;
-        const vf width = get(r->width, x, n), below = e - width, above = e + width;
-        put(r->q, x, n, chosen(taken, get(r->precision, x, n), get(r->q0, x, n)));
-        put(r->low, x, n, chosen(taken, chosen((vu)(below > low), below, low), splat(INFINITY)));
-        put(r->high, x, n, chosen(taken, chosen((vu)(above < high), above, high), splat(-INFINITY)));
+        const vu taken = inside(r, x, n);
+        const vf width = r->q ? get(r->width, x, n) : splat(0.0f);
+        if (r->q)
+            put(r->q, x, n, chosen(taken, get(r->precision, x, n), get(r->q0, x, n)));
+        for (int64_t c = 0; c < r->channels; c++) {
+            float *low = r->low + c * r->step.range, *high = r->high + c * r->step.range;
+            const vf e = get(r->estimate + c * r->step.estimate, x, n), below = e - width, above = e + width;
+            put(r->u + c * r->step.u, x, n, chosen(taken, e, get(r->u0 + c * r->step.u0, x, n)));
+            if (!r->q)
+                continue;
+            const vf l = get(low, x, n), h = get(high, x, n);
+            put(low, x, n, chosen(taken, chosen((vu)(below > l), below, l), splat(INFINITY)));
+            put(high, x, n, chosen(taken, chosen((vu)(above < h), above, h), splat(-INFINITY)));
+        }
     }
 }
 

@@ -21,6 +21,8 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
      .help = "radius of the patches that are compared; auto: y=3,x=3, with time t=1,y=2,x=2, with depth z=1,y=1,x=1"},
     {.name = "axes", .unit = "", .fallback = "auto", .kind = PEL__LETTERS, .exact = true,
      .help = "axes searched for similar patches, of t z y x; auto: all that are longer than 1"},
+    {.name = "channels", .unit = "", .fallback = "apart", .choices = "apart|joint|auto", .kind = PEL__CHOICE, .exact = true,
+     .help = "joint: patches are compared over all channels together, for colour and markers of the same structures; auto: the data choose"},
     {.name = "quality", .unit = "", .fallback = "standard", .choices = "fast|standard|strong", .kind = PEL__CHOICE, .exact = true,
      .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,8, 1,2,4,8,16 (strong: much noise)"},
     {.name = "iterations", .unit = "", .fallback = "auto", .min = 1, .max = PEL__MAX_STEPS, .kind = PEL__INTEGER, .exact = true,
@@ -145,7 +147,7 @@ static bool resolve_iterations(pel__values *v, int64_t usual, pel_error *err)
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err)
 {
     static const int32_t none[4] = {0};
-    if (!resolve_axes(v, image, err))
+    if (!resolve_axes(v, image, err) || !set_auto(v, "channels", "apart", err))
         return false;
     const uint32_t axes = pel__value_letters(v, "axes");
     const bool has_z = (axes & 1U << PEL_Z) && image->shape[PEL_Z] > 1, has_t = (axes & 1U << PEL_T) && image->shape[PEL_T] > 1;
@@ -167,7 +169,7 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
     int64_t patch[PEL_AXES], radii[PEL__MAX_STEPS], samples = 1;
     const int64_t count = pel__value_integer(v, "iterations");
     if (pel__value_letters(v, "axes") & 1U << PEL_C)
-        return pel__fail(err, PEL_UNSUPPORTED, "axes: c: channels cannot be searched jointly yet; without c each is filtered by itself");
+        return pel__fail(err, PEL_UNSUPPORTED, "axes: c: channels cannot be searched; --channels joint compares them together");
     for (int i = 0; i < 3; i++) {
         const int32_t found = pel__value_steps(v, lists[i], radii);
         if (found != count)
@@ -176,7 +178,7 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
     }
     pel__value_axes(v, "patch", patch);
     if (patch[PEL_C])
-        return pel__fail(err, PEL_UNSUPPORTED, "patch: c=%d: patches cannot reach over channels yet", (int)patch[PEL_C]);
+        return pel__fail(err, PEL_UNSUPPORTED, "patch: c=%d: found a reach over channels; --channels joint compares all of them", (int)patch[PEL_C]);
     for (int a = 0; a < PEL_AXES; a++)
         samples *= 2 * patch[a] + 1;
     if (samples > 9261)
@@ -188,11 +190,13 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
 
 /* ---- numbers ----------------------------------------------------------------------------------------------- */
 
-/* P(chi-square > x) for odd freedom: a finite sum. In logarithms, for large patches. */
+/* P(chi-square > x): a finite sum over every second freedom. In logarithms, for large patches. */
 static double chi_square_tail(int64_t freedom, double x)
 {
-    double log_term = 0.5 * log(2 * x / 3.14159265358979323846) - x / 2, sum = erfc(sqrt(x / 2));
-    for (int64_t r = 1; r < freedom; r += 2) {
+    const bool odd = freedom % 2;
+    double log_term = (odd ? 0.5 * log(2 * x / 3.14159265358979323846) : log(x / 2)) - x / 2;
+    double sum = odd ? erfc(sqrt(x / 2)) : exp(-x / 2);
+    for (int64_t r = odd ? 1 : 2; r < freedom; r += 2) {
         sum += exp(log_term);
         log_term += log(x / (double)(r + 2));
     }
@@ -237,7 +241,9 @@ void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_im
     }
     fill_radii(out, v, image);
     out->aggregate = strcmp(pel__value_text(v, "aggregate"), "last") == 0;
-    const double lambda = pel__chi_square_limit(samples, pel__value_number(v, "p-value"));
+    const bool joint = strcmp(pel__value_text(v, "channels"), "joint") == 0;
+    out->channels = joint ? image->shape[PEL_C] : 1;
+    const double lambda = pel__chi_square_limit(samples * out->channels, pel__value_number(v, "p-value"));
     for (int32_t i = 0; i < out->steps; i++) {
         const double factor = pel__value_number(v, "strength") * (i == 0 ? pel__value_number(v, "first") : 1.0);
         out->exponent[i] = (float)(factor * 1.4426950408889634 / (4 * lambda));

@@ -233,6 +233,12 @@ bool pel__value_is_auto(const pel__values *v, const char *name)
     return strcmp(pel__value_text(v, name), "auto") == 0;
 }
 
+bool pel__value_is_open(const pel__values *v, int32_t i)
+{
+    const char *const choices = v->params[i].choices;
+    return strcmp(v->text[i], choices && strstr(choices, "auto") ? "auto" : v->params[i].fallback) == 0;
+}
+
 double pel__value_number(const pel__values *v, const char *name)
 {
     const char *text = pel__value_text(v, name);

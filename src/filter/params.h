@@ -47,6 +47,7 @@ bool pel__parse_number(const char *text, size_t n, double *out);
 
 const char *pel__value_text(const pel__values *v, const char *name); /* the name must exist */
 bool pel__value_is_auto(const pel__values *v, const char *name);
+bool pel__value_is_open(const pel__values *v, int32_t i); /* left to the data: at its fallback, or auto where that is a choice */
 double pel__value_number(const pel__values *v, const char *name);
 int64_t pel__value_integer(const pel__values *v, const char *name);
 void pel__value_axes(const pel__values *v, const char *name, int64_t out[PEL_AXES]);   /* PER_AXIS */

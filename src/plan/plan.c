@@ -151,13 +151,15 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
     return cost * (1.0 + lost_at_end + overhead + 0.02 * fmax(0.0, log2(voxels / (32.0 * (double)MIB))));
 }
 
-/* One side of a candidate: chunk * 2^step, the whole axis when it reaches its end; -1 past the last one. */
-static int64_t side_of(const pel__plan_request *q, const pel_image *image, const int64_t chunk[PEL_AXES], int axis, int step)
+/* One side of a candidate: chunk * 2^step, the whole axis when it reaches its end; -1 past the last one. Channels by the
+ * chunk, or all where the filter needs all for any. */
+static int64_t side_of(const pel__plan *plan, const pel__plan_request *q, const pel_image *image, const int64_t chunk[PEL_AXES], int axis,
+                       int step)
 {
     if (q->block[axis] > 0)
         return step == 0 ? pel__min(q->block[axis], pel__round_up(image->shape[axis], chunk[axis])) : -1;
     if (axis == PEL_C)
-        return step == 0 ? chunk[axis] : -1;
+        return step == 0 ? chunk[axis] : step == 1 && plan->halo_before[axis] > 0 && chunk[axis] < image->shape[axis] ? image->shape[axis] : -1;
     if (step > 40 || (step > 0 && chunk[axis] << (step - 1) >= image->shape[axis]))
         return -1;
     return pel__min(chunk[axis] << step, pel__round_up(image->shape[axis], chunk[axis]));
@@ -213,12 +215,12 @@ static bool choose_block(choice *best, const pel__plan *plan, const pel__plan_re
     bool first = true;
     for (;;) {
         for (int a = 0; a < PEL_AXES; a++)
-            b[a] = side_of(q, image, chunk, a, step[a]);
+            b[a] = side_of(plan, q, image, chunk, a, step[a]);
         if ((first || !too_large(plan, q, b, chunk)) && !try_block(best, plan, q, image, b, err))
             return false;
         first = false;
         int a = PEL_X;
-        while (a >= 0 && side_of(q, image, chunk, a, ++step[a]) < 0)
+        while (a >= 0 && side_of(plan, q, image, chunk, a, ++step[a]) < 0)
             step[a--] = 0;
         if (a < 0)
             return true;

@@ -407,7 +407,7 @@ bool pel__document_read_channels(pel_run *run, pel_error *err)
             const pel__param *p = &stage->values.params[i];
             char text[PEL__VALUE_SIZE];
             piece_of(text, sizeof text, pel__document_text(run->document, "settings", p->name), c);
-            ok = !p->exact || strcmp(run->typed.text[i], p->fallback) != 0 || pel__values_set(&values[c], p->name, text, err);
+            ok = !p->exact || !pel__value_is_open(&run->typed, i) || pel__values_set(&values[c], p->name, text, err);
         }
     }
     for (int64_t c = 0; ok && c < channels; c++)

@@ -4,6 +4,7 @@
  * about the filter, as derivatives of it would need. The sample is the same at every call: windows at places of a
  * low-discrepancy sequence over time, depth and plane of the first image. A candidate is taken when it is better than the
  * default by more than half the standard error of that difference and by more than 1.5 % (Gaussian noise: 0.3 %), so a doubtful gain changes nothing.
+ * Channels that the filter works jointly are tuned as a group, by the mean of their errors, each as a share of its default's.
  *
  * Before this there was Stein's identity with the divergence by random probes of one or half a count (Ramani, Blu, Unser
  * 2008): as good for Gaussian noise, but all voxels move by a whole count at once, and at five photons a voxel that moves
@@ -32,14 +33,14 @@
 typedef struct {
     pel_run *run;
     pel__values *values;  /* of each candidate, resolved */
-    pel__tuning *tuning;  /* of the channel at work */
-    int64_t channel;
+    pel__tuning *tuning;  /* of the channels at work */
+    int64_t first, channels; /* one, or all where they are worked jointly */
     pel_region window[MOST_WINDOWS];
     int32_t window_count;
     int64_t side;         /* of a window along y and x */
-    double risk[PEL__MOST_CANDIDATES][MOST_WINDOWS];
-    pel__split split;
-    pel__noise *noise;    /* what the filter is told, by channel */
+    double (*risk)[PEL__MOST_CANDIDATES][MOST_WINDOWS]; /* by channel of the group */
+    pel__split *split;    /* by channel of the group */
+    pel__noise *noise;    /* what the filter is told, by channel of the image */
     int64_t passes;
     float *raw, *kept, *out;
     void *native, *scratch, *thread;
@@ -64,11 +65,12 @@ static bool cover(tuner *t, const pel_image *image, const int64_t side[PEL_AXES]
     }
     if (voxels > SAMPLE_VOXELS)
         return false;
+    r.shape[PEL_C] = t->channels;
     for (int32_t i = 0; i < all; i++) {
         int64_t left = i;
         for (int a = PEL_AXES - 1; a >= 0; a--) {
             const int64_t k = left % count[a];
-            r.origin[a] = a == PEL_C ? t->channel : count[a] > 1 ? k * (image->shape[a] - r.shape[a]) / (count[a] - 1) : 0;
+            r.origin[a] = a == PEL_C ? t->first : count[a] > 1 ? k * (image->shape[a] - r.shape[a]) / (count[a] - 1) : 0;
             left /= count[a];
         }
         t->window[i] = r;
@@ -88,11 +90,12 @@ static void choose_windows(tuner *t)
         r.shape[a] = pel__min(shape[a], image->shape[a]);
     const int64_t all = image->shape[PEL_T] * image->shape[PEL_Z] * image->shape[PEL_Y] * image->shape[PEL_X];
     const int64_t wanted = pel__ceil_div(pel__min(SAMPLE_VOXELS, all), pel__region_voxels(&r));
+    r.shape[PEL_C] = t->channels;
     t->window_count = (int32_t)pel__min(MOST_WINDOWS, pel__max(1, wanted));
     for (int32_t i = 0; i < t->window_count; i++) {
         for (int a = 0; a < PEL_AXES; a++)
             r.origin[a] = (int64_t)(pel__sample_place(i, a) * (double)(image->shape[a] - r.shape[a] + 1));
-        r.origin[PEL_C] = t->channel;
+        r.origin[PEL_C] = t->first;
         t->window[i] = r;
     }
 }
@@ -137,22 +140,33 @@ static bool read_block(tuner *t, const pel_region *r, pel_block *out, pel_error 
     return true;
 }
 
-/* What a hundredth of the sample's squares is darker than, in units of the split. */
-static bool find_dark(tuner *t, pel_error *err)
+/* One channel of a window (of the group), or of a block. */
+static pel_region channel_of(const tuner *t, const pel_region *r, int64_t c)
 {
+    pel_region one = *r;
+    one.origin[PEL_C] = t->first + c;
+    one.shape[PEL_C] = 1;
+    return one;
+}
+
+/* What a hundredth of the sample's squares is darker than, in units of the split. */
+static bool find_dark(tuner *t, int64_t c, pel_error *err)
+{
+    pel__split *split = &t->split[c];
     const int64_t most = pel__ceil_div(pel__region_voxels(&t->window[0]), DARK_SIDE) + t->window[0].shape[PEL_Y];
     double *const means = malloc((size_t)(most * t->window_count) * sizeof *means);
     int64_t count = 0;
     bool ok = means || pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
     for (int32_t i = 0; ok && i < t->window_count; i++) {
         pel_block raw;
-        ok = read_block(t, &t->window[i], &raw, err);
+        const pel_region one = channel_of(t, &t->window[i], c);
+        ok = read_block(t, &one, &raw, err);
         if (ok)
             count += square_means(&raw, means + count);
     }
     if (ok && count > 0) {
         qsort(means, (size_t)count, sizeof *means, by_value);
-        t->split.dark = fmax(0, (means[count / 100] + t->split.shift) / t->split.scale);
+        split->dark = fmax(0, (means[count / 100] + split->shift) / split->scale);
     }
     free(means);
     return ok;
@@ -181,50 +195,72 @@ static pel_region reach(const tuner *t, const pel__values *v, const pel_region *
 typedef struct {
     const tuner *t;
     const pel_block *raw;
-    int64_t pass, next, count;
+    int64_t pass, next, count, channel; /* of one channel of the group */
     double sum[PEL__MOST_CANDIDATES];
 } judge_arg;
 
-/* The results of all candidates lie one after the other. */
+/* The results of all candidates lie one after the other, in each the windows' voxels in order. */
 static bool judge_row(void *arg, const int64_t *at, int64_t n)
 {
     judge_arg *j = arg;
     const tuner *t = j->t;
     const int64_t size = pel__region_voxels(&t->window[0]);
-    const double top = t->split.saturation;
+    const pel__split *split = &t->split[at[PEL_C] - t->first];
+    const double top = split->saturation;
     int64_t here[PEL_AXES] = {at[PEL_T], at[PEL_C], at[PEL_Z], at[PEL_Y], 0};
+    if (at[PEL_C] - t->first != j->channel) {
+        j->next += n;
+        return true;
+    }
     for (int64_t i = 0; i < n; i++, j->next++) {
         here[PEL_X] = at[PEL_X] + i;
         const float y = *(const float *)pel__block_at(j->raw, here);
         if (!(fabsf(y) < INFINITY) || (top > 0 && y >= top))
             continue;
-        const pel__split_voxel v = pel__split_at(&t->split, j->raw, here, j->pass);
+        const pel__split_voxel v = pel__split_at(split, j->raw, here, j->pass);
         j->count++;
         for (int32_t c = 0; c < t->tuning->count; c++)
-            j->sum[c] += pel__split_error(&t->split, &v, t->out[c * size + j->next]);
+            j->sum[c] += pel__split_error(split, &v, t->out[c * size + j->next]);
     }
     return true;
 }
 
-/* The mean over passes and judging voxels of each candidate's error. */
+/* What the filter makes of one draw, by every candidate. */
+static bool filter_pass(tuner *t, const pel_region *w, const pel_block *whole, int64_t pass, pel_error *err)
+{
+    const pel_block kept = pel__block_dense(&whole->region, PEL_F32, t->kept);
+    for (int64_t c = 0; c < t->channels; c++) {
+        const pel_region one = channel_of(t, &whole->region, c);
+        const pel_block from = pel__block_view(whole, &one), to = pel__block_view(&kept, &one);
+        pel__split_keep(&t->split[c], &from, &to, pass);
+    }
+    for (int32_t c = 0; c < t->tuning->count; c++) {
+        const pel_region in = reach(t, &t->values[c], w);
+        const pel_block view = pel__block_view(&kept, &in);
+        if (!filter_window(t, &t->values[c], &view, w, t->out + c * pel__region_voxels(w), err))
+            return false;
+    }
+    return true;
+}
+
+/* The mean over passes and judging voxels of each candidate's error, by channel. */
 static bool try_window(tuner *t, int32_t window, const pel_block *whole, pel_error *err)
 {
     const pel_region *w = &t->window[window];
-    const pel_block kept = pel__block_dense(&whole->region, PEL_F32, t->kept);
-    judge_arg j = {.t = t, .raw = whole};
-    for (j.pass = 0; j.pass < t->passes; j.pass++) {
-        pel__split_keep(&t->split, whole, &kept, j.pass);
-        for (int32_t c = 0; c < t->tuning->count; c++) {
-            const pel_region in = reach(t, &t->values[c], w);
-            const pel_block view = pel__block_view(&kept, &in);
-            if (!filter_window(t, &t->values[c], &view, w, t->out + c * pel__region_voxels(w), err))
-                return false;
-        }
-        j.next = 0;
-        (void)pel__region_rows(w, judge_row, &j);
+    for (int64_t c = 0; c < t->channels; c++) {
+        for (int32_t k = 0; k < t->tuning->count; k++)
+            t->risk[c][k][window] = 0;
     }
-    for (int32_t c = 0; c < t->tuning->count; c++)
-        t->risk[c][window] = j.sum[c] / (double)pel__max(1, j.count);
+    for (int64_t pass = 0; pass < t->passes; pass++) {
+        if (!filter_pass(t, w, whole, pass, err))
+            return false;
+        for (int64_t c = 0; c < t->channels; c++) {
+            judge_arg j = {.t = t, .raw = whole, .pass = pass, .channel = c};
+            (void)pel__region_rows(w, judge_row, &j);
+            for (int32_t k = 0; k < t->tuning->count; k++)
+                t->risk[c][k][window] += j.sum[k] / (double)(t->passes * pel__max(1, j.count));
+        }
+    }
     return true;
 }
 
@@ -298,7 +334,7 @@ static bool is_typed(const pel__values *typed, const char *name)
 {
     for (int32_t i = 0; i < typed->count; i++) {
         if (strcmp(typed->params[i].name, name) == 0)
-            return strcmp(typed->text[i], typed->params[i].fallback) != 0;
+            return !pel__value_is_open(typed, i);
     }
     return true;
 }
@@ -335,7 +371,7 @@ static bool same_values(const pel__values *a, const pel__values *b)
 }
 
 /* The grid of the filter with what the user typed held fixed; candidates that then fall together are one. */
-static bool make_candidates(tuner *t, pel_error *err)
+static bool make_candidates(tuner *t, const pel__values *typed, pel_error *err)
 {
     pel_run *run = t->run;
     int32_t count = 0;
@@ -345,8 +381,8 @@ static bool make_candidates(tuner *t, pel_error *err)
     for (int32_t i = 0; i < count && t->tuning->count < PEL__MOST_CANDIDATES; i++) {
         bool changes = false, known = false;
         pel__values *v = &t->values[t->tuning->count];
-        *v = run->typed;
-        if (!apply_text(v, &run->typed, texts[i], &changes, err) || !type->resolve(v, run->images[0], err))
+        *v = *typed;
+        if (!apply_text(v, typed, texts[i], &changes, err) || !type->resolve(v, run->images[0], err))
             return false;
         if (!type->check(v, run->images[0], NULL))
             continue;
@@ -356,28 +392,50 @@ static bool make_candidates(tuner *t, pel_error *err)
             continue;
         (void)snprintf(t->tuning->list[t->tuning->count++].text, PEL__VALUE_SIZE, "%s", texts[i]);
     }
+    for (int64_t c = 1; c < t->channels; c++)
+        t->tuning[c] = t->tuning[0];
     return true;
 }
 
-/* The best whose gain over the default is more than half its own error, and worth it. */
+/* Mean over the windows of a candidate's error and of its difference to the default's, and that one's standard error. */
+static void weigh(const tuner *t, int64_t channel, int32_t candidate, double out[3])
+{
+    double square = 0;
+    out[0] = out[1] = 0;
+    for (int32_t w = 0; w < t->window_count; w++) {
+        const double risk = t->risk[channel][candidate][w], d = risk - t->risk[channel][0][w];
+        out[0] += risk / t->window_count;
+        out[1] += d / t->window_count;
+        square += d * d / t->window_count;
+    }
+    out[2] = t->window_count > 1 ? sqrt(fmax(0, square - out[1] * out[1]) / (t->window_count - 1)) : 0;
+}
+
+/* The best whose gain over the default, in the mean of the channels, is more than half its own error, and worth it. */
 static void choose(tuner *t)
 {
-    pel__tuning *u = t->tuning;
-    u->chosen = 0;
-    for (int32_t c = 0; c < u->count; c++) {
-        double mean = 0, difference = 0, square = 0;
-        for (int32_t w = 0; w < t->window_count; w++) {
-            const double d = t->risk[c][w] - t->risk[0][w];
-            mean += t->risk[c][w] / t->window_count;
-            difference += d / t->window_count;
-            square += d * d / t->window_count;
+    int32_t chosen = 0;
+    double best = 0;
+    for (int32_t k = 0; k < t->tuning->count; k++) {
+        double gain = 0, error = 0;
+        for (int64_t c = 0; c < t->channels; c++) {
+            double plain[3], found[3];
+            weigh(t, c, 0, plain);
+            weigh(t, c, k, found);
+            t->tuning[c].list[k].risk = found[0];
+            t->tuning[c].list[k].error = found[2];
+            gain -= found[1] / fmax(plain[0], 1e-300) / (double)t->channels;
+            error += found[2] / fmax(plain[0], 1e-300) / (double)t->channels;
         }
-        u->list[c].risk = mean;
-        u->list[c].error = t->window_count > 1 ? sqrt(fmax(0, square - difference * difference) / (t->window_count - 1)) : 0;
-        if (-difference > fmax(0.5 * u->list[c].error, LEAST_GAIN(t->split.counts) * u->list[0].risk) && mean < u->list[u->chosen].risk)
-            u->chosen = c;
+        if (gain > fmax(0.5 * error, LEAST_GAIN(t->split[0].counts)) && gain > best) {
+            chosen = k;
+            best = gain;
+        }
     }
-    u->voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]);
+    for (int64_t c = 0; c < t->channels; c++) {
+        t->tuning[c].chosen = chosen;
+        t->tuning[c].voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]) / t->channels;
+    }
 }
 
 /* ---- a channel, and all ---------------------------------------------------------------------------------------------------------- */
@@ -396,19 +454,29 @@ static bool read_window(tuner *t, int32_t window, pel_block *whole, pel_error *e
 static bool start_split(tuner *t, pel_error *err)
 {
     const pel_run *run = t->run;
-    const pel__noise *model = &run->noise_model[0][t->channel];
-    const int64_t voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]);
-    t->split = pel__split_make(model->gain, model->offset, pel__saturation(run->images[0]));
-    const pel_noise noise = pel__split_noise(&t->split);
-    t->noise[t->channel] = (pel__noise){noise.gain, noise.offset};
+    const int64_t voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]) / t->channels;
     t->passes = pel__min(8, pel__max(3, pel__ceil_div(JUDGED_VOXELS, voxels)));
-    return !t->split.counts || find_dark(t, err);
+    for (int64_t c = 0; c < t->channels; c++) {
+        const pel__noise *model = &run->noise_model[0][t->first + c];
+        t->split[c] = pel__split_make(model->gain, model->offset, pel__saturation(run->images[0]));
+        const pel_noise noise = pel__split_noise(&t->split[c]);
+        t->noise[t->first + c] = (pel__noise){noise.gain, noise.offset};
+        if (t->split[c].counts && !find_dark(t, c, err))
+            return false;
+    }
+    return true;
 }
 
-static bool tune_channel(tuner *t, pel_on_progress *on_progress, void *arg, pel_error *err)
+typedef struct {
+    pel_on_progress *call;
+    void *arg;
+    int64_t done, total; /* channels */
+} watcher;
+
+/* One group of channels. */
+static bool tune_group(tuner *t, const pel__values *typed, const watcher *watch, pel_error *err)
 {
-    const int64_t channels = t->run->images[0]->shape[PEL_C];
-    if (!make_candidates(t, err))
+    if (!make_candidates(t, typed, err))
         return false;
     choose_side(t);
     bool ok = alloc_tuner(t, err) && start_split(t, err);
@@ -416,13 +484,30 @@ static bool tune_channel(tuner *t, pel_on_progress *on_progress, void *arg, pel_
         pel_block whole;
         ok = read_window(t, w, &whole, err);
         ok = ok && try_window(t, w, &whole, err);
-        const pel_progress p = {.phase = "tuning", .done = t->channel * t->window_count + w, .total = channels * t->window_count};
-        if (ok && on_progress && !on_progress(arg, &p))
+        const pel_progress p = {.phase = "tuning", .done = watch->done * t->window_count + t->channels * w, .total = watch->total * t->window_count};
+        if (ok && watch->call && !watch->call(watch->arg, &p))
             ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while tuning");
     }
     free_tuner(t);
     if (ok)
         choose(t);
+    return ok;
+}
+
+/* All channels, in groups of so many; chosen[] and tuning[] by channel. */
+static bool tune_all(tuner *t, const pel__values *typed, int64_t group, pel__values *chosen, watcher *watch, pel_error *err)
+{
+    pel__tuning *const tuning = t->tuning;
+    bool ok = true;
+    t->channels = group;
+    for (t->first = 0; ok && t->first < t->run->images[0]->shape[PEL_C]; t->first += group) {
+        t->tuning = tuning + t->first;
+        ok = tune_group(t, typed, watch, err);
+        for (int64_t c = 0; ok && c < group; c++)
+            chosen[t->first + c] = t->values[t->tuning->chosen];
+        watch->done += group;
+    }
+    t->tuning = tuning;
     return ok;
 }
 
@@ -434,29 +519,94 @@ static bool may_tune(const pel_run *run)
            im->shape[PEL_T] * im->shape[PEL_Z] * im->shape[PEL_Y] * im->shape[PEL_X] >= LEAST_VOXELS;
 }
 
+/* Does this choice work all channels jointly? Then one needs the others. */
+static bool is_joint(const pel_run *run, const pel__values *resolved)
+{
+    int64_t before[PEL_AXES], after[PEL_AXES];
+    run->pipeline->stage[0].type->halo(resolved, run->images[0], before, after);
+    return before[PEL_C] + after[PEL_C] > 0;
+}
+
+#define WORTH_JOINING 0.03 /* of the error, in the mean of the channels */
+#define MOST_LOSS 0.03     /* of the error of any of them */
+
+static bool joint_is_better(const pel__tuning *apart, const pel__tuning *joint, int64_t channels)
+{
+    double gain = 0, worst = 0;
+    for (int64_t c = 0; c < channels; c++) {
+        const double a = fmax(apart[c].list[apart[c].chosen].risk, 1e-300), j = fmax(joint[c].list[joint[c].chosen].risk, 1e-300);
+        gain += log(a / j) / (double)channels;
+        worst = fmax(worst, j / a - 1);
+    }
+    return gain > WORTH_JOINING && worst < MOST_LOSS;
+}
+
+/* The setting that works channels jointly was left open by the user: both ways are tried. */
+static bool left_open(const pel_run *run)
+{
+    const char *const joint = run->pipeline->stage[0].type->joint;
+    char name[32] = "";
+    if (joint)
+        (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(joint, "="), joint);
+    return joint && run->images[0]->shape[PEL_C] > 1 && !is_typed(&run->typed, name);
+}
+
+/* The table of a choice that was made jointly says so. */
+static void name_joint(pel__tuning *u, const char *joint)
+{
+    for (int32_t k = 0; k < u->count; k++) {
+        char text[PEL__VALUE_SIZE];
+        (void)snprintf(text, sizeof text, "%.96s", u->list[k].text);
+        (void)snprintf(u->list[k].text, sizeof u->list[k].text, "%s%s%.96s", joint, text[0] ? " " : "", text);
+    }
+}
+
+static bool try_joint(tuner *t, pel__values *chosen, watcher *watch, pel_error *err)
+{
+    const pel_run *run = t->run;
+    const int64_t channels = run->images[0]->shape[PEL_C];
+    pel__tuning *const apart = t->tuning;
+    pel__values *both = calloc((size_t)channels, sizeof *both);
+    pel__values joint = run->typed;
+    bool changes = false;
+    t->tuning = calloc((size_t)channels, sizeof *t->tuning);
+    bool ok = both && t->tuning;
+    if (!ok)
+        (void)pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
+    ok = ok && apply_text(&joint, &run->typed, run->pipeline->stage[0].type->joint, &changes, err) && tune_all(t, &joint, channels, both, watch, err);
+    if (ok && joint_is_better(apart, t->tuning, channels)) {
+        memcpy(apart, t->tuning, (size_t)channels * sizeof *apart);
+        memcpy(chosen, both, (size_t)channels * sizeof *chosen);
+        for (int64_t c = 0; c < channels; c++)
+            name_joint(&apart[c], run->pipeline->stage[0].type->joint);
+    }
+    free(t->tuning);
+    free(both);
+    t->tuning = apart;
+    return ok;
+}
+
 bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)
 {
     const int64_t channels = run->images[0]->shape[PEL_C];
+    const size_t n = (size_t)channels;
     if (!may_tune(run))
         return true;
-    tuner *t = calloc(1, sizeof *t);
-    pel__values *values = calloc(PEL__MOST_CANDIDATES, sizeof *values);
-    run->tuning = calloc((size_t)channels, sizeof *run->tuning);
-    pel__values *chosen = calloc((size_t)channels, sizeof *chosen);
-    pel__noise *noise = calloc((size_t)channels, sizeof *noise);
-    bool ok = t && values && run->tuning && chosen && noise;
+    const bool joint = is_joint(run, &run->pipeline->stage[0].values), open = left_open(run);
+    watcher watch = {on_progress, arg, 0, channels * (open ? 2 : 1)};
+    run->tuning = calloc(n, sizeof *run->tuning);
+    pel__values *chosen = calloc(n, sizeof *chosen);
+    tuner t = {.run = run, .tuning = run->tuning, .values = calloc(PEL__MOST_CANDIDATES, sizeof *t.values), .risk = calloc(n, sizeof *t.risk),
+               .split = calloc(n, sizeof *t.split), .noise = calloc(n, sizeof *t.noise)};
+    bool ok = t.values && t.risk && t.split && t.noise && run->tuning && chosen;
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
-    ok = ok && pel__run_take_means(run, err);
-    for (int64_t c = 0; ok && c < channels; c++) {
-        *t = (tuner){.run = run, .values = values, .tuning = &run->tuning[c], .channel = c, .noise = noise};
-        ok = tune_channel(t, on_progress, arg, err);
-        if (ok)
-            chosen[c] = values[run->tuning[c].chosen];
-    }
-    free(t);
-    free(noise);
-    free(values);
+    ok = ok && pel__run_take_means(run, err) &&
+         tune_all(&t, &run->typed, joint ? channels : 1, chosen, &watch, err) && (!open || try_joint(&t, chosen, &watch, err));
+    free(t.values);
+    free(t.risk);
+    free(t.split);
+    free(t.noise);
     if (ok)
         pel__pipeline_take_channels(run->pipeline, chosen, channels);
     else
