@@ -519,7 +519,7 @@ static int64_t thread_bytes(const pel__values *v, const pel_image *image)
 
 /* Pairs of voxels compared, per voxel of the output; aggregating is one half more. */
 #define NANOSECONDS_A_PAIR 0.4 /* of a voxel with one displacement, with AVX2 */
-#define JOINT_WEIGHTS 0.5      /* the part of it that channels worked jointly share */
+#define JOINT_WEIGHTS 0.6      /* the part of it that channels worked jointly share */
 
 static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
 {
