@@ -11,6 +11,7 @@
 #define SIDE PEL__CELL
 #define TILE PEL__CELL_TILE
 #define BANDS PEL__CELL_BANDS
+#define LEAST 1e-12 /* of the mean's square: a cell's energy below is float32's rounding, the cell a plane */
 
 static const int band_end[BANDS] = {9, 18, 30, 46, 65, 99}; /* of u^2 + v^2 */
 
@@ -125,7 +126,7 @@ static bool look_at(const pel__cells *c, const float *p, int64_t nx, double satu
     cell->mean = (float)(sum / (SIDE * SIDE));
     cell->top = top;
     transform(c, p, nx, cell);
-    return pel__cell_energy(cell->energy) > 0;
+    return pel__cell_energy(cell->energy) > LEAST * cell->mean * cell->mean;
 }
 
 /* What the up to eight cells around cell (y, x) of the tile say; false without any. */
@@ -167,13 +168,28 @@ static void add_tile(pel__cells *c, const float *p, int64_t line, const int64_t 
     }
 }
 
-void pel__cells_add(pel__cells *c, const float *pixels, int64_t ny, int64_t nx, double saturation)
+static void add_grid(pel__cells *c, const float *pixels, int64_t line, const int64_t cells[2], double saturation)
 {
-    const int64_t rows = ny / SIDE, columns = nx / SIDE;
-    for (int64_t y = 0; y < rows; y += TILE) {
-        for (int64_t x = 0; x < columns; x += TILE) {
-            const int64_t n[2] = {rows - y < TILE ? rows - y : TILE, columns - x < TILE ? columns - x : TILE};
-            add_tile(c, pixels + (y * nx + x) * SIDE, nx, n, saturation);
+    for (int64_t y = 0; y < cells[0]; y += TILE) {
+        for (int64_t x = 0; x < cells[1]; x += TILE) {
+            const int64_t n[2] = {cells[0] - y < TILE ? cells[0] - y : TILE, cells[1] - x < TILE ? cells[1] - x : TILE};
+            add_tile(c, pixels + (y * line + x) * SIDE, line, n, saturation);
         }
     }
+}
+
+/* Four grids, half a cell apart: more cells between edges. */
+void pel__cells_add(pel__cells *c, const float *pixels, int64_t ny, int64_t nx, double saturation)
+{
+    for (int64_t y = 0; y < SIDE; y += SIDE / 2) {
+        for (int64_t x = 0; x < SIDE; x += SIDE / 2) {
+            if (y < ny && x < nx)
+                add_grid(c, pixels + y * nx + x, nx, (const int64_t[]){(ny - y) / SIDE, (nx - x) / SIDE}, saturation);
+        }
+    }
+}
+
+double pel__cells_overlap(const pel__cells *c)
+{
+    return c->stride < 4 ? 4.0 / (double)c->stride : 1.0;
 }

@@ -30,8 +30,11 @@ typedef struct pel__cells {
 bool pel__cells_create(pel__cells *c, pel_error *err);
 void pel__cells_destroy(pel__cells *c);
 
-/* Cells of a dense plane; those with saturated (0: none) or odd values and constant ones are left out. */
+/* Overlapping cells of a dense plane; those with saturated (0: none) or odd values and constant ones are left out. */
 void pel__cells_add(pel__cells *c, const float *pixels, int64_t ny, int64_t nx, double saturation);
+
+/* How many of the cells that are kept share a pixel, about. */
+double pel__cells_overlap(const pel__cells *c);
 
 /* Coefficients in a band, and how much a band counts where flatness is judged. */
 int64_t pel__cell_coefficients(int band);
@@ -52,7 +55,7 @@ typedef struct pel__line_task {
     bool level;     /* one variance for all grey values */
 } pel__line_task;
 
-#define PEL__FEWEST_CELLS 100
+#define PEL__FEWEST_CELLS 200
 
 /* Improves *line, the first guess; *line stays where there are fewer than PEL__FEWEST_CELLS. */
 bool pel__noise_line_fit(const pel__line_task *task, pel__noise_line *line, pel_error *err);

@@ -16,7 +16,6 @@
 #define OUTLIER 4.0         /* standard deviations above a class's mean at which a cell's band no longer counts */
 #define TRUST 0.03          /* structure, as a share of the noise, at which a class counts by half */
 #define TOO_MUCH 0.6        /* and by nothing */
-#define SHRINK 2
 #define ROUNDS 16
 #define BINS 24             /* of brightness, for the first guess */
 #define LOW_SIDE 0.2        /* a bin above the first guess by this share of it counts by half */
@@ -31,7 +30,7 @@ typedef struct state {
     double coefficients[BANDS], counts[BANDS];
     unsigned char *class;  /* n x BANDS */
     float *scratch, *spare;
-    double gain, offset, least, darkest;
+    double gain, offset, least, darkest, overlap;
     double excess[BANDS][CLASSES], trust[BANDS][CLASSES]; /* structure over noise; weight */
     double limit[BANDS][CLASSES];                         /* ratio to the line from which it is an outlier */
     double inside[BANDS];                                 /* mean of white noise that is no outlier, over its mean */
@@ -143,8 +142,8 @@ static void weigh_classes(state *s)
         for (int q = 0; q < CLASSES; q++) {
             /* As far as it is known: less of what is within its own error. Below zero, too, where that is chance: cutting
              * chance on one side only would lower the line. */
-            const double noise = 2 / (s->coefficients[j] * fmax(1, (double)count[j][q])), over = fmax(-2 * sqrt(noise), ratio[j][q] / flat - 1);
-            const double excess = over * over * over / (over * over + SHRINK * noise), structure = fmax(0, excess);
+            const double noise = 2 * s->overlap / (s->coefficients[j] * fmax(1, (double)count[j][q])), over = fmax(-2 * sqrt(noise), ratio[j][q] / flat - 1);
+            const double excess = over * over * over / (over * over + noise), structure = fmax(0, excess);
             s->excess[j][q] = excess;
             s->trust[j][q] = over > TOO_MUCH ? 0 : 1 / (1 + structure * structure / (TRUST * TRUST));
             s->limit[j][q] = (1 + excess) * flat * (1 + OUTLIER * sqrt(2 / s->coefficients[j]));
@@ -334,8 +333,8 @@ static void errors(const state *s, const direction *d, const moments *t, pel__no
         gain += r * r * pull * pull;
         offset += r * r * (1 - t->m * pull) * (1 - t->m * pull);
     }
-    line->gain_error = sqrt(gain) / t->weight;
-    line->offset_error = sqrt(offset) / t->weight;
+    line->gain_error = sqrt(s->overlap * gain) / t->weight;
+    line->offset_error = sqrt(s->overlap * offset) / t->weight;
 }
 
 static bool iterate(state *s, pel__noise_line *line)
@@ -360,7 +359,7 @@ bool pel__noise_line_fit(const pel__line_task *task, pel__noise_line *line, pel_
     if (n < PEL__FEWEST_CELLS)
         return true;
     pel__cell *cells = malloc(n * sizeof *cells);
-    state s = {.cell = cells, .darkest = task->darkest, .level = task->level,
+    state s = {.cell = cells, .darkest = task->darkest, .level = task->level, .overlap = pel__cells_overlap(task->cells),
                .class = malloc(n * BANDS), .scratch = malloc(n * sizeof(float)), .spare = malloc(n * sizeof(float))};
     const bool ok = (cells && s.class && s.scratch && s.spare) || pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
     if (ok) {
