@@ -264,9 +264,9 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     }
     k.odd = gather_all(w, rows, n ? &w->u[before] : &w->raw, u);
     if (n)
-        (void)gather(w, rows, &w->q[before], 0, w->s.exponent[n], q);
+        (void)gather(w, rows, &w->q[before], 0, -w->s.exponent[n], q);
     else
-        fill(q, input, w->s.exponent[n]);
+        fill(q, input, -w->s.exponent[n]);
     if (n == 0 && !k.odd)
         y = u; /* the same, and without NaN */
     else if (gather_all(w, rows, &w->raw, y))

@@ -237,33 +237,32 @@ INLINE void feed_rows(const feed *given, const int count, const int64_t p, const
 
 static int kind_of(const feed *f) { return f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS; }
 
-/* Any patch, one displacement. */
-static void feed_slowly(const feed *f, int64_t p)
+/* Any patch, odd voxels left out. */
+INLINE void feed_slowly(const feed *f, const int count, int64_t p)
 {
-    const int64_t one = 2 * p * PEL_LANES, pt = f->patch[0], pz = f->patch[1];
-    const slots at = slots_of(f, 1, p);
+    const int64_t one = 2 * p * count * PEL_LANES, all = 2 * count * PEL_LANES, pt = f->patch[0], pz = f->patch[1];
+    const slots at = slots_of(f, count, p);
     float *state = f->state;
     for (int64_t v = 0; v < f->vectors; v++) {
         float *out = f->out.at + v * PEL_LANES;
-        vf e[2];
-        for (int64_t t = 0; t < f->planes[0]; t++) {
-            for (int64_t z = 0; z < f->planes[1]; z++) {
-                entering(f, f->in + t * f->t + z * f->z + v * PEL_LANES, e, 1, kind_of(f), f->odd);
-                store(f->buffer + (t * f->planes[1] + z) * 2 * PEL_LANES, e[0]);
-                store(f->buffer + ((t * f->planes[1] + z) * 2 + 1) * PEL_LANES, e[1]);
-            }
+        for (int64_t i = 0; i < f->planes[0] * f->planes[1]; i++) {
+            vf e[2 * GROUP];
+            entering(f, f->in + i / f->planes[1] * f->t + i % f->planes[1] * f->z + v * PEL_LANES, e, count, kind_of(f), true);
+            for (int j = 0; j < 2 * count; j++)
+                store(f->buffer + i * all + j * PEL_LANES, e[j]);
         }
         for (int64_t t = 0; t < f->planes[0] - 2 * pt; t++) {
             for (int64_t z = 0; z < f->planes[1] - 2 * pz; z++, out += f->out.plane, state += one) {
-                vf sum[2] = {{0}};
-                for (int64_t a = 0; a <= 2 * pt; a++) {
-                    for (int64_t b = 0; b <= 2 * pz; b++) {
-                        const float *in = f->buffer + ((t + a) * f->planes[1] + z + b) * 2 * PEL_LANES;
-                        sum[0] = a + b == 0 ? load(in) : sum[0] + load(in);
-                        sum[1] = a + b == 0 ? load(in + PEL_LANES) : sum[1] + load(in + PEL_LANES);
-                    }
+                vf sum[2 * GROUP];
+                const float *in = f->buffer + (t * f->planes[1] + z) * all;
+                for (int j = 0; j < 2 * count; j++)
+                    sum[j] = load(in + j * PEL_LANES);
+                for (int64_t i = 1; i < (2 * pt + 1) * (2 * pz + 1); i++) {
+                    const float *next = in + (i / (2 * pz + 1) * f->planes[1] + i % (2 * pz + 1)) * all;
+                    for (int j = 0; j < 2 * count; j++)
+                        sum[j] += load(next + j * PEL_LANES);
                 }
-                push(f, &at, state, out, sum, 1, p);
+                push(f, &at, state, out, sum, count, p);
             }
         }
     }
@@ -277,6 +276,7 @@ static void feed_slowly(const feed *f, int64_t p)
     case (((c) * 8 + (p)) * 4 + 3) * 3 + (kind): feed_rows(f, c, p, 3, kind); return;
 #define FEED_OTHERS(p) FEED_KIND(1, p, PLAIN) FEED_KIND(1, p, JOINT)
 
+/* Of up to GROUP displacements. */
 static void feed_any(const feed *given, int64_t count, int64_t p)
 {
     feed copy = *given;
@@ -302,17 +302,19 @@ static void feed_any(const feed *given, int64_t count, int64_t p)
         FEED(3, 1) FEED(3, 2) FEED(3, 3) FEED(3, 4)
         FEED(4, 1) FEED(4, 2) FEED(4, 3) FEED(4, 4)
 #endif
-    default: assert(count == 1); feed_slowly(given, p);
+    default: break;
     }
-}
-
-/* How many displacements feed_any() takes at once. */
-static int64_t at_once(const pel__ndsafir_tile *k)
-{
-    const int64_t *p = k->patch;
-    const bool quick = p[PEL__NY] >= 1 && p[PEL__NY] <= 4 && p[PEL__NT] <= 1 && p[PEL__NZ] <= 1 && !(p[PEL__NT] && p[PEL__NZ]) && !k->odd;
-    const int most = k->channels > 1 && GROUP > 2 ? 2 : GROUP;
-    return quick && !(p[PEL__NT] && k->n[PEL__NZ] > 1) && !(p[PEL__NT] && k->radius[PEL__NZ] > 0) ? most : 1;
+    switch (count) {
+    case 1: feed_slowly(given, 1, p); break;
+#if GROUP > 1
+    case 2: feed_slowly(given, 2, p); break;
+#endif
+#if GROUP > 2
+    case 3: feed_slowly(given, 3, p); break;
+    case 4: feed_slowly(given, 4, p); break;
+#endif
+    default: assert(count < 0); break;
+    }
 }
 
 /* ---- box sums along x, and weights ------------------------------------------------------------------------- */
@@ -518,23 +520,43 @@ typedef struct average {
     int64_t n, count;
 } average;
 
+/* `wide` vectors from x on, their sums in registers. */
+INLINE void add_vectors(const average *a, int64_t x, const int wide, const bool squares)
+{
+    vf num[2], den[2], ss[2];
+    const float *w = a->w + x, *y = a->y + x;
+#pragma GCC unroll 2
+    for (int v = 0; v < wide; v++) {
+        num[v] = load(a->num + x + v * PEL_LANES);
+        den[v] = load(a->den + x + v * PEL_LANES);
+        ss[v] = squares ? load(a->squares + x + v * PEL_LANES) : (vf){0};
+    }
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y) {
+#pragma GCC unroll 2
+        for (int v = 0; v < wide; v++) {
+            const vf weight = load(w + v * PEL_LANES);
+            num[v] = fused(weight, load(y + v * PEL_LANES), num[v]);
+            den[v] += weight;
+            ss[v] = squares ? fused(weight, weight, ss[v]) : ss[v];
+        }
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < wide; v++) {
+        store(a->num + x + v * PEL_LANES, num[v]);
+        store(a->den + x + v * PEL_LANES, den[v]);
+        if (squares)
+            store(a->squares + x + v * PEL_LANES, ss[v]);
+    }
+}
+
 INLINE void add_row(const average *a, const bool squares)
 {
-    for (int64_t x = 0; x < a->n; x += PEL_LANES) {
-        vf num = load(a->num + x), den = load(a->den + x), ss = squares ? load(a->squares + x) : (vf){0};
-        const float *w = a->w + x, *y = a->y + x;
-#pragma GCC unroll 4
-        for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y) {
-            const vf weight = load(w);
-            num = fused(weight, load(y), num);
-            den += weight;
-            ss = squares ? fused(weight, weight, ss) : ss;
-        }
-        store(a->num + x, num);
-        store(a->den + x, den);
-        if (squares)
-            store(a->squares + x, ss);
-    }
+    int64_t x = 0;
+    for (; x + PEL_LANES < a->n; x += 2 * PEL_LANES)
+        add_vectors(a, x, 2, squares);
+    if (x < a->n)
+        add_vectors(a, x, 1, squares);
 }
 
 /* Of a further channel: the weights' sums are there already. */
@@ -638,8 +660,8 @@ static void place_all(sweep *s)
 static void sweep_rows(sweep *s)
 {
     const pel__ndsafir_tile *k = s->k;
-    const int64_t p = k->patch[PEL__NY], lag = k->aggregate ? 2 * p : p, most = at_once(k);
-    const int64_t groups = (s->count + most - 1) / most;
+    const int64_t p = k->patch[PEL__NY], lag = k->aggregate ? 2 * p : p;
+    const int64_t most = k->channels > 1 && GROUP > 2 ? 2 : GROUP, groups = (s->count + most - 1) / most;
     place_all(s);
     const int64_t from = s->wanted[2].from - lag, start = from - ((from - k->low[PEL__NY]) & 1);
     for (int64_t r = start, turn = 0; r - lag < s->wanted[2].to; r += 2, turn++) {

@@ -17,8 +17,8 @@ enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axe
 
 /* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
  * around it and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
- * PEL__ND_VECTOR floats further along x. q is the precision 1/v times the exponent's constant: a weight is
- * 2^-(sum over the patch of (u_i - u_j)^2 (q_i + q_j)), the square being summed over the channels, if there are several. */
+ * PEL__ND_VECTOR floats further along x. q is the precision 1/v times the exponent's constant, negative: a weight is
+ * 2^(sum over the patch of (u_i - u_j)^2 (q_i + q_j)), the square being summed over the channels, if there are several. */
 typedef struct pel__ndsafir_tile {
     int64_t n[PEL__ND], radius[PEL__ND], patch[PEL__ND];
     int64_t low[PEL__ND], high[PEL__ND]; /* the image, from the tile's origin: candidates lie in [low, high) */
@@ -47,14 +47,14 @@ static inline int64_t pel__ndsafir_left(const pel__ndsafir_tile *k)
 }
 
 /* Floats of scratch for a tile with these n, radius, patch, aggregate and stride[PEL__NY]: for each plane of a sweep what
- * box sums along y keep, sums and weights of two rows; twice where aggregated; differences of all planes, a vector. */
+ * box sums along y keep, sums and weights of two rows; twice where aggregated; differences of all planes, a vector of a group. */
 static inline int64_t pel__ndsafir_scratch(const pel__ndsafir_tile *k)
 {
     const int64_t times = k->aggregate ? 2 : 1, *p = k->patch, *n = k->n, *r = k->radius, shifts = 2 * r[PEL__NX] + 1;
     const int64_t t = p[PEL__NT] ? n[PEL__NT] + r[PEL__NT] + 2 * (times - 1) * p[PEL__NT] : 1;
     const int64_t z = n[PEL__NZ] + r[PEL__NZ] + 2 * (times - 1) * p[PEL__NZ];
     const int64_t rows = times * shifts * (2 * p[PEL__NY] + 2) + 2 * PEL__ND_GROUP;
-    return t * z * rows * k->stride[PEL__NY] + (t + 2 * p[PEL__NT]) * (z + 2 * p[PEL__NZ]) * 2 * PEL__ND_VECTOR + 6 * PEL__ND_VECTOR;
+    return t * z * rows * k->stride[PEL__NY] + (t + 2 * p[PEL__NT]) * (z + 2 * p[PEL__NZ]) * 2 * PEL__ND_GROUP * PEL__ND_VECTOR + 6 * PEL__ND_VECTOR;
 }
 
 /* One row of results: the test against the voxels' earlier estimates (Lepskii), pointwise; all channels or none pass. */

@@ -35,30 +35,24 @@ static inline vf where_number(vf a, vf v)
 #endif
 }
 
-#if PEL_LANES == 16
-/* c - a * b, rounded once: the bits of fused(-a, b, c). */
-static inline vf less(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
-#endif
-
-/* 2^-x for x >= 0, exactly 1 at 0 and exactly 0 from x = 24 on (and for infinity and NaN): weights below 6e-8 of the
+/* 2^x for x <= 0, exactly 1 at 0 and exactly 0 up to x = -24 (and for infinity and NaN): weights below 6e-8 of the
  * centre's are none. Relative error 3e-6: minimax polynomial on [-1/2, 1/2] with the constant held at 1. */
 static inline vf weight_of(vf x)
 {
-    const vf magic = splat(0x1.8p23f), t = x + magic;
-#if PEL_LANES == 16 /* from -f, and the scaling and the mask in one step: two less, the same bits */
-    const vf n = magic - t, minus_f = x + n;
-    vf p = less(minus_f, splat(0.009582576f), splat(0.05590683f));
-    p = less(minus_f, p, splat(0.24024107f));
-    p = less(minus_f, p, splat(0.6931241f));
-    p = less(minus_f, p, splat(1.0f));
-    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, splat(24.0f), _CMP_LT_OQ), p, n);
+#if PEL_LANES == 16 /* rounding, and the scaling and the mask, in one step each; the same bits */
+    const vf n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
-    const vf f = (t - magic) - x;
+    const vf magic = splat(0x1.8p23f), t = x + magic, n = t - magic;
+#endif
+    const vf f = x - n;
     vf p = fused(f, splat(0.009582576f), splat(0.05590683f));
     p = fused(p, f, splat(0.24024107f));
     p = fused(p, f, splat(0.6931241f));
     p = fused(p, f, splat(1.0f));
-    return where_less(x, splat(24.0f), (vf)((vu)p - ((vu)t << 23)));
+#if PEL_LANES == 16
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(splat(-24.0f), x, _CMP_LT_OQ), p, n);
+#else
+    return where_less(splat(-24.0f), x, (vf)((vu)p + ((vu)t << 23)));
 #endif
 }
 
