@@ -64,6 +64,9 @@ static int64_t results_floats(const pel__ndsafir_tile *k)
     return k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY] * pel__ndsafir_padded(k->n[PEL__NX]);
 }
 
+/* How far along x the first voxel of a tile lies behind an aligned place: that is where differences begin. */
+static int64_t shift_of(const pel__ndsafir_tile *k) { return (k->aggregate ? 2 : 1) * k->patch[PEL__NX] % PEL__ND_VECTOR; }
+
 /* A tile of this shape in this iteration: strides and sizes, no pointers. Returns floats of one channel's padded input. */
 static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step, const int64_t shape[PEL_AXES], int64_t *origin)
 {
@@ -84,9 +87,9 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     k->stride[PEL__NT] = k->stride[PEL__NZ] * size[PEL__NZ];
     k->last = step == s->steps - 1;
     k->aggregate = s->aggregate && k->last;
-    *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + reach[PEL__NY] * k->stride[PEL__NY] + pad + k->stride[PEL__NY];
+    *origin = reach[PEL__NT] * k->stride[PEL__NT] + reach[PEL__NZ] * k->stride[PEL__NZ] + (reach[PEL__NY] + 1) * k->stride[PEL__NY] + pad + shift_of(k);
     k->channels = s->channels;
-    k->input = k->stride[PEL__NT] * size[PEL__NT] + 2 * k->stride[PEL__NY];
+    k->input = k->stride[PEL__NT] * size[PEL__NT] + 2 * k->stride[PEL__NY]; /* a row more at both ends: rows are read in pairs */
     k->result = results_floats(k);
     return k->input;
 }
@@ -159,7 +162,7 @@ static row_walk walk_rows(const work *w, const pel__ndsafir_tile *k, const pel_r
 static bool gather(const work *w, row_walk r, const pel_block *b, int64_t channel, float factor, float *dst)
 {
     const int64_t stride = r.k->stride[PEL__NY], n = r.size[PEL__NX];
-    const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR - (n - r.k->n[PEL__NX]) / 2;
+    const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR + shift_of(r.k) - (n - r.k->n[PEL__NX]) / 2;
     const int64_t rows = r.size[PEL__NT] * r.size[PEL__NZ] * r.size[PEL__NY];
     bool odd = false;
     memset(dst, 0, (size_t)stride * sizeof *dst);

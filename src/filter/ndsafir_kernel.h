@@ -16,14 +16,14 @@ enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axe
 #define PEL__ND_GROUP 4      /* displacements that go together */
 
 /* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
- * around it and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
+ * around it, and a row further, and finite, but for u, which is NaN at voxels to leave out (then `odd` is set). Memory is readable
  * PEL__ND_VECTOR floats further along x. q is the precision 1/v times the exponent's constant, negative: a weight is
  * 2^(sum over the patch of (u_i - u_j)^2 (q_i + q_j)), the square being summed over the channels, if there are several. */
 typedef struct pel__ndsafir_tile {
     int64_t n[PEL__ND], radius[PEL__ND], patch[PEL__ND];
     int64_t low[PEL__ND], high[PEL__ND]; /* the image, from the tile's origin: candidates lie in [low, high) */
     int64_t stride[PEL__NX];             /* of u, q, y along t, z, y; a multiple of PEL__ND_VECTOR along y */
-    const float *u, *q, *y;              /* at the tile's origin, aligned to 64 bytes; q is the same for all channels */
+    const float *u, *q, *y;              /* at the tile's origin; best aligned at x = -patch (-2 patch if aggregated); q is the same for all channels */
     int64_t channels, input, result;     /* jointly compared; floats from one channel of u and y, of estimate, to the next */
     bool aggregate, odd;
     bool last;                           /* only the estimate is wanted */
