@@ -12,7 +12,6 @@
 enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axes t z y x of the kernel */
 #define PEL__ND_VECTOR INT64_C(16) /* rows are padded to this many floats, the widest vector of any build */
 #define PEL__ND_MAX_PATCH 10 /* radius an axis */
-#define PEL__ND_PLANES ((2 * PEL__ND_MAX_PATCH + 1) * (2 * PEL__ND_MAX_PATCH + 1)) /* of a patch, at most */
 #define PEL__ND_GROUP 4      /* displacements that go together */
 
 /* Reading reach of the tile an axis is radius + patch, plus patch again where aggregated; u, q, y are defined that far
