@@ -45,7 +45,7 @@ def disturb(process, rng):
     return kind
 
 
-def one_round(folder, image, seed):
+def one_round(folder, image, seed, blows):
     rng = random.Random(seed)
     out = os.path.join(folder, "out.ome.zarr")
     run("denoise", image, out, *WORDS, "--prepare")
@@ -55,7 +55,7 @@ def one_round(folder, image, seed):
         process = subprocess.Popen([PELLUCID, "cluster", out, "--workers", f"local:{rng.randint(1, 3)}", "--cores", "1", "--batch-seconds", "1", "--late-seconds",
                                     "5", "--attempts", "9", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None:
-            if len(hits) < 40:
+            if len(hits) < blows:
                 time.sleep(rng.uniform(0, 0.4))
                 hits += [kind for kind in [disturb(process, rng)] if kind]
             else:
@@ -71,6 +71,7 @@ def one_round(folder, image, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--blows", type=int, default=40, help="a round")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="pellucid-cluster-soak-")
@@ -80,7 +81,7 @@ def main():
         run("denoise", image, plain, *WORDS, "--threads", "1")
         wanted = pixels(plain)
         for k in range(args.rounds):
-            hits, starts = one_round(folder, image, args.seed + k)
+            hits, starts = one_round(folder, image, args.seed + k, args.blows)
             out = os.path.join(folder, "out.ome.zarr")
             assert pixels(out) == wanted, f"seed {args.seed + k}: other bytes"
             run("verify", out, "--windows", "4")
