@@ -49,7 +49,7 @@ double pel__cell_energy(const float energy[BANDS])
 bool pel__cells_create(pel__cells *c, pel_error *err)
 {
     const double pi = 3.14159265358979323846;
-    *c = (pel__cells){.stride = 1};
+    *c = (pel__cells){.thin = {.stride = 1}};
     c->kept = malloc(PEL__CELLS * sizeof *c->kept);
     c->tile = malloc((size_t)TILE * TILE * sizeof *c->tile);
     c->valid = malloc((size_t)TILE * TILE);
@@ -67,21 +67,6 @@ void pel__cells_destroy(pel__cells *c)
     free(c->valid);
     free(c->tile);
     free(c->kept);
-}
-
-static void keep(pel__cells *c, const pel__cell *cell)
-{
-    if (c->seen++ % c->stride)
-        return;
-    if (c->count == PEL__CELLS) {
-        for (int64_t i = 0; i < PEL__CELLS / 2; i++)
-            c->kept[i] = c->kept[2 * i];
-        c->count = PEL__CELLS / 2;
-        c->stride *= 2;
-        if ((c->seen - 1) % c->stride)
-            return;
-    }
-    c->kept[c->count++] = *cell;
 }
 
 /* Energies of the bands of the cell whose first pixel is p, with values about their mean. */
@@ -163,7 +148,7 @@ static void add_tile(pel__cells *c, const float *p, int64_t line, const int64_t 
         for (int64_t x = 0; x < n[1]; x++) {
             const int64_t at = y * TILE + x;
             if (c->valid[at] && look_around(c, n[0], n[1], at, &c->tile[at]))
-                keep(c, &c->tile[at]);
+                pel__thin_add(&c->thin, c->kept, PEL__CELLS, &c->tile[at], sizeof *c->kept);
         }
     }
 }
@@ -191,5 +176,5 @@ void pel__cells_add(pel__cells *c, const float *pixels, int64_t ny, int64_t nx, 
 
 double pel__cells_overlap(const pel__cells *c)
 {
-    return c->stride < 4 ? 4.0 / (double)c->stride : 1.0;
+    return c->thin.stride < 4 ? 4.0 / (double)c->thin.stride : 1.0;
 }

@@ -4,13 +4,14 @@
 #define PEL_NOISE_CELLS_H
 
 #include "core/error.h"
+#include "noise/thin.h"
 
 #include <stdint.h>
 
 #define PEL__CELL 8        /* pixels a side */
 #define PEL__CELL_BANDS 6  /* of spatial frequency, the lowest first */
 #define PEL__CELL_TILE 32  /* cells a side that are looked at together */
-#define PEL__CELLS 32768   /* kept; when full, every second one stays and from then on every second is taken */
+#define PEL__CELLS 32768   /* kept */
 
 typedef struct pel__cell {
     float mean, around;            /* of its pixels; of its neighbours' */
@@ -22,7 +23,7 @@ typedef struct pel__cell {
 typedef struct pel__cells {
     pel__cell *kept, *tile;
     unsigned char *valid; /* of the tile */
-    int64_t count, stride, seen;
+    pel__thin thin;       /* of kept */
     double basis[PEL__CELL][PEL__CELL];
     unsigned char band[PEL__CELL][PEL__CELL]; /* of a coefficient */
 } pel__cells;

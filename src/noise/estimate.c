@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define SIDE 16
-#define CAPACITY 32768      /* pairs kept; when full, every second one stays and from then on every second is taken */
+#define CAPACITY 32768      /* pairs kept */
 #define SPREAD 0.168        /* standard deviation of a block's variance over it, for Gaussian noise */
 #define CUT 5.0             /* spreads from the line at which a pair's weight vanishes */
 #define FEWEST 8            /* pairs for a line */
@@ -37,7 +37,7 @@ typedef struct pair {
 struct pel__noise_estimator {
     pair *pairs, *sorted;
     pel__cells cells;
-    int64_t count, stride, seen;
+    pel__thin thin; /* of pairs */
     double saturation;
     float largest, flat_top; /* of all blocks; of the constant ones */
     int64_t flat_at_top;
@@ -50,7 +50,7 @@ bool pel__noise_estimator_create(pel__noise_estimator **out, double saturation, 
     if (e) {
         e->pairs = malloc(CAPACITY * sizeof *e->pairs);
         e->sorted = malloc(CAPACITY * sizeof *e->sorted);
-        e->stride = 1;
+        e->thin.stride = 1;
         e->saturation = saturation;
         e->largest = e->flat_top = -INFINITY;
     }
@@ -73,21 +73,6 @@ void pel__noise_estimator_destroy(pel__noise_estimator *e)
 }
 
 /* ---- samples ----------------------------------------------------------------------------------------------- */
-
-static void keep(pel__noise_estimator *e, pair p)
-{
-    if (e->seen++ % e->stride)
-        return;
-    if (e->count == CAPACITY) {
-        for (int64_t i = 0; i < CAPACITY / 2; i++)
-            e->pairs[i] = e->pairs[2 * i];
-        e->count = CAPACITY / 2;
-        e->stride *= 2;
-        if ((e->seen - 1) % e->stride)
-            return;
-    }
-    e->pairs[e->count++] = p;
-}
 
 /* Mean square of the mixed second difference over the block whose first pixel is p, its arms dy and dx long. */
 static double residual(const float *p, int64_t nx, int64_t dy, int64_t dx)
@@ -148,9 +133,11 @@ static void add_block(pel__noise_estimator *e, const float *p, int64_t nx)
         e->flat_at_top = l.top > e->flat_top ? 1 : e->flat_at_top + 1;
         e->flat_top = l.top;
     }
-    if (variance > 0)
-        keep(e, (pair){l.sum / (SIDE * SIDE), variance, (float)residual(p, nx, 2, 1), (float)residual(p, nx, 1, 2),
-                       l.top, l.at_top >= PLATEAU});
+    if (variance > 0) {
+        const pair found = {l.sum / (SIDE * SIDE), variance, (float)residual(p, nx, 2, 1), (float)residual(p, nx, 1, 2),
+                            l.top, l.at_top >= PLATEAU};
+        pel__thin_add(&e->thin, e->pairs, CAPACITY, &found, sizeof found);
+    }
 }
 
 bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int64_t nz, int64_t ny, int64_t nx, pel_error *err)
@@ -169,7 +156,7 @@ bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int6
 
 bool pel__noise_estimator_pair(const pel__noise_estimator *e, int64_t i, double *mean, double *variance)
 {
-    if (i < 0 || i >= e->count)
+    if (i < 0 || i >= e->thin.count)
         return false;
     *mean = e->pairs[i].mean;
     *variance = e->pairs[i].variance;
@@ -374,9 +361,9 @@ static bool check_levels(const pair *sorted, int64_t n, double *memory, pel_erro
 static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit, float *level)
 {
     int64_t n = 0, full = e->flat_top >= e->largest ? e->flat_at_top : 0;
-    for (int64_t i = 0; i < e->count; i++)
-        full += e->pairs[i].plateau && e->pairs[i].top >= e->largest ? e->stride : 0;
-    for (int64_t i = 0; i < e->count; i++) {
+    for (int64_t i = 0; i < e->thin.count; i++)
+        full += e->pairs[i].plateau && e->pairs[i].top >= e->largest ? e->thin.stride : 0;
+    for (int64_t i = 0; i < e->thin.count; i++) {
         if (full == 0 || e->pairs[i].top < e->largest)
             e->sorted[n++] = e->pairs[i];
     }
@@ -441,9 +428,9 @@ static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, pel
 
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err)
 {
-    if (e->count == 0)
+    if (e->thin.count == 0)
         return nothing_to_fit(e, err);
-    double *memory = malloc((size_t)e->count * sizeof *memory);
+    double *memory = malloc((size_t)e->thin.count * sizeof *memory);
     if (!memory)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
     pel__noise_fit fit = {.saturated = (double)e->pixels_saturated / (double)e->pixels};

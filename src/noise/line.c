@@ -355,7 +355,7 @@ static bool iterate(state *s, pel__noise_line *line)
 
 bool pel__noise_line_fit(const pel__line_task *task, pel__noise_line *line, pel_error *err)
 {
-    const size_t n = (size_t)task->cells->count;
+    const size_t n = (size_t)task->cells->thin.count;
     if (n < PEL__FEWEST_CELLS)
         return true;
     pel__cell *cells = malloc(n * sizeof *cells);

@@ -3,6 +3,7 @@
 #include "source/phantom.h"
 
 #include "core/bytes.h"
+#include "core/number.h"
 
 #include <inttypes.h>
 #include <locale.h>
@@ -57,12 +58,10 @@ static void append(char *text, size_t size, const char *fmt, ...)
     va_end(args);
 }
 
-/* With as few digits as give the same number back. */
 static void append_number(char *text, size_t size, const char *before, double v)
 {
-    char digits[40] = "";
-    for (int n = 15; n <= 17 && (n == 15 || strtod(digits, NULL) != v); n++)
-        (void)snprintf(digits, sizeof digits, "%.*g", n, v);
+    char digits[PEL__NUMBER_SIZE];
+    pel__number_text(digits, v, 15);
     append(text, size, "%s%s", before, digits);
 }
 

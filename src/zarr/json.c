@@ -3,6 +3,8 @@
  * that Python writes. */
 #include "zarr/json.h"
 
+#include "core/number.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,12 +100,8 @@ static void point(char *text)
 
 json_object *pel__json_double(double value)
 {
-    char text[40] = "";
-    for (int digits = 15; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof text - 3, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
+    char text[PEL__NUMBER_SIZE];
+    pel__number_text(text, value, 15);
     point(text);
     if (!strpbrk(text, ".eE"))
         memcpy(text + strlen(text), ".0", 3);
