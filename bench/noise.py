@@ -2,7 +2,7 @@
 """The noise estimate beside the truth: photographs (the five, and those that scikit-image ships), made fluorescence in 2-D and
 3-D, ramps and flat fields, at several peaks and seeds.
 
-    python bench/noise.py [--seeds N] [--peaks 5,20,100,500] [--tool PROGRAM] [--crop N] [NAME …]
+    python bench/noise.py [--seeds N] [--peaks 5,20,100,500] [--first SEED] [--images FOLDER] [--tool PROGRAM] [--crop N] [NAME …]
 
 Detector: gain 2, background 100, read-out 5, so e_DC = -175. Errors in %: of the gain, of the offset as a share of |e_DC|, and
 of the variance, the worst along the line from the 1st to the 99th percentile of the grey values. Beside them the limit: the
@@ -28,16 +28,22 @@ SHIPPED = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins",
            "motorcycle_left", "retina", "rocket")
 
 
-def photographs(crop):
+def grey(path):
+    """The middle of a picture file, 0 to 255."""
     import imageio.v3 as imageio
-    import skimage
-    found = {n: image(n) for n in NAMES}
-    folder = Path(skimage.__file__).parent / "data"
-    for name in SHIPPED:
-        a = imageio.imread(next(folder.glob(f"{name}.*"))).astype(np.float64)
-        a = a[..., :3].mean(-1) if a.ndim == 3 else a
-        y, x = (max(0, (s - 512) // 2) for s in a.shape)
-        found["+" + name] = a[y:y + 512, x:x + 512]
+    a = imageio.imread(path).astype(np.float64)
+    a = a[..., :3].mean(-1) if a.ndim == 3 else a
+    y, x = (max(0, (s - 512) // 2) for s in a.shape)
+    return a[y:y + 512, x:x + 512]
+
+
+def photographs(crop, folder):
+    if folder:
+        found = {"*" + path.stem: grey(path) for path in sorted(folder.glob("*.png"))}
+    else:
+        import skimage
+        shipped = Path(skimage.__file__).parent / "data"
+        found = {n: image(n) for n in NAMES} | {"+" + n: grey(next(shipped.glob(f"{n}.*"))) for n in SHIPPED}
     return {n: a[:crop, :crop] / 255 for n, a in found.items()}
 
 
@@ -92,7 +98,7 @@ def errors(tool, truth, peak, seeds):
     """Rows (gain, offset, variance) of % for each seed that was not refused, and the reasons of those that were."""
     rows, refused = [], []
     x = GAIN * peak * np.quantile(truth, [0.01, 0.5, 0.99]) + BACKGROUND
-    for seed in range(seeds):
+    for seed in seeds:
         got, why = estimate(tool, noisy(truth, peak, seed))
         if got is None:
             refused.append(why)
@@ -106,23 +112,25 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("names", nargs="*")
     p.add_argument("--seeds", type=int, default=6)
+    p.add_argument("--first", type=int, default=0, help="the first seed")
+    p.add_argument("--images", type=Path, help="a folder of PNG files, 8 bit, in place of the photographs")
     p.add_argument("--peaks", default="5,20,100,500")
     p.add_argument("--crop", type=int, default=512)
     p.add_argument("--tool", default=str(Path(os.environ.get("PELLUCID_BUILD", ROOT / "build")) / "tests" / "tool_noise"))
     o = p.parse_args()
-    scenes = {n: a for n, a in (photographs(o.crop) | made(o.crop)).items() if not o.names or n.lstrip("+=") in o.names}
+    scenes = {n: a for n, a in (photographs(o.crop, o.images) | made(o.crop)).items() if not o.names or n.lstrip("+=*") in o.names}
     for peak in map(float, o.peaks.split(",")):
         print(f"\npeak {peak:g}{'':13s}| gain: bias spread worst (limit) | offset: bias spread worst (limit) | variance: mean worst | own")
         groups = {}
         for name, truth in scenes.items():
-            rows, refused = errors(o.tool, truth, peak, o.seeds)
+            rows, refused = errors(o.tool, truth, peak, range(o.first, o.first + o.seeds))
             if len(rows):
                 g, e, v = rows.T
                 a, b = limit(truth, peak)
                 tail = f"{own(truth, peak):5.1f}" if name[0] != "=" else ""
                 print(f"{name:20s}| {g.mean():10.1f} {g.std():6.1f} {np.abs(g).max():5.1f} ({a:4.1f})  | {e.mean():12.1f} {e.std():6.1f} "
                       f"{np.abs(e).max():5.1f} ({b:4.1f})  | {v.mean():14.1f} {v.max():5.1f} | {tail}", flush=True)
-                groups.setdefault({"+": "shipped", "=": "made"}.get(name[0], "the five"), []).append(np.abs(rows))
+                groups.setdefault({"+": "shipped", "=": "made", "*": "others"}.get(name[0], "the five"), []).append(np.abs(rows))
             if refused:
                 print(f"{name:20s}| refused {len(refused)} of {o.seeds}: {refused[0][:150]}")
         for group, parts in groups.items():
