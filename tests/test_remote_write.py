@@ -492,7 +492,8 @@ def test_connections_and_memory_are_bounded(cli, bucket, tmp_path):
         state = str(tmp_path / version)
         cli.ok(*words_of("small", bucket.url(version + ".zarr"), state, "--format", version, "--memory", "100M"), env=bucket.env)
         status = cli.json("status", state)
-        assert 0 < status["memory_peak"] <= status["memory_promised"] <= 100 << 20
+        if not os.environ.get("PELLUCID_SANITIZED"):
+            assert 0 < status["memory_peak"] <= status["memory_promised"] <= 100 << 20
     assert 8 <= bucket.server.most <= 16 + 2
 
 
