@@ -8,7 +8,7 @@
 #include <limits.h>
 
 typedef struct cluster_words {
-    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *hand_over;
+    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *tls_program, *hand_over;
     job_words job;
     int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds;
     bool runner, detach, quiet, tls;
@@ -24,6 +24,7 @@ typedef struct cluster {
     enum cluster_kind kind;
     int64_t least, most;  /* workers */
     char output[PATH_MAX], password[PATH_MAX], manager_program[PATH_MAX], program[PATH_MAX];
+    char tls_program[PATH_MAX]; /* "": nothing is encrypted */
     char address[64];
     int64_t port;
     char last[400];       /* host, address and port of the last manager: its workers look for it there; "": none */

@@ -91,8 +91,8 @@ void cluster_status_print(const char *output)
     char a[32];
     json_object *const m = load_manager(output, &alive);
     if (alive)
-        (void)printf("  manager   %s, port %" PRId64 ": %" PRId64 " workers connected, %" PRId64 " tasks running, %s a block\n", text(m, "host"),
-                     integer(m, "port"), integer(m, "workers"), integer(m, "tasks_running"),
+        (void)printf("  manager   %s, port %" PRId64 "%s: %" PRId64 " workers connected, %" PRId64 " tasks running, %s a block\n", text(m, "host"),
+                     integer(m, "port"), json_object_get_boolean(member(m, "tls")) ? " (TLS)" : "", integer(m, "workers"), integer(m, "tasks_running"),
                      text_duration(a, sizeof a, json_object_get_double(member(m, "seconds_per_block"))));
     print_given_up(m);
     json_object_put(m);

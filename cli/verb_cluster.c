@@ -39,7 +39,7 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_FLAG, "quiet", NULL, "only what goes wrong", &w->quiet, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the network", NULL, 0, 0},
         {OPTION_TEXT, "interface", "NAME", "listen there: ib0, or an address of this machine (default: a private one; loopback for local:N)", &w->interface, 0, 0},
-        {OPTION_FLAG, "tls", NULL, "encrypt; the Work Queue that this pellucid was built with cannot: refused, with the way round", &w->tls, 0, 0},
+        {OPTION_FLAG, "tls", NULL, "encrypt what goes over the network (TLS 1.3); nobody gets in without the run's password", &w->tls, 0, 0},
         {OPTION_INTEGER, "port", "N", "default: any, or that of the last manager", &w->port, 1, 65535},
         {OPTION_HEADING, NULL, NULL, "the care", NULL, 0, 0},
         {OPTION_INTEGER, "attempts", "N", "failures of a block before it is given up (default 3)", &w->attempts, 1, 100},
@@ -51,6 +51,7 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_TEXT, "hand-over", "COMMAND", "run that when stopped by --seconds or by the scheduler's early signal (USR1) before the run is done, to submit this job again",
          &w->hand_over, 0, 0},
         {OPTION_TEXT, "worker-program", "PATH", "work_queue_worker as the hosts find it", &w->worker_program, 0, 0},
+        {OPTION_TEXT, "tls-program", "PATH", "pellucid-tls as the hosts find it (default: this one's)", &w->tls_program, 0, 0},
         {OPTION_TEXT, "program", "PATH", "pellucid as the hosts find it (default: this one)", &w->job.program, 0, 0},
     };
     memcpy(list, first, sizeof first);
@@ -79,10 +80,6 @@ static int read_workers(cluster *c, const char *text)
 
 static int check_words(cluster *c, cluster_words *w)
 {
-    if (w->tls)
-        return command_wrong(c->self, "--tls: this Work Queue has no TLS. Workers show a password and only numbers of blocks go over the network, on a private "
-                                      "address; for an encrypted one let ssh carry it: --runner --hosts A,B --interface lo --port 9123 --launcher "
-                                      "'ssh -o BatchMode=yes -R 9123:127.0.0.1:9123'");
     if (w->runner && (w->workers || w->job.scheduler))
         return command_wrong(c->self, "--runner takes its workers from the allocation: no --workers, no --scheduler");
     c->kind = w->runner ? CLUSTER_RUNNER : CLUSTER_SCHEDULER;
@@ -176,30 +173,34 @@ static int64_t member(json_object *o, const char *name)
     return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
 }
 
-/* "host address port" of the manager that the file tells of. */
+/* "host address port", and whether it is encrypted, of the manager that the file tells of. */
 static void describe_manager(char *out, size_t size, json_object *o)
 {
-    json_object *host = NULL, *address = NULL;
+    json_object *host = NULL, *address = NULL, *tls = NULL;
+    const bool coded = o && json_object_object_get_ex(o, "tls", &tls) && json_object_get_boolean(tls);
     const bool told = o && json_object_object_get_ex(o, "host", &host) && json_object_object_get_ex(o, "address", &address);
     out[0] = '\0';
     if (told)
-        (void)snprintf(out, size, "%.200s %.60s %" PRId64, json_object_get_string(host), json_object_get_string(address), member(o, "port"));
+        (void)snprintf(out, size, "%.200s %.60s %" PRId64 "%s", json_object_get_string(host), json_object_get_string(address), member(o, "port"),
+                       coded ? " tls" : "");
 }
 
-static bool find_manager(cluster *c)
+/* A program of ours that users do not call: beside this one, in a build folder, or where it was installed. */
+static bool find_helper(char path[PATH_MAX], const char *name)
 {
-    if (program_beside(c->manager_program, sizeof c->manager_program, "pellucid-manager") ||
-        program_beside(c->manager_program, sizeof c->manager_program, "src/pellucid-manager"))
+    char in_build[64];
+    (void)snprintf(in_build, sizeof in_build, "src/%s", name);
+    if (program_beside(path, PATH_MAX, name) || program_beside(path, PATH_MAX, in_build))
         return true;
-    (void)snprintf(c->manager_program, sizeof c->manager_program, "%s", PELLUCID_LIBEXEC "/pellucid-manager");
-    return access(c->manager_program, X_OK) == 0;
+    (void)snprintf(path, PATH_MAX, "%s/%s", PELLUCID_LIBEXEC, name);
+    return access(path, X_OK) == 0;
 }
 
 /* ---- the manager's process ---------------------------------------------------------------------------------------------------- */
 
 static pid_t start_manager(const cluster *c)
 {
-    enum { MOST = 14 };
+    enum { MOST = 15 };
     static const char *const names[MOST] = {"--program", "--address", "--password", "--port", "--cores", "--memory", "--memory-most",
                                             "--attempts", "--batch-seconds", "--straggler-seconds", "--seconds", "--workers", "--sweep"};
     const int64_t life = (c->job.seconds - c->job.lead) / 4, batch = c->words->batch_seconds;
@@ -214,6 +215,10 @@ static pid_t start_manager(const cluster *c)
             (void)snprintf(texts[i - 3], sizeof texts[0], "%" PRId64, numbers[i - 3]);
         words[n++] = names[i];
         words[n++] = i < 3 ? values[i] : texts[i - 3];
+    }
+    if (c->tls_program[0]) {
+        words[n++] = "--tls";
+        words[n++] = c->tls_program;
     }
     words[n++] = c->output;
     words[n] = NULL;
@@ -370,8 +375,12 @@ static int prepare(cluster *c, cluster_words *w)
         code = check_run(c, &done);
     if (code != EXIT_DONE || done)
         return code == EXIT_DONE ? -1 : code;
-    if (!find_manager(c)) {
+    if (!find_helper(c->manager_program, "pellucid-manager")) {
         say(c->self, "%s: no such program; this pellucid was built without Work Queue", c->manager_program);
+        return EXIT_USAGE;
+    }
+    if (w->tls && !find_helper(c->tls_program, "pellucid-tls")) {
+        say(c->self, "--tls: %s: no such program; this pellucid was built without OpenSSL 3 (libssl-dev)", c->tls_program);
         return EXIT_USAGE;
     }
     if (!network_address(c->address, found, sizeof found, w->interface, c->kind == CLUSTER_LOCAL)) {

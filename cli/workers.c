@@ -29,7 +29,7 @@ static int64_t seconds_now(void)
 
 typedef struct {
     char cores[40], memory[40], time[40], port[32], shell[160];
-    char *words[24];
+    char *words[40];
 } worker_command;
 
 /* Tasks learn from it how much time their worker has. No "$(": HTCondor would take it for a name of its own. */
@@ -42,11 +42,22 @@ static int add_shell(worker_command *out, const char **words, int64_t seconds)
     return COUNT(shell);
 }
 
+/* Before the worker, where the network is encrypted: it adds an address of its own at the end of the worker's command. */
+static int add_tls(const worker_command *out, const char **words, const cluster *c)
+{
+    const char *const tls[] = {c->words->tls_program ? c->words->tls_program : c->tls_program, "worker", "--key", c->password, "--address", c->address,
+                               "--port", out->port, "--"};
+    memcpy(words, tls, sizeof tls);
+    return COUNT(tls);
+}
+
 static void make_command(worker_command *out, const cluster *c)
 {
     const char *words[COUNT(out->words)] = {NULL};
     const char *const first[] = {c->words->worker_program, "--password", c->password, "--timeout", IDLE_SECONDS};
-    int n = c->job.seconds > 0 ? add_shell(out, words, c->job.seconds - c->job.lead) : 0;
+    (void)snprintf(out->port, sizeof out->port, "%" PRId64, c->port);
+    int n = c->tls_program[0] ? add_tls(out, words, c) : 0;
+    n += c->job.seconds > 0 ? add_shell(out, words + n, c->job.seconds - c->job.lead) : 0;
     memcpy(words + n, first, sizeof first);
     n += COUNT(first);
     if (c->job.cores > 0) {
@@ -61,9 +72,10 @@ static void make_command(worker_command *out, const cluster *c)
         (void)snprintf(out->time, sizeof out->time, "--wall-time=%" PRId64, c->job.seconds - c->job.lead);
         words[n++] = out->time;
     }
-    (void)snprintf(out->port, sizeof out->port, "%" PRId64, c->port);
-    words[n++] = c->address;
-    words[n++] = out->port;
+    if (!c->tls_program[0]) {
+        words[n++] = c->address;
+        words[n++] = out->port;
+    }
     memcpy(out->words, words, sizeof words);
 }
 
@@ -90,7 +102,7 @@ static void start_process(cluster *c, int k)
 {
     worker_command worker;
     char launcher[512];
-    char *words[64];
+    char *words[80];
     int n = 0;
     make_command(&worker, c);
     (void)snprintf(launcher, sizeof launcher, "%s", c->words->launcher ? c->words->launcher : "");

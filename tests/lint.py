@@ -148,13 +148,25 @@ def check_cluster_library_apart(root, build=None):
     found = [f"{path}: names a header of CCTools" for path in sources(root, "src", "cli", "dashboard", "include")
              if not os.path.basename(path).startswith("workqueue")
              and re.search(r'#\s*include\s*[<"][^>"]*(work_queue|dttools|cctools)', read(root, path))]
-    build = build or os.path.join(root, "build")
-    for name in ("pellucid", os.path.join("src", "libpellucid.so")):
-        binary = os.path.join(build, name)
+    return found + check_needed(root, build, "work_queue|dttools", "pellucid", "src/libpellucid.so")
+
+
+def check_needed(root, build, libraries, *programs):
+    """Programs of the build that link what they must not."""
+    found = []
+    for name in programs:
+        binary = os.path.join(build or os.path.join(root, "build"), name)
         if os.path.exists(binary):
             needed = subprocess.run(["readelf", "-d", binary], check=True, capture_output=True, text=True).stdout
-            found += [f"{name}: {line.strip()}" for line in needed.splitlines() if re.search("NEEDED.*(work_queue|dttools)", line)]
+            found += [f"{name}: {line.strip()}" for line in needed.splitlines() if re.search(f"NEEDED.*({libraries})", line)]
     return found
+
+
+def check_tls_apart(root, build=None):
+    """OpenSSL is in pellucid-tls and nowhere else."""
+    found = [f"{path}: names a header of OpenSSL" for path in sources(root, "src", "cli", "dashboard", "include")
+             if not os.path.basename(path).startswith("tls_") and re.search(r'#\s*include\s*[<"]openssl/', read(root, path))]
+    return found + check_needed(root, build, "libssl|libcrypto", "pellucid", "src/libpellucid.so", "src/pellucid-manager")
 
 
 FUNCTION = re.compile(r"^(?!typedef|struct|enum|union|#|static const \w+ \w+\[)[A-Za-z_][^;{}=]*\)\s*\n\{\n(.*?)^\}", re.M | re.S)
@@ -247,7 +259,7 @@ def check_headers_alone(root, build=None):
     return found
 
 
-CHECKS = (check_include_directions, check_symbols, check_cluster_library_apart, check_lengths, check_banned_calls, check_text, check_headers_alone)
+CHECKS = (check_include_directions, check_symbols, check_cluster_library_apart, check_tls_apart, check_lengths, check_banned_calls, check_text, check_headers_alone)
 
 
 def main():

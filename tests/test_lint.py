@@ -64,6 +64,13 @@ def test_cluster_library_elsewhere_is_found(tmp_path):
     assert lint.check_cluster_library_apart(str(tmp_path)) == ["src/engine/threads.c: names a header of CCTools"]
 
 
+def test_openssl_elsewhere_is_found(tmp_path):
+    (tmp_path / "src" / "engine").mkdir(parents=True)
+    (tmp_path / "src" / "engine" / "threads.c").write_text("#include <openssl/ssl.h>\n")
+    (tmp_path / "src" / "engine" / "tls_channel.c").write_text("#include <openssl/ssl.h>\n")
+    assert lint.check_tls_apart(str(tmp_path)) == ["src/engine/threads.c: names a header of OpenSSL"]
+
+
 def test_text_rules_are_found(tmp_path):
     put(tmp_path, "src/core/a.c", "int a;\t\nint b; \n\n")
     assert len(lint.check_text(str(tmp_path))) == 5

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "engine/dispatch.h"
+#include "engine/front.h"
 #include "engine/order.h"
 #include "engine/told.h"
 #include "pellucid.h"
@@ -36,7 +37,7 @@
 #define MOST_TRIES 5 /* of Work Queue, after lost workers, before a task comes back to us */
 
 typedef struct {
-    const char *output, *program, *address, *password;
+    const char *output, *program, *address, *password, *tls; /* tls: the program that encrypts; NULL: nothing does */
     int64_t port, cores, memory, memory_most, attempts, workers, sweep; /* workers: at most; 0: nobody knows */
     double batch_seconds, straggler_seconds, seconds; /* seconds: of our own life; 0: no end */
 } options;
@@ -52,6 +53,7 @@ typedef struct {
     char folder[PEL__PATH_MAX];
     pel__dispatch *dispatch;
     struct work_queue *queue;
+    pel__front front; /* before it, where the network is encrypted */
     int64_t *order; /* of the blocks; NULL: as numbered */
     running *list; /* tasks that are out */
     int64_t count, size;
@@ -128,7 +130,7 @@ static void add_integers(json_object *o, const manager *m)
     const struct {
         const char *name;
         int64_t value;
-    } all[] = {{"pid", getpid()}, {"port", m->queue ? work_queue_port(m->queue) : 0}, {"workers", s.workers_connected},
+    } all[] = {{"pid", getpid()}, {"port", m->o.tls ? m->front.port : m->queue ? work_queue_port(m->queue) : 0}, {"workers", s.workers_connected},
                {"workers_busy", s.workers_busy}, {"workers_lost", s.workers_lost}, {"cores", s.total_cores},
                {"blocks_done", c.done}, {"blocks_waiting", c.waiting}, {"blocks_out", c.out}, {"blocks_given_up", c.given_up},
                {"tasks", c.batches}, {"tasks_running", s.tasks_running}, {"failures", c.failures}, {"lost", c.lost},
@@ -148,6 +150,7 @@ static void write_status(manager *m, const char *state)
     json_object_object_add(o, "state", json_object_new_string(state));
     json_object_object_add(o, "host", json_object_new_string(host));
     json_object_object_add(o, "address", json_object_new_string(m->o.address));
+    json_object_object_add(o, "tls", json_object_new_boolean(m->o.tls != NULL));
     add_integers(o, m);
     pel__dispatch_given_up(m->dispatch, add_given_up, given_up);
     pel__dispatch_bad_hosts(m->dispatch, add_host, hosts);
@@ -532,7 +535,7 @@ static bool send_out(manager *m, pel_error *err)
 static bool work_blocks(manager *m, pel_error *err)
 {
     while (!stop && !pel__dispatch_over(m->dispatch)) {
-        if (!drain(m, err) || (!m->draining && !send_out(m, err)))
+        if (!pel__front_keep(&m->front, err) || !drain(m, err) || (!m->draining && !send_out(m, err)))
             return false;
         struct work_queue_task *t = work_queue_wait(m->queue, 1);
         if (t) {
@@ -560,7 +563,9 @@ static int finish_run(manager *m, pel_error *err)
     if (!submit(m, NULL, err))
         return -1;
     while (!stop) {
-        struct work_queue_task *t = work_queue_wait(m->queue, 1);
+        struct work_queue_task *t = pel__front_keep(&m->front, err) ? work_queue_wait(m->queue, 1) : NULL;
+        if (err->code != 0)
+            return -1;
         if (t && batch_of(m, t->taskid) < 0) {
             pel__told r;
             (void)pel__told_read(&r, NULL, t->output);
@@ -650,20 +655,22 @@ static bool take_lock(const manager *m, pel_error *err)
 /* The port of the last manager if it is free: its workers come back by themselves. */
 static bool open_queue(manager *m, pel_error *err)
 {
-    listen_address = m->o.address;
-    if (m->o.port > 0)
+    if (!m->o.tls)
+        listen_address = m->o.address;
+    if (m->o.port > 0 && !m->o.tls)
         m->queue = work_queue_create((int)m->o.port);
     if (!m->queue)
         m->queue = work_queue_create(0);
     if (!m->queue)
-        return pel__fail_errno(err, errno, "cannot listen on %s", m->o.address);
+        return pel__fail_errno(err, errno, "cannot listen on %s", listen_address);
     if (m->o.password && !work_queue_specify_password_file(m->queue, m->o.password))
         return pel__fail_errno(err, errno, "%s: cannot read the password", m->o.password);
     (void)work_queue_tune(m->queue, "short-timeout", 10);
     const double patience = m->o.straggler_seconds < 5 ? 5 : m->o.straggler_seconds > 60 ? 60 : m->o.straggler_seconds;
     (void)work_queue_tune(m->queue, "keepalive-interval", patience); /* a worker that hangs holds what it was given last */
     (void)work_queue_tune(m->queue, "keepalive-timeout", patience);
-    return true;
+    m->front = (pel__front){.program = m->o.tls, .key = m->o.password, .address = m->o.address, .local = work_queue_port(m->queue), .port = m->o.port};
+    return !m->o.tls || pel__front_start(&m->front, err);
 }
 
 #define MOST_ROUNDS 3
@@ -707,6 +714,7 @@ static int run_manager(manager *m)
         tell("%s", err.text);
     if (m->queue)
         work_queue_delete(m->queue);
+    pel__front_end(&m->front); /* what workers were told last still goes out */
     pel__dispatch_destroy(m->dispatch);
     free(m->order);
     free(m->list);
@@ -726,11 +734,11 @@ static bool read_options(options *o, int argc, char **argv)
         {"program", 1, NULL, 'p'}, {"address", 1, NULL, 'a'}, {"password", 1, NULL, 'w'}, {"port", 1, NULL, 'o'},
         {"cores", 1, NULL, 'c'}, {"memory", 1, NULL, 'm'}, {"memory-most", 1, NULL, 'M'}, {"attempts", 1, NULL, 't'},
         {"batch-seconds", 1, NULL, 'b'}, {"straggler-seconds", 1, NULL, 's'},
-        {"seconds", 1, NULL, 'e'}, {"workers", 1, NULL, 'k'}, {"sweep", 1, NULL, 'S'}, {0}};
+        {"seconds", 1, NULL, 'e'}, {"workers", 1, NULL, 'k'}, {"sweep", 1, NULL, 'S'}, {"tls", 1, NULL, 'T'}, {0}};
     bool ok = true;
     for (int c = 0; ok && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) { // NOLINT(concurrency-mt-unsafe)
         int64_t n = 0;
-        ok = c != '?' && (strchr("paw", c) || number(optarg, &n));
+        ok = c != '?' && (strchr("pawT", c) || number(optarg, &n));
         const struct {
             int letter;
             int64_t *to;
@@ -739,8 +747,8 @@ static bool read_options(options *o, int argc, char **argv)
         for (int i = 0; ok && i < 7; i++)
             if (integers[i].letter == c)
                 *integers[i].to = n;
-        if (c == 'p' || c == 'a' || c == 'w')
-            *(c == 'p' ? &o->program : c == 'a' ? &o->address : &o->password) = optarg;
+        if (c == 'p' || c == 'a' || c == 'w' || c == 'T')
+            *(c == 'p' ? &o->program : c == 'a' ? &o->address : c == 'w' ? &o->password : &o->tls) = optarg;
         if (c == 'b' || c == 's' || c == 'e')
             *(c == 'b' ? &o->batch_seconds : c == 's' ? &o->straggler_seconds : &o->seconds) = (double)n;
     }

@@ -352,7 +352,7 @@ def test_detached_it_survives_its_terminal(run):
                                          (("--workers", "2"), "--scheduler is missing"), (("--workers", "2", "--scheduler", "slurm"), "--cores"),
                                          (("--workers", "2", "--scheduler", "kubernetes", "--image", "a", "--cores", "1"), "pellucid submit"),
                                          (("--runner", "--workers", "2"), "--runner"), (("--workers", "local:1", "--interface", "nope0"), "nope0"),
-                                         (("--workers", "local:1", "--memory", "64M", "--cores", "64"), "--memory"), (("--runner", "--interface", "lo"), "--hosts"), (("--workers", "local:1", "--tls"), "ssh")])
+                                         (("--workers", "local:1", "--memory", "64M", "--cores", "64"), "--memory"), (("--runner", "--interface", "lo"), "--hosts")])
 def test_wrong_words_are_refused(run, words, part):
     done = run.cli("cluster", run.out, *words)
     assert done.returncode == 2 and part in done.stderr, done.stderr
