@@ -65,9 +65,8 @@ def test_cluster_library_elsewhere_is_found(tmp_path):
 
 
 def test_openssl_elsewhere_is_found(tmp_path):
-    (tmp_path / "src" / "engine").mkdir(parents=True)
-    (tmp_path / "src" / "engine" / "threads.c").write_text("#include <openssl/ssl.h>\n")
-    (tmp_path / "src" / "engine" / "tls_channel.c").write_text("#include <openssl/ssl.h>\n")
+    put(tmp_path, "src/engine/threads.c", "#include <openssl/ssl.h>\n")
+    put(tmp_path, "src/engine/tls_channel.c", "#include <openssl/ssl.h>\n")
     assert lint.check_tls_apart(str(tmp_path)) == ["src/engine/threads.c: names a header of OpenSSL"]
 
 
