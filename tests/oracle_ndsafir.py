@@ -92,3 +92,35 @@ def joint(channels, radii, patch, p_value=0.01, strength=1.0, first=1.0, aggrega
         u, v = [np.where(ok, e, old) for e, old in zip(estimates, u)], np.where(ok, variance, v)
         accepted.append((u, v))
     return [np.where(odd, y, a) for y, a in zip(channels, u)]
+
+
+def means(a, axes):
+    """Means of pairs along these axes; the last cell of an odd length takes the voxel before the last once more."""
+    for axis in axes:
+        n = a.shape[axis]
+        first = np.arange(0, n, 2)
+        a = (np.take(a, first, axis) + np.take(a, mirror(first + 1, n), axis)) / 2
+    return a
+
+
+def spread(cells, n, axis):
+    """1/4 1/2 1/4 along the axis, then linear interpolation at voxels 0 .. n-1, cells beyond the faces as the outermost."""
+    cells = np.moveaxis(cells, axis, -1)
+    p = np.concatenate([cells[..., :1]] * 3 + [cells] + [cells[..., -1:]] * 3, -1)
+    b = p[..., :-2] / 4 + p[..., 1:-1] / 2 + p[..., 2:] / 4  # of cells -2 .. m+1
+    x = np.arange(n)
+    near, other = x // 2 + 2, x // 2 + np.where(x % 2, 3, 1)
+    return np.moveaxis(0.75 * b[..., near] + 0.25 * b[..., other], -1, axis)
+
+
+def two_scales(y, radii, coarse_radii, patch, coarse_strength=1.0, strength=1.0, **settings):
+    """The fine result, its low frequencies corrected by the result of the means of 2 x 2 voxels."""
+    axes = [a for a in (2, 3) if y.shape[a] > 1]
+    scale = 2 ** (len(axes) / 2)
+    fine = ndsafir(y, radii, patch, strength=strength, **settings)
+    cells = means(np.where(np.isfinite(y), y, np.nan), axes)
+    coarse = ndsafir(cells * scale, coarse_radii, patch, strength=strength * coarse_strength, **settings) / scale
+    off = np.nan_to_num(coarse - means(np.where(np.isfinite(y), fine, np.nan), axes), nan=0.0)
+    for a in axes:
+        off = spread(off, y.shape[a], a)
+    return np.where(np.isfinite(y), fine + off, y)

@@ -90,6 +90,10 @@ static const char *const deep_aggregated[] = {"radius-xy", "1,2", "radius-z", "1
 static const char *const moving[] = {"radius-xy", "1,2", "radius-t", "1,1", "patch", "t=1,y=1,x=1", NULL};
 static const char *const four[] = {"radius-xy", "1,2", "radius-z", "1,1", "radius-t", "0,1", "patch", "z=1,y=1,x=1", NULL};
 
+/* The presets: two scales. */
+static const char *const preset[] = {"quality", "fast", NULL};
+static const char *const preset_plain[] = {"quality", "fast", "aggregate", "no", "strength", "0.5", NULL};
+
 static void same_for_blocks(const int64_t shape[PEL_AXES], const char *const *settings, const int64_t (*blocks)[PEL_AXES], int count)
 {
     float *src = scene(shape), *whole = filtered(shape, src, settings, NULL, 1);
@@ -109,6 +113,8 @@ CASE(blocks_never_change_a_bit_in_a_plane)
         {1, 1, 1, 32, 32}, {1, 1, 1, 5, 131}, {1, 1, 1, 97, 3}, {1, 1, 1, 16, 130}, {1, 1, 1, 96, 65}, {1, 1, 1, 24, 26}, {1, 1, 1, 41, 17}};
     same_for_blocks(shape, flat, blocks, 7);
     same_for_blocks(shape, flat_plain, blocks, 7);
+    same_for_blocks(shape, preset, blocks, 7);
+    same_for_blocks(shape, preset_plain, blocks, 7);
 }
 
 CASE(blocks_of_one_voxel)
@@ -118,6 +124,8 @@ CASE(blocks_of_one_voxel)
     static const int64_t deep_shape[] = {1, 1, 5, 6, 7}, deep_blocks[][PEL_AXES] = {{1, 1, 1, 1, 1}, {1, 1, 4, 5, 6}};
     same_for_blocks(deep_shape, deep, deep_blocks, 2);
     same_for_blocks(deep_shape, deep_aggregated, deep_blocks, 2);
+    same_for_blocks(shape, preset, blocks, 2);
+    same_for_blocks(deep_shape, preset, deep_blocks, 2);
 }
 
 CASE(blocks_never_change_a_bit_in_depth_and_time)
@@ -126,8 +134,10 @@ CASE(blocks_never_change_a_bit_in_depth_and_time)
         {1, 1, 1, 33, 41}, {1, 1, 18, 32, 40}, {1, 1, 7, 11, 13}, {1, 1, 4, 16, 40}};
     same_for_blocks(depth, deep, depth_blocks, 4);
     same_for_blocks(depth, deep_aggregated, depth_blocks, 4);
+    same_for_blocks(depth, preset, depth_blocks, 4);
     static const int64_t time[] = {7, 1, 1, 33, 41}, time_blocks[][PEL_AXES] = {{1, 1, 1, 33, 41}, {6, 1, 1, 32, 40}, {3, 1, 1, 11, 40}};
     same_for_blocks(time, moving, time_blocks, 3);
+    same_for_blocks(time, preset, time_blocks, 3);
     static const int64_t both[] = {4, 1, 9, 17, 21}, both_blocks[][PEL_AXES] = {{1, 1, 9, 17, 21}, {3, 1, 8, 16, 20}, {2, 1, 2, 7, 9}};
     same_for_blocks(both, four, both_blocks, 3);
 }
@@ -266,7 +276,8 @@ CASE(reach_is_the_sum_of_windows_and_patches)
     ndsafir_begin(&r, plane);
     CHECK_OK(set_all(&r, NULL, &err), err);
     pel__filter_ndsafir.halo(&r.values, &r.image, before, after);
-    CHECK_INT(before[PEL_Y], 30);
+    CHECK_INT(before[PEL_Y], 4 + 2 * (1 + 2 + 4 + 7 + 5 * 3)); /* means of 2 x 2, and what the correction reads */
+    CHECK_INT(before[PEL_Z] + before[PEL_T] + before[PEL_C], 0);
     ndsafir_begin(&r, depth);
     CHECK_OK(set_all(&r, four, &err), err);
     pel__filter_ndsafir.halo(&r.values, &r.image, before, after);
@@ -282,7 +293,9 @@ CASE(auto_becomes_explicit)
     pel_error err = {0};
     ndsafir_begin(&r, plane);
     CHECK_OK(ndsafir_prepare(&r, &err), err);
-    CHECK_TEXT(pel__value_text(&r.values, "radius-xy"), "1,2,4,8");
+    CHECK_TEXT(pel__value_text(&r.values, "radius-xy"), "1,2,4,7");
+    CHECK_TEXT(pel__value_text(&r.values, "scales"), "2");
+    CHECK_TEXT(pel__value_text(&r.values, "coarse-xy"), "1,2,4,7");
     CHECK_TEXT(pel__value_text(&r.values, "patch"), "y=3,x=3");
     CHECK_TEXT(pel__value_text(&r.values, "axes"), "yx");
     CHECK_TEXT(pel__value_text(&r.values, "aggregate"), "last");

@@ -4,11 +4,14 @@
  * later iterations reach, then transform back. A tile copies what it reads into dense padded arrays, mirroring at the
  * image's faces by global coordinates; so neither kernel nor block arrays know of borders, and nothing of the result
  * depends on how blocks and tiles lie. Odd voxels (NaN, infinite, absurd) are NaN in every array and stay as they are.
+ * With two scales (ndsafir_scales.h) the means of 2 x 2 voxels ("cells") go through the same first; what is kept of that
+ * corrects the fine result.
  * Channels worked jointly share weights, precision and the test, so that a voxel that is odd in one is so in all. */
 #include "filter/ndsafir.h"
 
 #include "core/bytes.h"
 #include "core/region.h"
+#include "filter/ndsafir_scales.h"
 #include "noise/noise.h"
 
 #include <assert.h>
@@ -18,16 +21,18 @@
 #define RHO 3.0f       /* half width of a voxel's intervals, in standard deviations */
 #define ABSURD 1e15f   /* in standard deviations of the noise: squares would leave float32 */
 
-/* One channel of one block, or all of its channels jointly. Arrays cover their own regions. */
+/* One channel of one block at one scale, or all of its channels jointly. Arrays cover their own regions. */
 typedef struct work {
     const pel__filter_call *call;
     pel__ndsafir s;
-    pel_region image;
+    pel_region image, voxels;              /* voxels: the image that the call knows; image: the same, or its cells */
+    bool cells;
     pel_region region[PEL__MAX_STEPS + 1]; /* [n]: where iteration n's input must be known; [steps]: the output */
     pel_block raw, u[2], q[2], low, high;  /* low, high: every estimate yet accepted lies in; low > high: frozen. q has one channel */
     int32_t step;
     int64_t tile[PEL_AXES];
     int64_t thread_bytes;
+    pel_block cell;                        /* data NULL: one scale; else of cells, first their estimate, then what it is off by */
 } work;
 
 /* ---- geometry ---------------------------------------------------------------------------------------------- */
@@ -46,7 +51,7 @@ static void regions(work *w, const pel_region *out)
 /* Voxels of a tile: two rows of all its planes, with what sums along y keep of a line of displacements, should stay in the
  * second-level cache; sweeps along y should be long. Several frames, where time is searched, so that pairs across time serve
  * both ends, too. Any shape gives the same bits. */
-static void tile_shape(const pel__ndsafir *s, const pel_image *image, int64_t tile[PEL_AXES])
+static void tile_shape(const pel__ndsafir *s, const pel_region *image, int64_t tile[PEL_AXES])
 {
     bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0;
     for (int32_t n = 0; n < s->steps; n++) {
@@ -96,7 +101,7 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
 
 static int64_t float_bytes(int64_t n) { return pel__arena_cost(n * (int64_t)sizeof(float)); }
 
-static int64_t tile_bytes(const pel__ndsafir *s, const pel_image *image)
+static int64_t tile_bytes(const pel__ndsafir *s, const pel_region *image)
 {
     int64_t tile[PEL_AXES], most = 0, origin = 0;
     tile_shape(s, image, tile);
@@ -298,12 +303,11 @@ static int64_t strips(const pel_region *r)
     return pel__grid_cells(r, cell);
 }
 
-static bool read_row(void *arg, const int64_t *at, int64_t n)
+/* A row of n voxels of the call's input, stabilised. */
+static void stabilised(const work *w, float *dst, const int64_t at[PEL_AXES], int64_t n)
 {
-    const work *w = arg;
     const pel_block *in = w->call->in;
     const char *src = pel__block_at(in, at);
-    float *dst = pel__block_at(&w->raw, at);
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
     const int64_t step = in->stride[PEL_X];
     if (step == 1) {
@@ -317,6 +321,86 @@ static bool read_row(void *arg, const int64_t *at, int64_t n)
     pel__stabilise(dst, dst, n, noise->gain, noise->offset);
     for (int64_t x = 0; x < n; x++)
         dst[x] = fabsf(dst[x]) < ABSURD ? dst[x] : NAN;
+}
+
+static bool read_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    stabilised(w, pel__block_at(&w->raw, at), at, n);
+    return true;
+}
+
+/* ---- cells ------------------------------------------------------------------------------------------------------------- */
+
+#define CELLS 128 /* at once */
+
+/* The rows of voxels of a row of cells: twice the same where the image is one voxel high, mirrored where half a cell is left. */
+static void rows_of(const pel_region *voxels, int64_t y, int64_t rows[2])
+{
+    const bool binned = pel__scales_bin(voxels->shape, PEL_Y) == 2;
+    rows[0] = binned ? 2 * y : y;
+    rows[1] = !binned ? y : 2 * y + 1 < voxels->shape[PEL_Y] ? 2 * y + 1 : 2 * y - 1;
+}
+
+/* From means of voxels with unit variance to cells with unit variance. */
+static float cell_factor(const pel_region *voxels)
+{
+    return sqrtf((float)(pel__scales_bin(voxels->shape, PEL_Y) * pel__scales_bin(voxels->shape, PEL_X)));
+}
+
+static bool read_cells(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    const int64_t width = w->voxels.shape[PEL_X], bin = pel__scales_bin(w->voxels.shape, PEL_X);
+    float buffer[2][2 * CELLS + 1], *dst = pel__block_at(&w->raw, at); /* from one voxel before the cells on */
+    int64_t rows[2], here[PEL_AXES];
+    memcpy(here, at, sizeof here);
+    rows_of(&w->voxels, at[PEL_Y], rows);
+    for (int64_t i = 0; i < n; i += CELLS) {
+        const int64_t first = at[PEL_X] + i, count = pel__min(CELLS, n - i), end = pel__min(width, bin * (first + count));
+        const bool half = end < bin * (first + count) && first > 0;
+        for (int k = 0; k < 2; k++) {
+            here[PEL_Y] = rows[k];
+            here[PEL_X] = bin * first - half;
+            stabilised(w, buffer[k] + 1 - half, here, end - here[PEL_X]);
+        }
+        pel__scales_bin_row(dst + i, (const float *const[2]){buffer[0] + 1, buffer[1] + 1}, first, count, width, cell_factor(&w->voxels));
+    }
+    return true;
+}
+
+static bool keep_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    memcpy(pel__block_at(&w->cell, at), pel__block_at(&w->u[(w->s.steps - 1) % 2], at), (size_t)n * sizeof(float));
+    return true;
+}
+
+/* What the estimate of the cells has above the means of the fine result; 0 where a voxel is odd. */
+static bool difference_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    const pel_block *u = &w->u[(w->s.steps - 1) % 2];
+    const int64_t width = w->voxels.shape[PEL_X], bin = pel__scales_bin(w->voxels.shape, PEL_X);
+    const float down = 1.0f / cell_factor(&w->voxels);
+    float mean[CELLS], *dst = pel__block_at(&w->cell, at);
+    int64_t rows[2], here[PEL_AXES];
+    memcpy(here, at, sizeof here);
+    rows_of(&w->voxels, at[PEL_Y], rows);
+    for (int64_t i = 0; i < n; i += CELLS) {
+        const int64_t count = pel__min(CELLS, n - i);
+        const float *from[2];
+        here[PEL_X] = bin * (at[PEL_X] + i);
+        for (int k = 0; k < 2; k++) {
+            here[PEL_Y] = rows[k];
+            from[k] = pel__block_at(u, here);
+        }
+        pel__scales_bin_row(mean, from, at[PEL_X] + i, count, width, 1.0f);
+        for (int64_t x = 0; x < count; x++) {
+            const float d = dst[i + x] * down - mean[x];
+            dst[i + x] = d == d ? d : 0.0f;
+        }
+    }
     return true;
 }
 
@@ -342,8 +426,10 @@ static bool read_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
     const pel_region r = strip(&w->region[0], index);
     pel_region first = r;
     first.shape[PEL_C] = 1;
-    return stopped(w, err) && pel__region_rows(&r, read_row, arg) && (w->s.channels == 1 || pel__region_rows(&first, spread_odd, arg));
+    return stopped(w, err) && pel__region_rows(&r, w->cells ? read_cells : read_row, arg) && (w->s.channels == 1 || pel__region_rows(&first, spread_odd, arg));
 }
+
+#define CHUNK 512 /* voxels at once */
 
 static bool write_row(void *arg, const int64_t *at, int64_t n)
 {
@@ -351,14 +437,22 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     const pel_block *in = w->call->in, *out = w->call->out;
     const char *raw = pel__block_at(in, at);
     const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
-    float *dst = pel__block_at(out, at);
+    float *dst = pel__block_at(out, at), part[CHUNK];
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
     const int64_t step = out->stride[PEL_X], raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
-    if (step == 1)
-        pel__unstabilise(dst, u, n, noise->gain, noise->offset);
+    int64_t here[PEL_AXES];
+    memcpy(here, at, sizeof here);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t count = pel__min(CHUNK, n - i);
+        here[PEL_X] = at[PEL_X] + i;
+        memcpy(part, u + i, (size_t)count * sizeof *part);
+        if (w->cell.data)
+            pel__scales_correct(part, here, count, &w->cell, &w->voxels);
+        pel__unstabilise(part, part, count, noise->gain, noise->offset);
+        for (int64_t x = 0; x < count; x++)
+            dst[(i + x) * step] = part[x];
+    }
     for (int64_t x = 0; x < n; x++) {
-        if (step != 1)
-            pel__unstabilise(dst + x * step, u + x, 1, noise->gain, noise->offset);
         if (u[x] != u[x])
             pel__to_float(dst + x * step, raw + x * raw_step, in->dtype, 1);
     }
@@ -376,6 +470,20 @@ static bool write_strip(void *arg, int64_t index, int32_t worker, pel_error *err
     const work *w = arg;
     const pel_region out = wanted(w), r = strip(&out, index);
     return stopped(w, err) && pel__region_rows(&r, write_row, arg);
+}
+
+static bool keep_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region r = strip(&w->cell.region, index);
+    return stopped(w, err) && pel__region_rows(&r, keep_row, arg);
+}
+
+static bool difference_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region r = strip(&w->cell.region, index);
+    return stopped(w, err) && pel__region_rows(&r, difference_row, arg);
 }
 
 /* ---- one channel or all jointly, one block -------------------------------------------------------------------------------- */
@@ -430,27 +538,16 @@ static bool check_noise(const pel__noise *noise, int64_t channel, pel_error *err
 static int64_t share_out(work *w, int32_t threads)
 {
     const pel_region *r = &w->region[w->step + 1];
-    tile_shape(&w->s, w->call->image, w->tile);
+    tile_shape(&w->s, &w->image, w->tile);
     while (threads > 1 && w->tile[PEL_Y] > 16 && pel__grid_cells(r, w->tile) < 4 * (int64_t)threads)
         w->tile[PEL_Y] = pel__ceil_div(w->tile[PEL_Y], 2);
     return pel__grid_cells(r, w->tile);
 }
 
-/* From this channel on, as many as go together. */
-static bool filter_channels(work *w, int64_t channel, pel_error *err)
+/* All iterations at one scale: from the call's input to u. */
+static bool iterate(work *w, pel_error *err)
 {
-    pel_region out = w->call->out->region;
     pel__pool *pool = w->call->pool;
-    w->image.origin[PEL_C] = out.origin[PEL_C] = channel;
-    w->image.shape[PEL_C] = out.shape[PEL_C] = w->s.channels;
-    regions(w, &out);
-    pel__arena arena = pel__arena_over(w->call->scratch, array_bytes(w));
-    for (int64_t c = channel; c < channel + w->s.channels; c++) {
-        if (!check_noise(&w->call->noise[c], c, err))
-            return false;
-    }
-    if (!pel__region_inside(&w->region[0], &w->call->in->region) || !take_arrays(w, &arena))
-        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo or scratch");
     if (!pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&w->region[0]), read_strip, w, err))
         return false;
     for (w->step = 0; w->step < w->s.steps; w->step++) {
@@ -458,23 +555,108 @@ static bool filter_channels(work *w, int64_t channel, pel_error *err)
         if (!pel__pool_run(pool, PEL__COMPUTE_LAST, tiles, run_tile, w, err))
             return false;
     }
+    return true;
+}
+
+/* The scales of a block: fine, and where there are two, cells. */
+typedef struct scales {
+    work fine, coarse;
+    bool two;
+} scales;
+
+/* Of the channels from this one on, as many as go together. */
+static void lay_scales(scales *s, const pel_region *block, int64_t channel)
+{
+    work *const fine = &s->fine, *const coarse = &s->coarse;
+    pel_region out = *block;
+    fine->voxels.origin[PEL_C] = out.origin[PEL_C] = channel;
+    fine->voxels.shape[PEL_C] = out.shape[PEL_C] = fine->s.channels;
+    fine->image = fine->voxels;
+    if (s->two) {
+        coarse->voxels = fine->voxels;
+        coarse->image = pel__scales_image(&fine->voxels);
+        fine->cell.region = pel__scales_cells(&out, &fine->voxels);
+        regions(coarse, &fine->cell.region);
+        out = pel__scales_voxels(&fine->cell.region, &fine->voxels);
+    }
+    regions(fine, &out);
+}
+
+static void begin_scales(scales *s, const pel__filter_call *call, const pel__values *v, const pel_image *image)
+{
+    *s = (scales){.fine = {.call = call}, .coarse = {.call = call, .cells = true}};
+    pel__ndsafir_settings(&s->fine.s, v, image);
+    s->two = pel__ndsafir_coarse(&s->coarse.s, v, image);
+    s->fine.voxels = s->fine.image = pel__region(PEL_AXES, NULL, image->shape);
+    s->coarse.image = pel__scales_image(&s->fine.voxels);
+}
+
+/* What is kept of the cells, and beside it first all for the cells, then all for the voxels. */
+static int64_t kept_bytes(const scales *s)
+{
+    return s->two ? float_bytes(pel__region_voxels(&s->fine.cell.region)) : 0;
+}
+
+static int64_t scales_bytes(const scales *s)
+{
+    return kept_bytes(s) + pel__max(array_bytes(&s->fine), s->two ? array_bytes(&s->coarse) : 0);
+}
+
+static int64_t scales_thread_bytes(const scales *s)
+{
+    return pel__max(tile_bytes(&s->fine.s, &s->fine.image), s->two ? tile_bytes(&s->coarse.s, &s->coarse.image) : 0);
+}
+
+static bool filter_cells(scales *s, pel__arena arena, pel_error *err)
+{
+    work *const w = &s->coarse;
+    w->cell = s->fine.cell;
+    if (!take_arrays(w, &arena))
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: the means do not fit into the scratch");
+    return iterate(w, err) && pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), keep_strip, w, err);
+}
+
+static bool enough_input(const scales *s, const pel_region *in)
+{
+    const pel_region cells = s->two ? pel__scales_voxels(&s->coarse.region[0], &s->fine.voxels) : s->fine.region[0];
+    return pel__region_inside(&s->fine.region[0], in) && pel__region_inside(&cells, in);
+}
+
+/* From this channel on, as many as go together. */
+static bool filter_channels(scales *s, int64_t channel, pel_error *err)
+{
+    work *const w = &s->fine;
+    const pel__filter_call *call = w->call;
+    lay_scales(s, &call->out->region, channel);
+    pel__arena arena = pel__arena_over(call->scratch, scales_bytes(s));
+    for (int64_t c = channel; c < channel + w->s.channels; c++) {
+        if (!check_noise(&call->noise[c], c, err))
+            return false;
+    }
+    if (!enough_input(s, &call->in->region) || (s->two && !take_block(&w->cell, &w->cell.region, &arena)))
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo or scratch");
+    if (s->two && !filter_cells(s, arena, err))
+        return false;
+    if (!take_arrays(w, &arena))
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little scratch");
+    if (!iterate(w, err) || (s->two && !pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), difference_strip, w, err)))
+        return false;
     const pel_region made = wanted(w);
-    return pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);
+    return pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);
 }
 
 static bool apply(const pel__filter_call *call, pel_error *err)
 {
     const pel_region *out = &call->out->region;
-    work w = {.call = call};
-    pel__ndsafir_settings(&w.s, call->values, call->image);
-    w.image = pel__region(PEL_AXES, NULL, call->image->shape);
-    w.thread_bytes = tile_bytes(&w.s, call->image);
+    scales s;
+    begin_scales(&s, call, call->values, call->image);
+    s.fine.thread_bytes = s.coarse.thread_bytes = scales_thread_bytes(&s);
     if (pel__region_empty(out))
         return true;
-    if (w.s.channels > 1) /* all, whichever are wanted */
-        return filter_channels(&w, 0, err);
+    if (s.fine.s.channels > 1) /* all, whichever are wanted */
+        return filter_channels(&s, 0, err);
     for (int64_t c = out->origin[PEL_C]; c < out->origin[PEL_C] + out->shape[PEL_C]; c++) {
-        if (!filter_channels(&w, c, err))
+        if (!filter_channels(&s, c, err))
             return false;
     }
     return true;
@@ -482,62 +664,75 @@ static bool apply(const pel__filter_call *call, pel_error *err)
 
 /* ---- what the plan asks ------------------------------------------------------------------------------------ */
 
+/* All iterations together, an axis. */
+static int64_t whole_reach(const pel__ndsafir *s, int axis)
+{
+    int64_t sum = 0;
+    for (int32_t n = 0; n < s->steps; n++)
+        sum += pel__ndsafir_reach(s, n, axis);
+    return sum;
+}
+
 static void halo(const pel__values *v, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES])
 {
-    pel__ndsafir s;
-    pel__ndsafir_settings(&s, v, image);
+    scales s;
+    begin_scales(&s, NULL, v, image);
     memset(before, 0, PEL_AXES * sizeof *before);
-    before[PEL_C] = s.channels - 1;
+    before[PEL_C] = s.fine.s.channels - 1;
     for (int a = 0; a < PEL__ND; a++) {
-        for (int32_t n = 0; n < s.steps; n++)
-            before[pel__ndsafir_axis(a)] += pel__ndsafir_reach(&s, n, a);
+        const int axis = pel__ndsafir_axis(a);
+        const int64_t bin = pel__scales_bin(image->shape, axis), more = s.two && bin > 1 ? PEL__SCALES_REACH : 0;
+        before[axis] = more + pel__max(whole_reach(&s.fine.s, a), s.two ? bin * whole_reach(&s.coarse.s, a) : 0);
     }
     memcpy(after, before, PEL_AXES * sizeof *after);
 }
 
 /* The regions of the channels that go together. */
-static void describe(work *w, const pel__values *v, const pel_image *image, const pel_region *out)
+static void describe(scales *s, const pel__values *v, const pel_image *image, const pel_region *out)
 {
-    pel_region group = *out;
-    *w = (work){.image = pel__region(PEL_AXES, NULL, image->shape)};
-    pel__ndsafir_settings(&w->s, v, image);
-    group.shape[PEL_C] = w->s.channels;
-    group.origin[PEL_C] = w->s.channels > 1 ? 0 : out->origin[PEL_C];
-    regions(w, &group);
+    begin_scales(s, NULL, v, image);
+    lay_scales(s, out, s->fine.s.channels > 1 ? 0 : out->origin[PEL_C]);
 }
 
 static int64_t block_bytes(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
 {
-    work w;
-    describe(&w, v, image, out);
-    return array_bytes(&w);
+    scales s;
+    describe(&s, v, image, out);
+    return scales_bytes(&s);
 }
 
 static int64_t thread_bytes(const pel__values *v, const pel_image *image)
 {
-    pel__ndsafir s;
-    pel__ndsafir_settings(&s, v, image);
-    return tile_bytes(&s, image);
+    scales s;
+    begin_scales(&s, NULL, v, image);
+    return scales_thread_bytes(&s);
 }
 
 /* Pairs of voxels compared, per voxel of the output; aggregating is one half more. */
 #define NANOSECONDS_A_PAIR 0.4 /* of a voxel with one displacement, with AVX2 */
 #define JOINT_WEIGHTS 0.6      /* the part of it that channels worked jointly share */
 
-static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+static double pairs(const work *w)
 {
-    work w;
     double sum = 0;
-    describe(&w, v, image, out);
-    const double channels = w.s.channels == 1 ? (double)out->shape[PEL_C] : JOINT_WEIGHTS + (1 - JOINT_WEIGHTS) * (double)w.s.channels;
-    for (int32_t n = 0; n < w.s.steps; n++) {
-        const pel_region one = shared(&w.region[n + 1]);
+    for (int32_t n = 0; n < w->s.steps; n++) {
+        const pel_region one = shared(&w->region[n + 1]);
         double window = 1;
         for (int a = 0; a < PEL__ND; a++)
-            window *= (double)(2 * w.s.radius[n][a] + 1);
-        sum += window * (w.s.aggregate && n == w.s.steps - 1 ? 1.5 : 1.0) * channels * (double)pel__region_voxels(&one);
+            window *= (double)(2 * w->s.radius[n][a] + 1);
+        sum += window * (w->s.aggregate && n == w->s.steps - 1 ? 1.5 : 1.0) * (double)pel__region_voxels(&one);
     }
-    return NANOSECONDS_A_PAIR * sum / (double)pel__max(1, pel__region_voxels(out));
+    return sum;
+}
+
+static double cost(const pel__values *v, const pel_image *image, const pel_region *in, const pel_region *out)
+{
+    scales s;
+    describe(&s, v, image, out);
+    const int64_t joint = s.fine.s.channels;
+    const double channels = joint == 1 ? (double)out->shape[PEL_C] : JOINT_WEIGHTS + (1 - JOINT_WEIGHTS) * (double)joint;
+    const double sum = pairs(&s.fine) + (s.two ? pairs(&s.coarse) : 0);
+    return NANOSECONDS_A_PAIR * channels * sum / (double)pel__max(1, pel__region_voxels(out));
 }
 
 const pel__filter_type pel__filter_ndsafir = {

@@ -16,7 +16,7 @@ typedef struct pel__ndsafir {
     const pel__ndsafir_isa *isa;
 } pel__ndsafir;
 
-#define PEL__NDSAFIR_PARAMS 13
+#define PEL__NDSAFIR_PARAMS 18
 extern const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS];
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err);
@@ -24,6 +24,9 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
 
 /* Of resolved and checked values. */
 void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_image *image);
+
+/* The same for the image of cells (ndsafir_scales.h); false where there is none. */
+bool pel__ndsafir_coarse(pel__ndsafir *out, const pel__values *v, const pel_image *image);
 
 /* How far iteration `step` (0-based) reads around a voxel, an axis of the kernel. */
 int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis);

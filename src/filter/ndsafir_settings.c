@@ -5,6 +5,8 @@
 #include "filter/ndsafir.h"
 
 #include "core/bytes.h"
+#include "core/region.h"
+#include "filter/ndsafir_scales.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -41,6 +43,16 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
      .help = "window radius along z in each iteration; auto: by quality"},
     {.name = "radius-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along t in each iteration; auto: by quality, 1,1,1 with depth"},
+    {.name = "scales", .unit = "", .fallback = "auto", .choices = "auto|1|2", .kind = PEL__CHOICE, .exact = true,
+     .help = "2: means of 2 x 2 pixels are filtered, too, and correct the low frequencies; auto: 2 unless radius-xy is given"},
+    {.name = "coarse-xy", .unit = "pixels of 2 x 2", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "with 2 scales: window radius of the means along y and x in each iteration; auto: by quality"},
+    {.name = "coarse-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "with 2 scales: window radius of the means along z in each iteration; auto: by quality"},
+    {.name = "coarse-t", .unit = "frames", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
+     .help = "with 2 scales: window radius of the means along t in each iteration; auto: by quality"},
+    {.name = "coarse-strength", .unit = "", .fallback = "auto", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
+     .help = "with 2 scales: factor on strength for the means; auto: 1.4 with aggregate last, 2.4 without"},
     {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
      .help = "instruction set: v2 is x86-64-v2, avx2 v3, avx512 v4, scalar any machine; all give the same bits"},
 };
@@ -102,22 +114,23 @@ typedef struct preset {
     const char *name;
     int64_t count;
     int32_t xy[5], z[4], t[4];
+    int32_t cells, cells_xy[5], cells_z[5], cells_t[5]; /* the same of the means of 2 x 2 pixels */
 } preset;
 
 static const preset plane_presets[] = {
-    {"fast", 3, {1, 2, 4, 8, 16}, {0}, {0}},
-    {"standard", 4, {1, 2, 4, 8, 16}, {0}, {0}},
-    {"strong", 5, {1, 2, 4, 8, 16}, {0}, {0}},
+    {"fast", 3, {1, 2, 4, 8, 16}, {0}, {0}, 3, {1, 2, 3}, {0}, {0}},
+    {"standard", 4, {1, 2, 4, 7, 14}, {0}, {0}, 4, {1, 2, 4, 7}, {0}, {0}},
+    {"strong", 5, {1, 2, 4, 8, 16}, {0}, {0}, 5, {1, 2, 4, 8, 16}, {0}, {0}},
 };
 static const preset deep_presets[] = {
-    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}},
-    {"standard", 3, {1, 2, 5, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}},
-    {"strong", 3, {1, 2, 8, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}},
+    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 4}, {1, 1, 1}, {1, 1, 1}},
+    {"standard", 3, {1, 2, 5, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 4}, {1, 1, 2}, {1, 1, 1}},
+    {"strong", 3, {1, 2, 8, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 8}, {1, 1, 2}, {1, 1, 1}},
 };
 static const preset series_presets[] = {
-    {"fast", 3, {1, 2, 2, 3, 4}, {0}, {1, 1, 3, 4}},
-    {"standard", 3, {1, 2, 3, 4, 5}, {0}, {1, 1, 4, 4}},
-    {"strong", 3, {1, 2, 5, 5, 6}, {0}, {1, 2, 4, 4}},
+    {"fast", 3, {1, 2, 2, 3, 4}, {0}, {1, 1, 3, 4}, 3, {1, 2, 3}, {0}, {1, 1, 3}},
+    {"standard", 3, {1, 2, 3, 4, 5}, {0}, {1, 1, 4, 4}, 3, {1, 2, 3}, {0}, {1, 2, 4}},
+    {"strong", 3, {1, 2, 5, 5, 6}, {0}, {1, 2, 4, 4}, 3, {1, 2, 5}, {0}, {1, 2, 4}},
 };
 
 static const preset *preset_of(const pel__values *v, bool has_z, bool has_t)
@@ -128,6 +141,18 @@ static const preset *preset_of(const pel__values *v, bool has_z, bool has_t)
             return &list[i];
     }
     return &list[1];
+}
+
+/* Windows that were given mean what they mean without a second scale. */
+static bool resolve_scales(pel__values *v, const preset *p, const pel_image *image, pel_error *err)
+{
+    int64_t radii[PEL__MAX_STEPS];
+    const uint32_t axes = pel__value_letters(v, "axes");
+    const bool plane = (axes & 1U << PEL_Y) && (axes & 1U << PEL_X) && image->shape[PEL_Y] > 1 && image->shape[PEL_X] > 1;
+    return set_auto(v, "scales", plane && pel__value_is_auto(v, "radius-xy") ? "2" : "1", err) &&
+           set_steps(v, "coarse-xy", p->cells_xy, 5, p->cells, err) &&
+           set_steps(v, "coarse-z", p->cells_z, p->cells, pel__value_steps(v, "coarse-xy", radii), err) &&
+           set_steps(v, "coarse-t", p->cells_t, p->cells, pel__value_steps(v, "coarse-xy", radii), err);
 }
 
 /* An explicit list of radii says how many iterations there are. */
@@ -153,29 +178,43 @@ bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err
     const bool has_z = (axes & 1U << PEL_Z) && image->shape[PEL_Z] > 1, has_t = (axes & 1U << PEL_T) && image->shape[PEL_T] > 1;
     const bool plane = !has_z && !has_t;
     const preset *p = preset_of(v, has_z, has_t);
+    if (!resolve_scales(v, p, image, err))
+        return false;
     if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
         return false;
     const int64_t count = pel__value_integer(v, "iterations");
     return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane ? "last" : "no", err) &&
+           set_auto(v, "coarse-strength", strcmp(pel__value_text(v, "aggregate"), "last") == 0 ? "1.4" : "2.4", err) &&
            set_steps(v, "radius-xy", p->xy, 5, count, err) &&
            set_steps(v, "radius-z", has_z ? p->z : none, 4, count, err) && set_steps(v, "radius-t", has_t ? p->t : none, 4, count, err);
 }
 
 /* ---- check ------------------------------------------------------------------------------------------------- */
 
+static const char *const fine_lists[PEL__ND] = {"radius-t", "radius-z", "radius-xy", "radius-xy"};
+static const char *const cell_lists[PEL__ND] = {"coarse-t", "coarse-z", "coarse-xy", "coarse-xy"};
+
+/* One radius an iteration in each list. */
+static bool check_lists(const pel__values *v, const char *const lists[PEL__ND], int64_t count, pel_error *err)
+{
+    int64_t radii[PEL__MAX_STEPS];
+    for (int a = 0; a < PEL__ND; a++) {
+        const int32_t found = pel__value_steps(v, lists[a], radii);
+        if (found != count)
+            return pel__fail(err, PEL_ARGUMENT, "%s: found %d radii (%s), expected %d: one an iteration", lists[a], (int)found,
+                             pel__value_text(v, lists[a]), (int)count);
+    }
+    return true;
+}
+
 bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error *err)
 {
-    static const char *const lists[] = {"radius-xy", "radius-z", "radius-t"};
     int64_t patch[PEL_AXES], radii[PEL__MAX_STEPS], samples = 1;
-    const int64_t count = pel__value_integer(v, "iterations");
     if (pel__value_letters(v, "axes") & 1U << PEL_C)
         return pel__fail(err, PEL_UNSUPPORTED, "axes: c: channels cannot be searched; --channels joint compares them together");
-    for (int i = 0; i < 3; i++) {
-        const int32_t found = pel__value_steps(v, lists[i], radii);
-        if (found != count)
-            return pel__fail(err, PEL_ARGUMENT, "%s: found %d radii (%s), expected %d: one an iteration", lists[i], (int)found,
-                             pel__value_text(v, lists[i]), (int)count);
-    }
+    if (!check_lists(v, fine_lists, pel__value_integer(v, "iterations"), err) ||
+        !check_lists(v, cell_lists, pel__value_steps(v, "coarse-xy", radii), err))
+        return false;
     pel__value_axes(v, "patch", patch);
     if (patch[PEL_C])
         return pel__fail(err, PEL_UNSUPPORTED, "patch: c=%d: found a reach over channels; --channels joint compares all of them", (int)patch[PEL_C]);
@@ -216,39 +255,56 @@ double pel__chi_square_limit(int64_t freedom, double probability)
     return nearbyint(low * 1e4) * 1e-4; /* the last bits of a machine's exp and log shall not matter */
 }
 
-static void fill_radii(pel__ndsafir *s, const pel__values *v, const pel_image *image)
+static void fill_radii(pel__ndsafir *s, const pel__values *v, const int64_t shape[PEL_AXES], const char *const lists[PEL__ND])
 {
-    static const char *const lists[PEL__ND] = {"radius-t", "radius-z", "radius-xy", "radius-xy"};
     const uint32_t axes = pel__value_letters(v, "axes");
     for (int a = 0; a < PEL__ND; a++) {
         int64_t radii[PEL__MAX_STEPS];
         const int axis = pel__ndsafir_axis(a);
         (void)pel__value_steps(v, lists[a], radii);
         for (int32_t i = 0; i < s->steps; i++)
-            s->radius[i][a] = (axes & 1U << axis) && image->shape[axis] > 1 ? radii[i] : 0;
+            s->radius[i][a] = (axes & 1U << axis) && shape[axis] > 1 ? radii[i] : 0;
     }
+}
+
+/* All but steps, windows: of an image of this shape, strength times `factor`. */
+static void fill_settings(pel__ndsafir *out, const pel__values *v, const int64_t shape[PEL_AXES], double factor)
+{
+    int64_t patch[PEL_AXES], samples = 1;
+    pel__value_axes(v, "patch", patch);
+    for (int a = 0; a < PEL__ND; a++) {
+        const int axis = pel__ndsafir_axis(a);
+        out->patch[a] = shape[axis] > 1 ? patch[axis] : 0;
+        samples *= 2 * out->patch[a] + 1;
+    }
+    out->aggregate = strcmp(pel__value_text(v, "aggregate"), "last") == 0;
+    const bool joint = strcmp(pel__value_text(v, "channels"), "joint") == 0;
+    out->channels = joint ? shape[PEL_C] : 1;
+    const double lambda = pel__chi_square_limit(samples * out->channels, pel__value_number(v, "p-value"));
+    for (int32_t i = 0; i < out->steps; i++) {
+        const double strength = factor * pel__value_number(v, "strength") * (i == 0 ? pel__value_number(v, "first") : 1.0);
+        out->exponent[i] = (float)(strength * 1.4426950408889634 / (4 * lambda));
+    }
+    out->isa = isa_of(pel__value_text(v, "isa"));
 }
 
 void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_image *image)
 {
-    int64_t patch[PEL_AXES], samples = 1;
     *out = (pel__ndsafir){.steps = (int32_t)pel__value_integer(v, "iterations")};
-    pel__value_axes(v, "patch", patch);
-    for (int a = 0; a < PEL__ND; a++) {
-        const int axis = pel__ndsafir_axis(a);
-        out->patch[a] = image->shape[axis] > 1 ? patch[axis] : 0;
-        samples *= 2 * out->patch[a] + 1;
-    }
-    fill_radii(out, v, image);
-    out->aggregate = strcmp(pel__value_text(v, "aggregate"), "last") == 0;
-    const bool joint = strcmp(pel__value_text(v, "channels"), "joint") == 0;
-    out->channels = joint ? image->shape[PEL_C] : 1;
-    const double lambda = pel__chi_square_limit(samples * out->channels, pel__value_number(v, "p-value"));
-    for (int32_t i = 0; i < out->steps; i++) {
-        const double factor = pel__value_number(v, "strength") * (i == 0 ? pel__value_number(v, "first") : 1.0);
-        out->exponent[i] = (float)(factor * 1.4426950408889634 / (4 * lambda));
-    }
-    out->isa = isa_of(pel__value_text(v, "isa"));
+    fill_radii(out, v, image->shape, fine_lists);
+    fill_settings(out, v, image->shape, 1.0);
+}
+
+bool pel__ndsafir_coarse(pel__ndsafir *out, const pel__values *v, const pel_image *image)
+{
+    int64_t radii[PEL__MAX_STEPS];
+    const pel_region fine = pel__region(PEL_AXES, NULL, image->shape), cells = pel__scales_image(&fine);
+    if (strcmp(pel__value_text(v, "scales"), "2") != 0 || pel__region_equal(&fine, &cells))
+        return false;
+    *out = (pel__ndsafir){.steps = pel__value_steps(v, "coarse-xy", radii)};
+    fill_radii(out, v, cells.shape, cell_lists);
+    fill_settings(out, v, cells.shape, pel__value_number(v, "coarse-strength"));
+    return true;
 }
 
 int64_t pel__ndsafir_reach(const pel__ndsafir *s, int32_t step, int axis)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * See ndsafir_scales.h. */
+#include "filter/ndsafir_scales.h"
+
+#include "core/block.h"
+#include "core/bytes.h"
+#include "core/region.h"
+
+#include <string.h>
+
+int64_t pel__scales_bin(const int64_t shape[PEL_AXES], int axis)
+{
+    return (axis == PEL_Y || axis == PEL_X) && shape[axis] > 1 ? 2 : 1;
+}
+
+pel_region pel__scales_image(const pel_region *fine)
+{
+    pel_region r = *fine;
+    for (int a = PEL_Y; a <= PEL_X; a++)
+        r.shape[a] = pel__ceil_div(fine->shape[a], pel__scales_bin(fine->shape, a));
+    return r;
+}
+
+/* Interpolation takes the next cell to one side and B one more to both: cells (x - 3) / 2 to (x + 3) / 2. */
+pel_region pel__scales_cells(const pel_region *out, const pel_region *image)
+{
+    pel_region r = *out;
+    for (int a = PEL_Y; a <= PEL_X; a++) {
+        if (pel__scales_bin(image->shape, a) == 1)
+            continue;
+        const int64_t cells = pel__ceil_div(image->shape[a], 2);
+        const int64_t first = pel__max(0, out->origin[a] - 3) / 2;
+        const int64_t end = pel__min(cells, (out->origin[a] + out->shape[a] + 2) / 2 + 1);
+        r.origin[a] = first;
+        r.shape[a] = end - first;
+    }
+    return r;
+}
+
+pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image)
+{
+    pel_region r = *cells;
+    for (int a = PEL_Y; a <= PEL_X; a++) {
+        const int64_t n = image->shape[a];
+        if (pel__scales_bin(image->shape, a) == 1)
+            continue;
+        const int64_t end = pel__min(n, 2 * (cells->origin[a] + cells->shape[a]));
+        r.origin[a] = 2 * cells->origin[a];
+        if (r.origin[a] == n - 1) /* half a cell, alone */
+            r.origin[a]--;
+        r.shape[a] = end - r.origin[a];
+    }
+    return r;
+}
+
+void pel__scales_bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor)
+{
+    const float *const a = rows[0], *const b = rows[1];
+    if (width == 1) {
+        dst[0] = (a[0] + b[0]) * (0.5f * factor);
+        return;
+    }
+    factor *= 0.25f;
+    const int64_t whole = pel__min(n, width / 2 - x0);
+    for (int64_t i = 0; i < whole; i++)
+        dst[i] = ((a[2 * i] + a[2 * i + 1]) + (b[2 * i] + b[2 * i + 1])) * factor;
+    for (int64_t i = pel__max(0, whole); i < n; i++) /* the last voxel and, mirrored, the one before */
+        dst[i] = ((a[2 * i] + a[2 * i - 1]) + (b[2 * i] + b[2 * i - 1])) * factor;
+}
+
+/* ---- back to voxels ---------------------------------------------------------------------------------------------------- */
+
+#define CHUNK 128 /* cells at once */
+
+/* Of interpolation after B, at the cell k that an even voxel lies in: cells k-2 .. k+1. Odd voxels: k+2 .. k-1. */
+static const float taps[4] = {0.0625f, 0.3125f, 0.4375f, 0.1875f};
+
+/* The cells that voxel i takes, nearest the face where that leaves the image, and their weights in the order of cells. */
+static void stencil(int64_t i, int64_t cells, bool binned, int64_t at[4], float weight[4])
+{
+    for (int k = 0; k < 4; k++) {
+        const int64_t cell = !binned ? i : i % 2 == 0 ? i / 2 - 2 + k : i / 2 - 1 + k;
+        at[k] = pel__max(0, pel__min(cells - 1, cell));
+        weight[k] = !binned ? (k == 0 ? 1.0f : 0.0f) : taps[i % 2 == 0 ? k : 3 - k];
+    }
+}
+
+/* Differences along the row of cells from x0 on, already weighted along y; beyond the faces the last one once more. */
+static void across(float *sum, const int64_t at[PEL_AXES], int64_t x0, int64_t n, const pel_block *d, const pel_region *cells, bool binned)
+{
+    int64_t row[4], here[PEL_AXES];
+    float weight[4];
+    memcpy(here, at, sizeof here);
+    stencil(at[PEL_Y], cells->shape[PEL_Y], binned, row, weight);
+    const int64_t begin = pel__max(x0, d->region.origin[PEL_X]), end = pel__min(x0 + n, d->region.origin[PEL_X] + d->region.shape[PEL_X]);
+    const float *from[4];
+    here[PEL_X] = begin;
+    for (int k = 0; k < 4; k++) {
+        here[PEL_Y] = row[k];
+        from[k] = pel__block_at(d, here);
+    }
+    for (int64_t i = 0; i < end - begin; i++)
+        sum[begin - x0 + i] = (weight[0] * from[0][i] + weight[1] * from[1][i]) + (weight[2] * from[2][i] + weight[3] * from[3][i]);
+    for (int64_t x = x0; x < begin; x++)
+        sum[x - x0] = sum[begin - x0];
+    for (int64_t x = end; x < x0 + n; x++)
+        sum[x - x0] = sum[end - 1 - x0];
+}
+
+void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel_region *image)
+{
+    const pel_region cells = pel__scales_image(image);
+    const bool by_y = cells.shape[PEL_Y] < image->shape[PEL_Y], by_x = cells.shape[PEL_X] < image->shape[PEL_X];
+    float sum[CHUNK + 4];
+    if (!by_x) { /* one voxel wide */
+        across(sum, at, 0, 1, differences, &cells, by_y);
+        u[0] += sum[0];
+        return;
+    }
+    for (int64_t x = at[PEL_X]; x < at[PEL_X] + n;) {
+        const int64_t first = x / 2, end = pel__min(at[PEL_X] + n, 2 * (first + CHUNK));
+        const int64_t count = (end + 1) / 2 - first;
+        across(sum, at, first - 2, count + 4, differences, &cells, by_y);
+        for (; x < end; x++) {
+            const float *const s = sum + (x / 2 - first) + x % 2;
+            u[x - at[PEL_X]] += x % 2 ? (taps[3] * s[0] + taps[2] * s[1]) + (taps[1] * s[2] + taps[0] * s[3])
+                                      : (taps[0] * s[0] + taps[1] * s[1]) + (taps[2] * s[2] + taps[3] * s[3]);
+        }
+    }
+}

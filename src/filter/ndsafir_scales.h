@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * Two scales: the image and its means of 2 x 2 pixels ("cells"), which are filtered by themselves, reach twice as far for
+ * a quarter of the work and have half of the noise. What they say of the low frequencies corrects the fine result:
+ *     out = u + up(B (u_cells - means of u)),   B = 1/4 1/2 1/4 along y and x, up = linear interpolation.
+ * Cells lie at even global coordinates, so that nothing depends on blocks. An axis of length 1 stays as it is; where the
+ * length is odd, the last cell takes the voxel before the last once more, as mirroring at the face has it. */
+#ifndef PEL_FILTER_NDSAFIR_SCALES_H
+#define PEL_FILTER_NDSAFIR_SCALES_H
+
+#include "pellucid.h"
+
+#define PEL__SCALES_REACH 4 /* voxels along y and x that the correction reads around one, of the fine result */
+
+/* 1 or 2: voxels in a cell along an axis of an image of this shape. */
+int64_t pel__scales_bin(const int64_t shape[PEL_AXES], int axis);
+
+/* The image of cells. */
+pel_region pel__scales_image(const pel_region *fine);
+
+/* Cells that the correction of these voxels takes, and voxels that are in these cells. */
+pel_region pel__scales_cells(const pel_region *out, const pel_region *image);
+pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image);
+
+/* Means of n cells from x0 on, times factor. rows: of voxels, the first at the first cell's (or the cell's one row twice);
+ * width: of the image. The voxel before the last of an odd row must be there, too. */
+void pel__scales_bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor);
+
+/* Adds to n voxels at `at` what the block of differences (cells; any at all where NaN stood: 0) says of them. */
+void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel_region *image);
+
+#endif
