@@ -42,6 +42,7 @@ pel_remote remote_from_environment(void)
         .http_proxy = VARIABLE("http_proxy", "all_proxy", "ALL_PROXY"), /* HTTP_PROXY may be a header's of a CGI program */
         .https_proxy = VARIABLE("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
         .no_proxy = VARIABLE("no_proxy", "NO_PROXY"),
+        .ca_file = VARIABLE("AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"),
     };
 }
 

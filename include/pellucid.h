@@ -133,6 +133,7 @@ typedef struct pel_remote {
     const char *key_id, *secret, *token; /* s3: requests are signed with them; NULL = anonymous; token: temporary keys */
     const char *http_proxy, *https_proxy; /* URLs of the proxies for either kind of address; NULL = none */
     const char *no_proxy;  /* host names to be reached without them, separated by commas */
+    const char *ca_file;   /* https: certificates of the authorities to be trusted, PEM; NULL = the system's */
     int32_t attempts;      /* of a request that fails for a passing reason; 0 = 6 */
     int32_t wait_ms;       /* before the second attempt, then twice as long each time; 0 = 250 */
 } pel_remote;

@@ -77,6 +77,15 @@ def test_types(cli, tmp_path, dtype):
     check(spots, dog(a, 1.7, 6), a)
 
 
+@pytest.mark.parametrize("offset,dtype", [(1000, "uint16"), (65000, "uint16"), (10**6, "float32"), (10**9, "int32"), (10**9, "float64")])
+def test_little_contrast_on_a_high_ground(cli, tmp_path, offset, dtype):
+    """Sums are made in float32: where the range is small beside the values, these set the error."""
+    a = (np.random.default_rng(1).integers(0, 100, (9, 40, 50)) + offset).astype(dtype)
+    store(tmp_path / "a.zarr", a)
+    cli.ok("dog", tmp_path / "a.zarr", tmp_path / "d.ome.zarr", "--axes", "zyx", "--sigma", "2,8", "--quiet")
+    assert np.abs(result(tmp_path / "d.ome.zarr")[0, 0] - dog(a, 2, 8)).max() <= 1e-6 * float(a.max())
+
+
 @pytest.mark.parametrize("words,sigma", [
     (("--sigma", "z=0.7,y=3,x=12"), (0.7, 3, 12)), (("--sigma", "2,0,4"), (2, 0, 4)), (("--fwhm", "z=2,x=9"), (2 / FWHM, 0, 9 / FWHM)),
     (("--sigma", "x=30", "--truncate", "2.5"), (0, 0, 30)), (("--sigma", "0"), (0, 0, 0))])

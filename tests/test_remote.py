@@ -6,6 +6,8 @@ import http.server
 import json
 import os
 import re
+import ssl
+import subprocess
 import threading
 import urllib.parse
 import zlib
@@ -89,6 +91,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    tls = None
+
+    def finish_request(self, request, client_address):
+        """The handshake belongs to the connection's own thread."""
+        if self.tls:
+            request = self.tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+        if self.tls:
+            request.close()
 
     def handle_error(self, *_):
         pass
@@ -113,8 +124,20 @@ def serving(root, quirks=(), plan=None, absent=404):
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch):
     for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+        if name.startswith(("AWS_", "CURL_", "SSL_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for localhost that signs itself, and the context of a server that has it."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, file = str(folder / "key.pem"), str(folder / "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", file, "-days", "3", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key)
+    return file, context
 
 
 # ---- what is served ---------------------------------------------------------------------------------------------------
@@ -337,6 +360,30 @@ def test_redirects(cli, tmp_path):
         assert "redirects" in cli.fails(3, "info", server.url + "/endless/a.zarr")
         server.plan = lambda h, p, n: h.reply(302, b"", [("Location", "file:///etc/passwd")]) or True
         cli.fails(3, "info", server.url + "/a.zarr")
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_https(cli, tmp_path, certificate, variable):
+    """Read from a server whose certificate is among the trusted ones; from no other, and under no other name."""
+    data = make(str(tmp_path / "a.zarr"), "end")
+    file, context = certificate
+    with serving(tmp_path) as server:
+        server.tls = context
+        url = server.url.replace("http://127.0.0.1", "https://localhost") + "/a.zarr"
+        assert checksums(cli, url, env={variable: file}) == [crc(data)]
+        for address, env in ((url, {}), (url.replace("localhost", "127.0.0.1"), {variable: file}), (url, {variable: str(tmp_path / "none.pem")})):
+            server.seen.clear()
+            assert "certificate" in cli.fails(3, "info", address, env=env).lower()
+            assert not server.seen
+
+
+def test_https_never_leads_to_http(cli, tmp_path, certificate):
+    make(str(tmp_path / "a.zarr"), "end")
+    with serving(tmp_path) as plain, serving(tmp_path, plan=lambda h, p, n: h.reply(302, b"", [("Location", plain.url + p)]) or True) as server:
+        server.tls = certificate[1]
+        url = server.url.replace("http://127.0.0.1", "https://localhost")
+        cli.fails(3, "info", url + "/a.zarr", env=dict(SSL_CERT_FILE=certificate[0]))
+        assert server.seen and not plain.seen
 
 
 @pytest.mark.parametrize("announced", [False, True])

@@ -620,6 +620,32 @@ static bool write_with_limit(fixture *f)
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* An absent chunk is zeros; an absent store, gone after it was opened, is an error. */
+CASE(a_store_that_goes_away)
+{
+    const int64_t shape[5] = {1, 1, 1, 40, 40}, chunk[5] = {1, 1, 1, 8, 8}, shard[5] = {1, 1, 1, 8, 8};
+    for (int32_t version = 4; version <= 5; version++) {
+        fixture f;
+        pel_error e = {0};
+        pel_source *s = NULL;
+        char aside[160];
+        make_fixture(&f, "leaves", version, PEL_U16, "none", shape, chunk, shard);
+        records r = {0};
+        CHECK_OK(write_store(&f, 1, &r, &e), e);
+        CHECK_OK(pel_source_open(&s, f.path, NULL, &e), e);
+        const pel_region all = pel__region(PEL_AXES, NULL, shape);
+        (void)snprintf(aside, sizeof aside, "%s-aside", f.path);
+        CHECK(compare_box(&f, s, 0, &all, &e) == 0);
+        CHECK(rename(f.path, aside) == 0);
+        CHECK(compare_box(&f, s, 0, &all, &e) == -1);
+        CHECK(strstr(e.text, "could be read before") != NULL);
+        CHECK(rename(aside, f.path) == 0);
+        CHECK(compare_box(&f, s, 0, &all, &e) == 0);
+        pel_source_destroy(s);
+        drop(&f);
+    }
+}
+
 CASE(full_disk_leaves_old_files_whole)
 {
     static const int64_t shape[5] = {1, 1, 2, 64, 64}, chunk[5] = {1, 1, 1, 64, 64}, shard[5] = {1, 1, 2, 64, 64};
@@ -696,7 +722,7 @@ CASE(hostile_metadata_v3)
         {V3("[0,8]", U16, "[4,4]", KEYS, "0", BYTES, ""), PEL_FORMAT, "length 0"},
         {V3("[1,1,1,1,1,1,8,8,8]", U16, "[1,1,1,1,1,1,8,8,8]", KEYS, "0", BYTES, ""), PEL_UNSUPPORTED, "axes"},
         {V3("[8,8]", "\"complex64\"", "[4,4]", KEYS, "0", BYTES, ""), PEL_UNSUPPORTED, "complex64"},
-        {V3("[8,8]", "{\"name\":\"numpy.datetime64\"}", "[4,4]", KEYS, "0", BYTES, ""), PEL_UNSUPPORTED, "data_type"},
+        {V3("[8,8]", "{\"name\":\"numpy.datetime64\"}", "[4,4]", KEYS, "0", BYTES, ""), PEL_UNSUPPORTED, "numpy.datetime64"},
         {V3("[8,8]", U16, "[4,4]", KEYS, "65536", BYTES, ""), PEL_FORMAT, "fill_value"},
         {V3("[8,8]", U16, "[4,4]", KEYS, "-1", BYTES, ""), PEL_FORMAT, "fill_value"},
         {V3("[8,8]", U16, "[4,4]", KEYS, "null", BYTES, ""), PEL_FORMAT, "fill_value"},
@@ -714,7 +740,7 @@ CASE(hostile_metadata_v3)
         {V3("[8,8]", U16, "[1048576,1048576]", KEYS, "0", SHARD("[1,1]", "[" LITTLE "]", "\"end\""), ""), PEL_UNSUPPORTED, "inner chunks"},
         {"{\"zarr_format\":3,\"node_type\":\"thing\"}", PEL_FORMAT, "node_type"},
         {"{\"zarr_format\":4,\"node_type\":\"array\"}", PEL_UNSUPPORTED, "zarr_format"},
-        {"{\"zarr_format\":3,\"node_type\":\"array\"}", PEL_UNSUPPORTED, "data_type"},
+        {"{\"zarr_format\":3,\"node_type\":\"array\"}", PEL_FORMAT, "data_type"},
         {"{\"zarr_format\":3,\"node_type\":\"group\"}", PEL_UNSUPPORTED, "multiscales"},
         {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.9\"}}}", PEL_UNSUPPORTED, "0.9"},
         {"{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{\"ome\":{\"version\":\"0.5\",\"multiscales\":[{\"datasets\":[{\"path\":\"../x\"}]}]}}}", PEL_FORMAT, "../x"},
@@ -829,6 +855,7 @@ int main(void)
     RUN(wrong_blocks_and_layouts);
     RUN(every_flipped_bit_is_found);
     RUN(every_torn_shard_is_found);
+    RUN(a_store_that_goes_away);
     RUN(full_disk_leaves_old_files_whole);
     RUN(hostile_metadata_v3);
     RUN(hostile_metadata_v2);

@@ -276,6 +276,67 @@ def test_refused_by_name(cli, tmp_path, name, made):
     assert name in cli.fails(3, "info", path)
 
 
+def v3_array(path, **members):
+    """A v3 array of SHAPE and its document with other members."""
+    data = pixels(SHAPE)
+    zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype="uint16", fill_value=0)[...] = data
+    save(f"{path}/zarr.json", {**load(f"{path}/zarr.json"), **members})
+    return data
+
+
+@pytest.mark.parametrize("members", [
+    dict(data_type={"name": "uint16"}), dict(data_type={"name": "uint16", "configuration": {}}), dict(chunk_key_encoding="default"),
+    dict(storage_transformers=[], consolidated_metadata=None, dimension_names=None), dict(seal={"must_understand": False})])
+def test_v3_in_other_words(cli, tmp_path, members):
+    path = str(tmp_path / "a.zarr")
+    expect(cli, path, v3_array(path, **members))
+
+
+@pytest.mark.parametrize("name,members", [
+    ("numpy.datetime64", dict(data_type={"name": "numpy.datetime64", "configuration": {"unit": "s", "scale_factor": 1}})),
+    ("struct", dict(data_type={"name": "struct", "configuration": {"fields": []}})),
+    ("uint16", dict(data_type={"name": "uint16", "configuration": {"sign": "maybe"}})), ("r16", dict(data_type="r16")),
+    ("indirection", dict(storage_transformers=[{"name": "indirection"}])), ("seal", dict(seal=True)), ("seal", dict(seal={"must_understand": True})),
+    ("rectilinear", dict(chunk_grid={"name": "rectilinear"})), ("suffix", dict(chunk_key_encoding={"name": "suffix"})),
+    ("numcodecs.pcodec", dict(codecs=["bytes", "numcodecs.pcodec"], data_type="uint8")),
+    ("numcodecs.delta", dict(codecs=[{"name": "numcodecs.delta", "configuration": {"dtype": "<u2"}}, {"name": "bytes", "configuration": {"endian": "little"}}]))])
+def test_v3_refused_by_name(cli, tmp_path, name, members):
+    path = str(tmp_path / "a.zarr")
+    v3_array(path, **members)
+    assert f'"{name}"' in cli.fails(3, "info", path)
+
+
+@pytest.mark.parametrize("member,code", [(1, 3), ({"must_understand": True}, 3), ({"must_understand": False}, 0), (None, 3)])
+def test_members_of_a_group(cli, tmp_path, member, code):
+    path = str(tmp_path / "a.zarr")
+    cli.ok("convert", "phantom:y=60,x=61", path, "--quiet")
+    save(f"{path}/zarr.json", {**load(f"{path}/zarr.json"), "seal": member})
+    done = cli("info", path)
+    assert done.returncode == code and ('"seal"' in done.stderr) == (code > 0)
+
+
+@pytest.mark.parametrize("fill", [2, -1, "true", 0.5])
+def test_bool_has_two_values(cli, tmp_path, fill):
+    path = str(tmp_path / "a.zarr")
+    zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype="bool", zarr_format=2)
+    save(f"{path}/.zarray", {**load(f"{path}/.zarray"), "fill_value": fill})
+    assert "bool" in cli.fails(3, "info", path)
+
+
+@pytest.mark.parametrize("there", [(0, 0, 0), (1, 1, 1), (2, 2, 3)], ids=str)
+def test_a_separator_that_nobody_wrote_down(cli, tmp_path, there):
+    """Nested chunks of which all but one are absent, as writers of OME-Zarr 0.2 left them."""
+    data = np.zeros((6, 24, 64), "uint16")
+    data[tuple(slice(i * n, i * n + n) for i, n in zip(there, (2, 8, 16)))] = 7
+    path = str(tmp_path / "a.zarr")
+    zarr.create_array(path, shape=data.shape, chunks=(2, 8, 16), dtype="uint16", zarr_format=2, fill_value=0,
+                      chunk_key_encoding={"name": "v2", "separator": "/"})[...] = data
+    document = load(f"{path}/.zarray")
+    del document["dimension_separator"]
+    save(f"{path}/.zarray", document)
+    expect(cli, path, data)
+
+
 # ---- OME-Zarr of every version ---------------------------------------------------------------------------------------
 
 
@@ -319,6 +380,7 @@ def test_images_of_ome_zarr_py(cli, tmp_path, version):
     group = zarr.open_group(path, mode="r")
     names = sorted(group.array_keys())
     assert len(names) == 2
+    assert "labels" in cli.fails(3, "info", f"{path}/labels")
     for level, name in enumerate(names):
         want = np.asarray(group[name][...])
         assert checksums(cli, path, "--level", level) == [crc(want)]

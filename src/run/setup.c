@@ -261,14 +261,15 @@ static bool keep_remote(pel_run *run, const pel_remote *from, pel_error *err)
     r->wait_ms = from->wait_ms;
     return (copy_text(&r->endpoint, from->endpoint) && copy_text(&r->region, from->region) && copy_text(&r->key_id, from->key_id) &&
             copy_text(&r->secret, from->secret) && copy_text(&r->token, from->token) && copy_text(&r->http_proxy, from->http_proxy) &&
-            copy_text(&r->https_proxy, from->https_proxy) && copy_text(&r->no_proxy, from->no_proxy)) ||
+            copy_text(&r->https_proxy, from->https_proxy) && copy_text(&r->no_proxy, from->no_proxy) && copy_text(&r->ca_file, from->ca_file)) ||
            pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
 }
 
 static void free_remote(pel_remote *r)
 {
     const char *const texts[] = {r ? r->endpoint : NULL, r ? r->region : NULL, r ? r->key_id : NULL, r ? r->secret : NULL,
-                                 r ? r->token : NULL, r ? r->http_proxy : NULL, r ? r->https_proxy : NULL, r ? r->no_proxy : NULL};
+                                 r ? r->token : NULL, r ? r->http_proxy : NULL, r ? r->https_proxy : NULL, r ? r->no_proxy : NULL,
+                                 r ? r->ca_file : NULL};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free((void *)(uintptr_t)texts[i]);
     free(r);

@@ -162,6 +162,8 @@ static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t 
     pel__zarr_paths_free(&paths);
     if (!ok)
         return false;
+    if (pel__json_get(ome, "labels", json_type_array))
+        return pel__fail(err, PEL_UNSUPPORTED, "a list of labels: give the path of one of them");
     return pel__fail(err, PEL_UNSUPPORTED, "a Zarr group without OME-Zarr metadata (no \"multiscales\"): give the path of an array in it");
 }
 

@@ -36,6 +36,40 @@ static bool read_document(pel__zarr_node *node, pel__store *store, const char *p
     return ok || pel__where(err, "%s: ", pel__store_root(store));
 }
 
+static const char *const group_members[] = {"zarr_format", "node_type", "attributes", NULL};
+static const char *const array_members[] = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding",
+                                            "fill_value", "codecs", "attributes", "dimension_names", NULL};
+
+/* A list of storage transformers changes where the bytes are; an empty one does nothing. */
+static bool no_transformers(json_object *list, pel_error *err)
+{
+    if (!list || (json_object_is_type(list, json_type_array) && json_object_array_length(list) == 0))
+        return true;
+    json_object *const first = json_object_is_type(list, json_type_array) ? json_object_array_get_idx(list, 0) : list;
+    const char *const name = json_object_is_type(first, json_type_string) ? json_object_get_string(first) : pel__json_string(first, "name");
+    return pel__fail(err, PEL_UNSUPPORTED, "storage_transformers: \"%s\" is not understood", name ? name : "");
+}
+
+static bool known_members(json_object *meta, const char *kind, const char *const *known, pel_error *err)
+{
+    json_object_object_foreach(meta, key, value) {
+        bool ok = false;
+        for (size_t i = 0; known[i]; i++)
+            ok = ok || strcmp(known[i], key) == 0;
+        if (!ok && strcmp(key, "storage_transformers") == 0) {
+            if (!no_transformers(value, err))
+                return false;
+            ok = true;
+        }
+        if (!ok && strcmp(key, "consolidated_metadata") == 0) /* of a group a copy of what is below */
+            ok = !value || known == group_members;
+        json_object *const must = pel__json_get(value, "must_understand", json_type_boolean);
+        if (!ok && !(must && !json_object_get_boolean(must)))
+            return pel__fail(err, PEL_UNSUPPORTED, "member \"%s\" of the %s's metadata is not understood", key, kind);
+    }
+    return true;
+}
+
 static bool node_v3(pel__zarr_node *node, pel_error *err)
 {
     const char *const type = pel__json_string(node->meta, "node_type");
@@ -46,6 +80,8 @@ static bool node_v3(pel__zarr_node *node, pel_error *err)
     if (!type || (strcmp(type, "array") != 0 && strcmp(type, "group") != 0))
         return pel__fail(err, PEL_FORMAT, "zarr.json: node_type is \"%s\", expected array or group", type ? type : "");
     node->kind = type[0] == 'a' ? PEL__NODE_ARRAY : PEL__NODE_GROUP;
+    if (node->kind == PEL__NODE_GROUP && !known_members(node->meta, "group", group_members, err))
+        return false;
     node->attributes = json_object_get(pel__json_get(node->meta, "attributes", json_type_object));
     return true;
 }
@@ -174,25 +210,6 @@ static bool keep_names(pel__zarr_array *a, json_object *list, pel_error *err)
 
 /* ---- v3 ---------------------------------------------------------------------------------------------------- */
 
-static bool known_members(json_object *meta, pel_error *err)
-{
-    static const char *const known[] = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding",
-                                        "fill_value", "codecs", "attributes", "dimension_names"};
-    json_object_object_foreach(meta, key, value) {
-        bool ok = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            ok = ok || strcmp(known[i], key) == 0;
-        if (!ok && strcmp(key, "storage_transformers") == 0)
-            ok = !value || (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0);
-        if (!ok && strcmp(key, "consolidated_metadata") == 0)
-            ok = !value;
-        json_object *const must = pel__json_get(value, "must_understand", json_type_boolean);
-        if (!ok && !(must && !json_object_get_boolean(must)))
-            return pel__fail(err, PEL_UNSUPPORTED, "member \"%s\" of the array's metadata is not understood", key);
-    }
-    return true;
-}
-
 /* {"name", "configuration"} or a bare name: the name, and the configuration or NULL. */
 static const char *extension(json_object *meta, const char *key, json_object **configuration)
 {
@@ -223,11 +240,13 @@ bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
 {
     json_object *const meta = node->meta;
     json_object *configuration = NULL;
-    const char *const type = pel__json_string(meta, "data_type");
-    if (!known_members(meta, err))
+    if (!known_members(meta, "array", array_members, err))
         return false;
-    if (!type)
-        return pel__fail(err, PEL_UNSUPPORTED, "data_type: expected the name of a core type");
+    const char *const type = extension(meta, "data_type", &configuration);
+    if (!type[0])
+        return pel__fail(err, PEL_FORMAT, "data_type: expected the name of a type");
+    if (configuration && json_object_object_length(configuration) > 0)
+        return pel__fail(err, PEL_UNSUPPORTED, "data type \"%s\" with a configuration: not understood", type);
     if (!pel__zarr_dtype_v3(type, &a->type, err) || !parse_shape(a, meta, err))
         return false;
     const char *const grid = extension(meta, "chunk_grid", &configuration);
@@ -241,27 +260,39 @@ bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
 
 /* ---- v2 ---------------------------------------------------------------------------------------------------- */
 
-/* Writers older than the member made nested folders without saying so: no "0.0", but a folder "0". */
-static void guess_separator(pel__zarr_array *a)
+/* Is this chunk there under keys with this separator? */
+static bool has_chunk(pel__zarr_array *a, char separator, const int64_t *grid)
 {
-    int64_t first[PEL_MAX_NDIM] = {0};
     char key[PEL__PATH_MAX];
     pel__object *object = NULL;
-    if (a->ndim < 2 || !pel__zarr_chunk_key(a, first, key, sizeof key))
-        return;
     const pel__want little = {PEL__WANT_HEAD, 1};
-    if (pel__store_object(a->store, key, &little, &object, NULL) && object) {
-        pel__object_close(object);
+    a->separator = separator;
+    if (!pel__zarr_chunk_key(a, grid, key, sizeof key) || !pel__store_object(a->store, key, &little, &object, NULL) || !object)
+        return false;
+    pel__object_close(object);
+    return true;
+}
+
+/* Writers older than the member made nested folders without saying so. The first, the last and the middle chunk are looked
+ * for: that one of them is all fill value and absent must not make the others so. */
+static void guess_separator(pel__zarr_array *a)
+{
+    char key[PEL__PATH_MAX];
+    int64_t probe[3][PEL_MAX_NDIM] = {{0}};
+    if (a->ndim < 2)
         return;
+    for (int32_t i = 0; i < a->ndim; i++) {
+        probe[1][i] = pel__max(pel__ceil_div(a->shape[i], a->chunk[i]) - 1, 0);
+        probe[2][i] = probe[1][i] / 2;
     }
-    a->separator = '/';
-    if (pel__zarr_chunk_key(a, first, key, sizeof key) && pel__store_object(a->store, key, &little, &object, NULL) && object) {
-        pel__object_close(object);
-        return;
+    for (int k = 0; k < 3; k++) {
+        if (has_chunk(a, '.', probe[k]) || has_chunk(a, '/', probe[k]))
+            return;
+        (void)snprintf(key, sizeof key, "%s%lld", a->path, (long long)probe[k][0]);
+        if (pel__store_has_folder(a->store, key))
+            return; /* with '/', the last that was tried */
     }
-    (void)snprintf(key, sizeof key, "%s0", a->path);
-    if (!pel__store_has_folder(a->store, key))
-        a->separator = '.';
+    a->separator = '.';
 }
 
 bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)

@@ -150,7 +150,7 @@ bool pel__zarr_fill(json_object *value, const pel__zarr_type *type, bool null_is
     else if (type->dtype == PEL_F32 || type->dtype == PEL_F64)
         ok = fill_real(value, type, out);
     else
-        ok = fill_integer(value, type->dtype, out);
+        ok = fill_integer(value, type->dtype, out) && (!type->boolean || out[0] <= 1); /* numbers stand in v2 stores */
     if (ok)
         return true;
     const char *const text = value ? json_object_to_json_string(value) : "null";

@@ -34,7 +34,7 @@ struct pel__http {
     pthread_mutex_t mutex;
     shelf_handle *idle;
     struct curl_slist *headers; /* of S3, where a request has none of its own */
-    char *key, *secret, *token, *service, *http_proxy, *https_proxy, *no_proxy;
+    char *key, *secret, *token, *service, *http_proxy, *https_proxy, *no_proxy, *ca_file;
     int32_t attempts, wait_ms;
     bool s3;
     atomic_bool proven; /* a server has answered: from then on a refused connection is a passing trouble */
@@ -106,7 +106,8 @@ bool pel__http_open(pel__http **out, const pel_remote *remote, bool s3, pel_erro
     h->attempts = r->attempts > 0 ? r->attempts : 6;
     h->wait_ms = r->wait_ms > 0 ? r->wait_ms : 250;
     const bool sign = s3 && r->key_id && r->key_id[0] && r->secret && r->secret[0];
-    if (!copy(&h->http_proxy, r->http_proxy) || !copy(&h->https_proxy, r->https_proxy) || !copy(&h->no_proxy, r->no_proxy) || (sign && !set_up_signing(h, r))) {
+    if (!copy(&h->http_proxy, r->http_proxy) || !copy(&h->https_proxy, r->https_proxy) || !copy(&h->no_proxy, r->no_proxy) || !copy(&h->ca_file, r->ca_file)
+        || (sign && !set_up_signing(h, r))) {
         pel__http_close(h);
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     }
@@ -133,6 +134,7 @@ void pel__http_close(pel__http *h)
     free(h->http_proxy);
     free(h->https_proxy);
     free(h->no_proxy);
+    free(h->ca_file);
     free(h);
     curl_global_cleanup();
 }
@@ -410,6 +412,8 @@ static void set_up(const pel__http *h, transfer *t, char *error)
     (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     (void)curl_easy_setopt(c, CURLOPT_PROXY, proxy ? proxy : "");
     (void)curl_easy_setopt(c, CURLOPT_NOPROXY, h->no_proxy ? h->no_proxy : "");
+    if (h->ca_file)
+        (void)curl_easy_setopt(c, CURLOPT_CAINFO, h->ca_file);
     (void)curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, t);

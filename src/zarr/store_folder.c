@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct folder_store {
+    pel__store base;
+    char *proof; /* a document that could be read */
+} folder_store;
 
 typedef struct folder_object {
     pel__object base;
@@ -15,6 +21,7 @@ typedef struct folder_object {
 
 static void close_store(pel__store *store)
 {
+    free(((folder_store *)store)->proof);
     free(store);
 }
 
@@ -26,7 +33,19 @@ static bool read_text(pel__store *store, const char *key, size_t limit, char **o
         return false;
     if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
         return true;
-    return pel__file_slurp(out, size, path, limit, err);
+    if (!pel__file_slurp(out, size, path, limit, err))
+        return false;
+    folder_store *const s = (folder_store *)store;
+    if (!s->proof)
+        s->proof = strdup(path);
+    return true;
+}
+
+/* A chunk that is not there is fill value; but not if the whole store has gone: unmounted, moved or deleted meanwhile. */
+static bool still_there(const pel__store *store, pel_error *err)
+{
+    const char *const proof = ((const folder_store *)store)->proof;
+    return !proof || access(proof, F_OK) == 0 || pel__fail_errno(err, errno, "%s: could be read before", proof);
 }
 
 static bool has_folder(pel__store *store, const char *key)
@@ -69,7 +88,7 @@ static bool open_object(pel__store *store, const char *key, const pel__want *wan
         return false;
     if (!pel__file_open(&file, path, &e)) {
         if (e.code == PEL_NOT_FOUND)
-            return true;
+            return still_there(store, err);
         return pel__fail(err, e.code, "%s", e.text);
     }
     folder_object *const object = calloc(1, sizeof *object);
@@ -90,7 +109,7 @@ bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist,
         return pel__fail_errno(err, errno, "%s: cannot open", root);
     if (must_exist && !S_ISDIR(st.st_mode))
         return pel__fail(err, PEL_FORMAT, "%s: found a file, expected the folder of a Zarr store", root);
-    pel__store *const store = calloc(1, sizeof *store);
+    pel__store *const store = calloc(1, sizeof(folder_store));
     if (!store || !(store->root = strdup(root))) {
         free(store);
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
