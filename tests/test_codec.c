@@ -3,9 +3,12 @@
  * larger where there is only noise. */
 #include "check.h"
 #include "codec/blosc_encode.h"
+#include "codec/chunk_codec.h"
 
 #include <blosc.h>
 
+#include <malloc.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,10 +185,46 @@ CASE(blosc_is_no_larger_than_the_librarys)
     free(src);
 }
 
+/* Encodes chunk after chunk as a worker does, with other pieces allocated and freed between; *arg becomes by how much the heap
+ * has grown since the second. */
+static void *encode_many(void *arg)
+{
+    uint8_t *const src = malloc(BYTES), *const dst = malloc(BYTES + BLOSC_MAX_OVERHEAD);
+    const pel__step step = {.kind = PEL__STEP_BLOSC, .level = 5, .shuffle = 2, .typesize = 2, .cname = "lz4"};
+    pel__codec_shelf *shelf = NULL;
+    pel_error e = {0};
+    size_t begin = 0;
+    camera(src, BYTES);
+    CHECK_OK(pel__codec_shelf_create(&shelf, &e), e);
+    for (int i = 0; i < 40; i++) {
+        pel__codec_state *const s = pel__codec_take(shelf, &e);
+        pel__codec_io io = {.src = src, .n = BYTES, .dst = dst, .capacity = BYTES + BLOSC_MAX_OVERHEAD};
+        CHECK_OK(pel__step_encode(s, &step, &io, &e), e);
+        pel__codec_put(shelf, s);
+        if (i == 1)
+            begin = mallinfo2().arena;
+    }
+    *(size_t *)arg = mallinfo2().arena - begin;
+    pel__codec_shelf_destroy(shelf);
+    free(src);
+    free(dst);
+    return NULL;
+}
+
+CASE(blosc_leaves_no_holes)
+{
+    pthread_t thread;
+    size_t grown = 0;
+    state = 4;
+    CHECK(pthread_create(&thread, NULL, encode_many, &grown) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(grown <= 2 * BYTES); /* what one chunk takes, with room to spare */
+}
+
 int main(void)
 {
     RUN(blosc_of_every_kind_and_size);
     RUN(blosc_is_no_larger_than_the_librarys);
+    RUN(blosc_leaves_no_holes);
     RUN(level_one);
     RUN(small_chunks_and_other_levels_are_the_librarys);
     return CHECK_DONE();

@@ -2,7 +2,8 @@
  * A program for bench/zarr_speed.py: times Zarr writing and reading inside the process, on a crew of threads.
  *   tool_zarr_speed STORE CODEC SHAPE CHUNK SHARD THREADS VOXELS BOXES SYNC     lists are T,C,Z,Y,X
  * VOXELS is a file of raw uint16, BOXES a text of ORIGIN:SHAPE;…, SYNC 0 or 1; the round trip goes to STORE-trip. Prints a line an operation: name, wall seconds, processor
- * seconds, peak of resident bytes above what was resident before and the pixels that the operation allocates. */
+ * seconds, peak of resident bytes above what was resident before and the pixels that the operation allocates; and at the end a line "process": peak of the whole process
+ * above the pixels that are written and as many that are read. */
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
@@ -57,9 +58,12 @@ static int64_t status_bytes(const char *name)
     return (int64_t)kib << 10;
 }
 
+static int64_t peak_bytes; /* of the process so far */
+
 /* VmHWM starts anew from VmRSS. */
 static void forget_peak(void)
 {
+    peak_bytes = pel__max(peak_bytes, status_bytes("VmHWM"));
     const int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
     if (fd >= 0 && write(fd, "5", 1) != 1)
         perror("clear_refs");
@@ -209,6 +213,9 @@ int main(int argc, char **argv)
         && timed("boxes", read_boxes, &b, &err) && timed("trip", round_trip, &b, &err) && read_whole(&b, true, &err);
     if (!ok)
         fprintf(stderr, "%s\n", err.text);
+    forget_peak();
+    if (ok)
+        printf("process %ld\n", (long)(peak_bytes - 2 * pel__region_voxels(&b.all.region) * 2));
     pel__pool_destroy(b.pool);
     free(b.all.data);
     return ok ? 0 : 1;

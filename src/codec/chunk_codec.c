@@ -238,12 +238,26 @@ static bool own_blosc_encode(pel__codec_state *state, const pel__step *step, pel
     return true;
 }
 
+/* libblosc asks for its blocks anew for each chunk, aligned. glibc before 2.38 cuts slivers off such blocks and keeps the first
+ * seven of a size back for the thread; they then lie between the freed block and the next, so that the heap grows by seven
+ * blocks a thread. With as many small pieces kept back already no sliver stays. */
+static void fill_small_bins(void)
+{
+    enum { KEPT = 7, BINS = 5 }; /* of 32 to 96 bytes */
+    void *volatile piece[BINS * KEPT]; /* volatile: not to be optimised away */
+    for (size_t i = 0; i < BINS * KEPT; i++)
+        piece[i] = malloc(24 + 16 * (i % BINS));
+    for (size_t i = 0; i < BINS * KEPT; i++)
+        free(piece[i]);
+}
+
 static bool blosc_encode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err)
 {
     if (io->n > PEL__STEP_MAX_BYTES)
         return pel__fail(err, PEL_ARGUMENT, "blosc: a chunk of %lld bytes is beyond its 2 GiB", (long long)io->n);
     if (own_blosc(step, io->n))
         return own_blosc_encode(state, step, io, err);
+    fill_small_bins();
     const int r = blosc_compress_ctx(step->level, step->shuffle, (size_t)step->typesize, (size_t)io->n, io->src, io->dst,
                                      (size_t)io->capacity, step->cname, (size_t)step->blocksize, 1);
     if (r <= 0)
