@@ -17,6 +17,7 @@ typedef struct cluster_words {
 enum cluster_kind { CLUSTER_LOCAL, CLUSTER_SCHEDULER, CLUSTER_RUNNER };
 
 #define MOST_PROCESSES 4096
+#define HOST_NAME_LENGTH 256
 
 typedef struct cluster {
     const verb *self;
@@ -24,6 +25,7 @@ typedef struct cluster {
     enum cluster_kind kind;
     int64_t least, most;  /* workers */
     char output[PATH_MAX], password[PATH_MAX], manager_program[PATH_MAX], program[PATH_MAX];
+    char worker_script[PATH_MAX]; /* what launchers start; "": none was written */
     char tls_program[PATH_MAX]; /* "": nothing is encrypted */
     char address[64];
     int64_t port;
@@ -35,8 +37,8 @@ typedef struct cluster {
     /* processes of this machine: local workers, or what launches them elsewhere */
     struct {
         pid_t pid;
-        char host[128];
-        int64_t began, starts;
+        char host[HOST_NAME_LENGTH]; /* "": this one; "*": all those that the launcher knows */
+        int64_t slots, began, starts;
     } processes[MOST_PROCESSES];
     int process_count;
     int64_t last_poll, submitted, alive, done_before; /* blocks, when we began */
@@ -47,6 +49,10 @@ typedef struct cluster {
 /* network.c. wanted: interface or address of this machine; NULL: loopback where all is local, else a private address.
  * False: there is none; found: what there is. */
 bool network_address(char out[64], char *found, size_t size, const char *wanted, bool local);
+
+/* hosts.c: fills the processes with the hosts that were named, or those of the allocation; sets w->launcher, and cores where
+ * the allocation tells how many there are. */
+bool hosts_find(cluster *c, cluster_words *w, pel_error *err);
 
 /* workers.c */
 bool workers_find(cluster *c, pel_error *err); /* where they will be, and how many */

@@ -193,6 +193,14 @@ static void lsf(FILE *to, const job_script *j)
         directive(to, j, "-o %s/%s", j->log, is_array(j) ? "lsf-%J_%I.out" : "lsf-%J.out");
 }
 
+void script_print_words(FILE *to, char *const *words)
+{
+    for (int i = 0; words[i]; i++) {
+        (void)fputs(i ? " " : "", to);
+        print_quoted(to, words[i]);
+    }
+}
+
 /* ---- the scripts -------------------------------------------------------------------------------------------------- */
 
 static void print_words(FILE *to, const job_script *j)

@@ -38,6 +38,7 @@ bool scheduler_is_container(const scheduler *s); /* paths are those inside an im
 const char *scheduler_submit_line(const scheduler *s);
 
 void script_print(FILE *to, const job_script *job);
+void script_print_words(FILE *to, char *const *words); /* for a shell; NULL at the end */
 
 /* script_json.c: a Kubernetes indexed Job, an AWS Batch array job. */
 void script_print_kubernetes(FILE *to, const job_script *job);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -97,11 +98,65 @@ static void child_begins(const cluster *c, char *const *words)
     _exit(127);
 }
 
+/* ---- workers on other hosts: ssh and its like put words together with blanks and give them to a shell, others start them as they
+ * are, and most know nothing of the job's environment. So the command is written to a file that all hosts see, and its name is plain. */
+
+static bool is_elsewhere(const cluster *c, int k)
+{
+    return c->processes[k].host[0] && strcmp(c->processes[k].host, "*") != 0; /* srun knows the hosts, and keeps words apart */
+}
+
+static bool script_goes_through(const cluster *c, const char *launcher, pel_error *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=+@%";
+    bool elsewhere = false;
+    for (int k = 0; k < c->process_count; k++)
+        elsewhere = elsewhere || is_elsewhere(c, k);
+    if (!elsewhere || c->output[strspn(c->output, plain)] == '\0')
+        return true;
+    err->code = PEL_ARGUMENT;
+    (void)snprintf(err->text, sizeof err->text, "--runner: %.80s would take apart the name of %.120s: expected no blanks, quotes or other signs of a shell in it",
+                   launcher, c->output);
+    return false;
+}
+
+static void print_variable(FILE *to, const char *name)
+{
+    const char *const value = getenv(name);
+    char *const words[] = {(char *)(uintptr_t)value, NULL};
+    if (!value || !value[0])
+        return;
+    (void)fprintf(to, "%s=", name);
+    script_print_words(to, words);
+    (void)fprintf(to, "\"${%s:+:$%s}\"\nexport %s\n", name, name, name);
+}
+
+/* A name of its own for each command: a host's view of a shared folder may lag behind. */
+static bool write_script(cluster *c)
+{
+    worker_command worker;
+    char folder[RUN_PATH];
+    make_command(&worker, c);
+    (void)mkdir(run_file(folder, c->output, "submit"), 0777);
+    (void)snprintf(c->worker_script, sizeof c->worker_script, "%.3900s/runner-%" PRId64 "-%ld.sh", folder, (int64_t)time(NULL), (long)getpid());
+    FILE *const f = fopen(c->worker_script, "we");
+    if (!f)
+        return false;
+    (void)fputs("#!/bin/sh\n# A worker on another host of `pellucid cluster --runner`, with the ways of the host that started it first.\n", f);
+    print_variable(f, "PATH");
+    print_variable(f, "LD_LIBRARY_PATH");
+    (void)fputs("exec ", f);
+    script_print_words(f, worker.words);
+    (void)fputc('\n', f);
+    const bool ok = !ferror(f);
+    return fclose(f) == 0 && ok;
+}
+
 /* host "": here. Launched elsewhere by the words of the launcher, then the host, then the command. */
 static void start_process(cluster *c, int k)
 {
     worker_command worker;
-    char launcher[512];
+    char launcher[512], shell[] = "/bin/sh";
     char *words[80];
     int n = 0;
     make_command(&worker, c);
@@ -113,10 +168,13 @@ static void start_process(cluster *c, int k)
             if (*p)
                 *p++ = '\0';
         }
-        if (strcmp(c->processes[k].host, "*") != 0) /* srun knows the hosts */
-            words[n++] = c->processes[k].host;
     }
-    for (int i = 0; worker.words[i]; i++)
+    if (is_elsewhere(c, k)) {
+        words[n++] = c->processes[k].host;
+        words[n++] = shell;
+        words[n++] = c->worker_script;
+    }
+    for (int i = 0; worker.words[i] && !is_elsewhere(c, k); i++)
         words[n++] = worker.words[i];
     words[n] = NULL;
     c->processes[k].began = seconds_now();
@@ -170,77 +228,6 @@ static void end_processes(cluster *c)
     }
 }
 
-/* ---- the hosts of an allocation --------------------------------------------------------------------------------------------- */
-
-static void add_host(cluster *c, const char *host, size_t n)
-{
-    char name[128], own[128] = "";
-    (void)snprintf(name, sizeof name, "%.*s", (int)n, host);
-    (void)gethostname(own, sizeof own - 1);
-    const size_t dot = strcspn(own, ".");
-    if (strcmp(name, "localhost") == 0 || (strncmp(name, own, dot) == 0 && (name[dot] == '\0' || name[dot] == '.')))
-        name[0] = '\0';
-    for (int k = 0; k < c->process_count; k++)
-        if (strcmp(c->processes[k].host, name) == 0)
-            return;
-    if (n > 0 && c->process_count < MOST_PROCESSES)
-        (void)snprintf(c->processes[c->process_count++].host, sizeof name, "%s", name);
-}
-
-static void add_hosts(cluster *c, const char *text, const char *between)
-{
-    for (const char *p = text; *p;) {
-        const size_t n = strcspn(p, between);
-        add_host(c, p, n);
-        p += n + (p[n] != '\0');
-    }
-}
-
-/* One host a line; Grid Engine adds columns. */
-static bool add_host_file(cluster *c, const char *path)
-{
-    FILE *const f = path ? fopen(path, "re") : NULL;
-    char line[512];
-    while (f && fgets(line, sizeof line, f))
-        add_host(c, line, strcspn(line, " \t\r\n"));
-    if (f)
-        (void)fclose(f);
-    return f != NULL;
-}
-
-static cluster_words launched(const cluster *c, const char *launcher)
-{
-    cluster_words w = *c->words;
-    if (!w.launcher)
-        w.launcher = launcher;
-    return w;
-}
-
-/* False: we are in no allocation and no hosts were named. */
-static bool find_hosts(cluster *c, cluster_words *w)
-{
-    static char srun[160];
-    const char *const nodes = getenv("SLURM_JOB_NUM_NODES"), *const lsf = getenv("LSB_HOSTS");
-    if (w->hosts) {
-        add_hosts(c, w->hosts, ", ");
-        *w = launched(c, "ssh -o BatchMode=yes");
-    } else if (nodes) {
-        const char *const cores = getenv("SLURM_CPUS_PER_TASK");
-        (void)snprintf(srun, sizeof srun, "srun --overlap --nodes=%.8s --ntasks=%.8s --ntasks-per-node=1%s%.8s", nodes, nodes,
-                       cores ? " --cpus-per-task=" : "", cores ? cores : "");
-        add_host(c, "*", 1);
-        *w = launched(c, srun);
-    } else if (add_host_file(c, getenv("PE_HOSTFILE"))) {
-        *w = launched(c, "qrsh -inherit -nostdin");
-    } else if (add_host_file(c, getenv("PBS_NODEFILE"))) {
-        *w = launched(c, "ssh -o BatchMode=yes");
-    } else if (lsf) {
-        add_hosts(c, lsf, " ");
-        *w = launched(c, "blaunch");
-    }
-    return c->process_count > 0;
-}
-
 /* ---- a scheduler ------------------------------------------------------------------------------------------------------------- */
 
 static bool submit_workers(cluster *c, int64_t count)
@@ -292,11 +279,8 @@ bool workers_find(cluster *c, pel_error *err)
     static cluster_words with_launcher;
     if (c->kind == CLUSTER_RUNNER) {
         with_launcher = *c->words;
-        if (!find_hosts(c, &with_launcher)) {
-            err->code = PEL_ARGUMENT;
-            (void)snprintf(err->text, sizeof err->text, "--runner: found no allocation of Slurm, PBS, Grid Engine or LSF here; name the hosts with --hosts");
+        if (!hosts_find(c, &with_launcher, err) || !script_goes_through(c, with_launcher.launcher, err))
             return false;
-        }
         c->words = &with_launcher;
         const char *const nodes = getenv("SLURM_JOB_NUM_NODES");
         c->most = strcmp(c->processes[0].host, "*") == 0 && nodes ? strtoll(nodes, NULL, 10) : c->process_count;
@@ -311,6 +295,11 @@ void workers_begin(cluster *c)
     c->last_poll = 0;
     if (c->kind == CLUSTER_SCHEDULER && c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
         jobs_cancel(c->output);
+    bool elsewhere = false;
+    for (int k = 0; k < c->process_count; k++)
+        elsewhere = elsewhere || is_elsewhere(c, k);
+    if (elsewhere && !write_script(c))
+        say(c->self, "%s: cannot be written", c->worker_script);
     for (int k = 0; k < c->process_count; k++)
         start_process(c, k);
 }
@@ -329,4 +318,6 @@ void workers_end(cluster *c)
         jobs_cancel(c->output);
     else
         end_processes(c);
+    if (c->worker_script[0])
+        (void)unlink(c->worker_script);
 }
