@@ -133,15 +133,34 @@ def test_workers_are_kept_and_replaced(run, slurm, gate):
     slurm.wait()  # nothing is left behind
 
 
-def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm, gate):
-    p = keep(run, slurm, "--workers", "2", "--batch-seconds", "1", "--program", gate(10))
+@pytest.mark.parametrize("words", [(), ("--tls",)], ids=["clear", "tls"])
+def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm, gate, words):
+    p = keep(run, slurm, "--workers", "2", "--batch-seconds", "1", "--program", gate(10), *words)
     run.wait_for_records(10, p)
     p.kill()
     p.communicate()
     jobs = len(open(run.file("jobs.jsonl")).readlines())
-    finish(keep(run, slurm, "--workers", "2", "--batch-seconds", "1"))
+    finish(keep(run, slurm, "--workers", "2", "--batch-seconds", "1", *words))
     run.is_done()
     assert len(open(run.file("jobs.jsonl")).readlines()) <= jobs + 1
+
+
+def test_encrypted_workers_hear_of_their_walltime_and_end_with_it(run, slurm, gate):
+    """The job of a worker is pellucid-tls: signals of the scheduler go through it. Workers of a manager in clear do not come to one with TLS."""
+    p = keep(run, slurm, "--workers", "2", "--time", "1:00:00", "--batch-seconds", "1", "--program", gate(10))
+    run.wait_for_records(10, p)
+    p.kill()
+    p.communicate()
+    p = keep(run, slurm, "--workers", "2", "--time", "1:00:00", "--batch-seconds", "1", "--program", gate(20), "--tls")
+    run.wait_for_records(20, p)
+    jobs = [j["id"] for j in run.jobs()]
+    slurm("scancel", "--signal=USR1", "--batch", jobs[-1])
+    run.wait_for(lambda: len(run.jobs()) > len(jobs))
+    run.go()
+    finish(p)
+    run.is_done()
+    slurm.wait()
+    assert "abort signal received" in run.logs()
 
 
 def test_why_there_are_no_workers(run, slurm):
@@ -161,10 +180,11 @@ def test_why_there_are_no_workers(run, slurm):
     finish(p, 4)
 
 
-def test_runner_inside_an_allocation(run, slurm, tmp_path):
+@pytest.mark.parametrize("words", ["", "--tls"], ids=["clear", "tls"])
+def test_runner_inside_an_allocation(run, slurm, tmp_path, words):
     script = tmp_path / "job.sh"
     script.write_text(f"#!/bin/sh\n#SBATCH --nodes=3\n#SBATCH --ntasks-per-node=1\n#SBATCH --output={tmp_path}/said\n"
-                      f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet\n")
+                      f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet {words}\n")
     assert slurm("sbatch", "--wait", str(script)).returncode == 0, open(tmp_path / "said").read()
     run.is_done()
 
