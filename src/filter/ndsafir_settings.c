@@ -20,7 +20,7 @@
 
 const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "patch", .unit = "voxels", .fallback = "auto", .min = 0, .max = PEL__ND_MAX_PATCH, .kind = PEL__PER_AXIS, .exact = true,
-     .help = "radius of the patches that are compared; auto: y=3,x=3, with time t=1,y=2,x=2, with depth z=1,y=1,x=1"},
+     .help = "radius of the patches that are compared; auto: y=3,x=3, with time t=1,y=2,x=2, with depth z=1,y=2,x=2"},
     {.name = "axes", .unit = "", .fallback = "auto", .kind = PEL__LETTERS, .exact = true,
      .help = "axes searched for similar patches, of t z y x; auto: all that are longer than 1"},
     {.name = "channels", .unit = "", .fallback = "apart", .choices = "apart|joint|auto", .kind = PEL__CHOICE, .exact = true,
@@ -36,7 +36,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "first", .unit = "", .fallback = "auto", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
      .help = "factor on strength in the first iteration; auto: 1.3 in a plane, 1.4 with depth or time"},
     {.name = "aggregate", .unit = "", .fallback = "auto", .choices = "auto|no|last", .kind = PEL__CHOICE, .exact = true,
-     .help = "average all patches that hold a voxel, in the last iteration; auto: last in a plane, no with depth or time"},
+     .help = "average all patches that hold a voxel, in the last iteration; auto: last, but no with time alone"},
     {.name = "radius-xy", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along y and x in each iteration; auto: by quality"},
     {.name = "radius-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
@@ -180,10 +180,10 @@ bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err
     const preset *p = preset_of(v, has_z, has_t);
     if (!resolve_scales(v, p, image, err))
         return false;
-    if (!set_auto(v, "patch", has_z ? "z=1,y=1,x=1" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
+    if (!set_auto(v, "patch", has_z ? "z=1,y=2,x=2" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
         return false;
     const int64_t count = pel__value_integer(v, "iterations");
-    return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane ? "last" : "no", err) &&
+    return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane || has_z ? "last" : "no", err) &&
            set_auto(v, "coarse-strength", strcmp(pel__value_text(v, "aggregate"), "last") == 0 ? "1.4" : "2.4", err) &&
            set_steps(v, "radius-xy", p->xy, 5, count, err) &&
            set_steps(v, "radius-z", has_z ? p->z : none, 4, count, err) && set_steps(v, "radius-t", has_t ? p->t : none, 4, count, err);

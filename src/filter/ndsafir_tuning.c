@@ -5,45 +5,47 @@
 
 #include <string.h>
 
-/* Strong regular texture at little noise, and at much: the window grows in other steps. */
-#define PLANE(fine, coarse)                                            \
+/* steps: windows that grow in other steps, for detail and for strong regular texture; dim: for hardly any light. */
+#define PLANE(steps, dim)                                              \
     "",                                                                \
-    "aggregate=no strength=0.25",                                      \
-    "aggregate=no strength=0.35",                                      \
+    "aggregate=no strength=0.2 patch=y=2,x=2",                         \
+    "aggregate=no strength=0.25 patch=y=2,x=2",                        \
+    "aggregate=no strength=0.35 patch=y=2,x=2",                        \
     "aggregate=no strength=0.5",                                       \
-    "aggregate=no strength=0.7",                                       \
-    "aggregate=no strength=0.5 patch=y=2,x=2",                         \
-    "aggregate=last strength=0.7",                                     \
-    "aggregate=last strength=1.4",                                     \
-    "aggregate=last strength=1.4 patch=y=2,x=2",                       \
-    "aggregate=last strength=1.8 patch=y=2,x=2",                       \
-    "aggregate=last strength=1.2 patch=y=4,x=4",                       \
-    "aggregate=last strength=1.5 patch=y=4,x=4",                       \
-    "aggregate=last strength=1.7 patch=y=5,x=5",                       \
-    "aggregate=last strength=1.8 patch=y=2,x=2 radius-xy=" fine,       \
-    "aggregate=last strength=2.2 patch=y=5,x=5 radius-xy=" coarse
+    dim,                                                               \
+    "aggregate=last strength=1 patch=y=2,x=2",                         \
+    "aggregate=last strength=1.2 patch=y=2,x=2",                       \
+    "aggregate=last strength=1.4 patch=y=4,x=4",                       \
+    "aggregate=last strength=1 patch=y=5,x=5",                         \
+    "aggregate=last strength=1.4 patch=y=2,x=2 scales=2 " steps,       \
+    "aggregate=last strength=1.8 patch=y=2,x=2 scales=2 " steps,       \
+    "aggregate=last strength=1.4 scales=2 " steps,                     \
+    "aggregate=last strength=1.8 scales=2 " steps,                     \
+    "aggregate=last strength=1.7 patch=y=5,x=5 scales=2 " steps,       \
+    "aggregate=last strength=2.2 patch=y=5,x=5 scales=2 " steps
 
-static const char *const plane_fast[] = {PLANE("1,3,4", "1,3,4")};
-static const char *const plane[] = {PLANE("1,3,5,7", "1,3,5,7")};
-static const char *const plane_strong[] = {PLANE("1,3,8,15", "1,3,6,11,12")};
+static const char *const plane_fast[] = {PLANE("radius-xy=1,3,4", "aggregate=last strength=0.5 patch=y=5,x=5")};
+static const char *const plane[] = {PLANE("radius-xy=1,3,5,7", "aggregate=no strength=0.7")};
+static const char *const plane_strong[] = {PLANE("radius-xy=1,3,6,11,12", "aggregate=no strength=0.7")};
 
 /* Slow: the window grows in more steps, for few photons and for texture. */
+#define CELLS "coarse-xy=1,2,3,5 coarse-z=1,1,1,1"
 #define VOLUME(slow)                                                   \
     "",                                                                \
+    "aggregate=last strength=1 patch=z=1,y=1,x=1",                     \
     "aggregate=no strength=0.35 first=2",                              \
     "aggregate=no strength=0.5 first=2",                               \
     "aggregate=no strength=0.7 first=2",                               \
-    "aggregate=no strength=0.7",                                       \
-    "aggregate=no strength=0.7 first=2 patch=z=1,y=2,x=2",             \
-    "aggregate=last strength=1.4 patch=z=1,y=2,x=2",                   \
-    "aggregate=last strength=2 patch=z=1,y=2,x=2",                     \
-    "aggregate=no strength=0.5 patch=z=1,y=2,x=2 " slow,               \
-    "aggregate=last strength=1.4 patch=z=1,y=2,x=2 " slow,             \
-    "aggregate=last strength=2 patch=z=1,y=2,x=2 " slow
+    "aggregate=no strength=0.25 first=2 patch=z=1,y=1,x=1 scales=2 " CELLS " " slow, \
+    "aggregate=no strength=0.35 first=2 patch=z=1,y=1,x=1 scales=2 " CELLS " " slow, \
+    "aggregate=last strength=0.7 scales=2 " CELLS " " slow,            \
+    "aggregate=last strength=1 scales=2 " slow,                        \
+    "aggregate=last strength=1.4 scales=2 " slow,                      \
+    "aggregate=last strength=2 scales=1 " slow
 
-static const char *const volume_fast[] = {VOLUME("radius-xy=1,2,2,3 radius-z=1,1,1,1")};
-static const char *const volume[] = {VOLUME("radius-xy=1,2,3,5 radius-z=1,1,1,1")};
-static const char *const volume_strong[] = {VOLUME("radius-xy=1,2,4,8 radius-z=1,1,1,1")};
+static const char *const volume_fast[] = {VOLUME("radius-xy=1,2,2,3")};
+static const char *const volume[] = {VOLUME("radius-xy=1,2,3,5")};
+static const char *const volume_strong[] = {VOLUME("radius-xy=1,2,4,8")};
 
 /* Windows and all: what moves slowly is sought over many frames, what jumps in the plane, what rests along t. */
 #define SERIES(wide, rest)                                             \
