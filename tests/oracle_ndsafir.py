@@ -124,3 +124,25 @@ def two_scales(y, radii, coarse_radii, patch, coarse_strength=1.0, strength=1.0,
     for a in axes:
         off = spread(off, y.shape[a], a)
     return np.where(np.isfinite(y), fine + off, y)
+
+
+def gaussian(a, sigma, radius, axes, norm):
+    """Correlated along the axes, the image mirrored at its faces."""
+    k = np.arange(-radius, radius + 1)
+    weight = np.exp(-(k**2) / (2 * sigma**2))
+    weight /= {"height": 1, "sum": weight.sum(), "square": np.sqrt((weight**2).sum())}[norm]
+    for axis in axes:
+        n = a.shape[axis]
+        a = sum(w * np.take(a, mirror(np.arange(n) + d, n), axis) for w, d in zip(weight, k))
+    return a
+
+
+def spots(y, u, estimate, threshold):
+    """What isolated spots get back: y stabilised, u the fine result, `estimate` what is given to (with two scales: corrected)."""
+    axes = [a for a in (2, 3) if y.shape[a] > 1]
+    r = np.nan_to_num(np.where(np.isfinite(y), y - u, 0.0))
+    hit = gaussian(r, 0.8, 2, axes, "square") > threshold
+    margin = [(2, 2) if a in axes else (0, 0) for a in range(4)]
+    inner = tuple(slice(b, b + n) for (b, _), n in zip(margin, y.shape))
+    rim = gaussian(np.pad(hit.astype(float), margin), 1.0, 2, axes, "height")[inner]
+    return estimate + np.minimum(1, rim) * gaussian(r, 0.5, 1, axes, "sum"), hit

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oracle_ndsafir import joint, ndsafir, two_scales
+from oracle_ndsafir import joint, ndsafir, spots, two_scales
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = Path(os.environ.get("PELLUCID_BUILD", ROOT / "build")) / "tests" / "tool_ndsafir"
@@ -34,7 +34,7 @@ def words(radii):
     t, z, y, x = zip(*radii)
     assert y == x
     text = [",".join(map(str, r)) for r in (t, z, y)]
-    return {"radius_t": text[0], "radius_z": text[1], "radius_xy": text[2]}
+    return {"radius_t": text[0], "radius_z": text[1], "radius_xy": text[2], "spots": 0}
 
 
 CASES = {
@@ -183,6 +183,50 @@ def test_two_scales_same_bits(name, isa):
     assert np.array_equal(got, want, equal_nan=True)
     for block, threads in (("1,1,1,7,9", 1), ("3,1,3,16,20", 2), ("2,1,2,1,33", 1), ("1,1,4,31,1", 3)):
         assert np.array_equal(run(y, isa=isa, block=block, threads=threads, **settings), want, equal_nan=True), block
+
+
+def starry(shape, seed):
+    """A ramp with spots, at the faces and in the corner, too, and unit noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.meshgrid(*[np.arange(n) for n in shape[2:]], indexing="ij")
+    a = np.broadcast_to(0.05 * y + 0.02 * x, shape).copy()
+    at = [(0, 0), (shape[2] // 2, shape[3] // 3), (shape[2] - 1, shape[3] // 2), (shape[2] // 3, shape[3] - 1), (shape[2] // 3 + 9, shape[3] // 2 + 9)]
+    for py, px in at:
+        a += 9 * np.exp(-((y - py) ** 2 + (x - px) ** 2) / (2 * 0.8**2))
+    return (a + rng.normal(size=shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 60, 75), (2, 3, 40, 41), (1, 1, 1, 90), (1, 1, 90, 1)])
+@pytest.mark.parametrize("scales", [1, 2])
+def test_spots_equal_oracle(shape, scales):
+    y = starry(shape, 5)
+    y[0, 0, shape[2] // 3, shape[3] // 2] = np.nan
+    settings = dict(aggregate="no", strength=0.3, radius_xy="1,2,4", patch="y=2,x=2", axes="yx")
+    plain, corrected = run(y, spots=0, **settings), run(y, spots=0, scales=scales, coarse_xy="1,2,4", coarse_t="0,0,0", coarse_z="0,0,0", **settings)
+    threshold = 4.1 if min(shape[2:]) > 1 else 1.5  # a line keeps its spots by itself
+    got = run(y, spots=threshold, scales=scales, coarse_xy="1,2,4", coarse_t="0,0,0", coarse_z="0,0,0", **settings)
+    want, hit = spots(y.astype(np.float64), plain.astype(np.float64), corrected.astype(np.float64), threshold)
+    assert hit.sum() >= 2 and np.nanmax(np.abs(got - corrected)) > 0.5
+    fine = np.isfinite(y)
+    assert np.array_equal(got[~fine], y[~fine], equal_nan=True)
+    assert np.abs(got - want)[fine].max() < 2e-4
+
+
+@pytest.mark.parametrize("isa", ["scalar", "v2", "avx2", "avx512"])
+def test_spots_same_bits(isa):
+    y = starry((1, 2, 71, 230), 6)
+    settings = dict(quality="fast", strength=0.4, axes="yx")
+    want = run(y, isa="scalar", **settings)
+    assert not np.array_equal(want, run(y, spots=0, **settings))
+    try:
+        got = run(y, isa=isa, **settings)
+    except AssertionError as e:
+        if "cannot run" in str(e):
+            pytest.skip(f"{isa} does not run here")
+        raise
+    assert np.array_equal(got, want)
+    for block, threads in (("1,1,1,7,9", 1), ("1,1,2,33,50", 2), ("1,1,1,71,1", 3)):
+        assert np.array_equal(run(y, isa=isa, block=block, threads=threads, **settings), want), block
 
 
 def test_poisson_noise_goes_through_the_exact_transform():

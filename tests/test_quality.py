@@ -16,7 +16,7 @@ PUBLISHED = {
     20: (32.64, 30.37, 30.12, 32.90, 30.59), 25: (31.73, 29.24, 29.20, 32.22, 29.73), 50: (28.38, 24.09, 25.93, 28.67, 25.29),
     75: (25.51, 22.10, 23.69, 25.49, 22.31), 100: (23.32, 20.64, 21.78, 23.08, 20.51),
 }
-PAPER = dict(patch="4,4", radius_xy="1,2,4,8", strength=1, first=1, aggregate="no")
+PAPER = dict(patch="4,4", radius_xy="1,2,4,8", strength=1, first=1, aggregate="no", spots=0)
 # Mean count of the peak: Peppers, Lena, House, with the exact unbiased inverse and 7 x 7 patches.
 POISSON = {2: (21.42, 24.25, 23.24), 5: (24.56, 26.54, 26.03), 20: (27.91, 29.96, 29.75), 120: (32.00, 33.79, 33.85)}
 

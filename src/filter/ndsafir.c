@@ -12,6 +12,7 @@
 #include "core/bytes.h"
 #include "core/region.h"
 #include "filter/ndsafir_scales.h"
+#include "filter/ndsafir_spots.h"
 #include "noise/noise.h"
 
 #include <assert.h>
@@ -304,8 +305,9 @@ static int64_t strips(const pel_region *r)
 }
 
 /* A row of n voxels of the call's input, stabilised. */
-static void stabilised(const work *w, float *dst, const int64_t at[PEL_AXES], int64_t n)
+static void stabilised(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n)
 {
+    const work *w = arg;
     const pel_block *in = w->call->in;
     const char *src = pel__block_at(in, at);
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
@@ -332,40 +334,10 @@ static bool read_row(void *arg, const int64_t *at, int64_t n)
 
 /* ---- cells ------------------------------------------------------------------------------------------------------------- */
 
-#define CELLS 128 /* at once */
-
-/* The rows of voxels of a row of cells: twice the same where the image is one voxel high, mirrored where half a cell is left. */
-static void rows_of(const pel_region *voxels, int64_t y, int64_t rows[2])
-{
-    const bool binned = pel__scales_bin(voxels->shape, PEL_Y) == 2;
-    rows[0] = binned ? 2 * y : y;
-    rows[1] = !binned ? y : 2 * y + 1 < voxels->shape[PEL_Y] ? 2 * y + 1 : 2 * y - 1;
-}
-
-/* From means of voxels with unit variance to cells with unit variance. */
-static float cell_factor(const pel_region *voxels)
-{
-    return sqrtf((float)(pel__scales_bin(voxels->shape, PEL_Y) * pel__scales_bin(voxels->shape, PEL_X)));
-}
-
 static bool read_cells(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    const int64_t width = w->voxels.shape[PEL_X], bin = pel__scales_bin(w->voxels.shape, PEL_X);
-    float buffer[2][2 * CELLS + 1], *dst = pel__block_at(&w->raw, at); /* from one voxel before the cells on */
-    int64_t rows[2], here[PEL_AXES];
-    memcpy(here, at, sizeof here);
-    rows_of(&w->voxels, at[PEL_Y], rows);
-    for (int64_t i = 0; i < n; i += CELLS) {
-        const int64_t first = at[PEL_X] + i, count = pel__min(CELLS, n - i), end = pel__min(width, bin * (first + count));
-        const bool half = end < bin * (first + count) && first > 0;
-        for (int k = 0; k < 2; k++) {
-            here[PEL_Y] = rows[k];
-            here[PEL_X] = bin * first - half;
-            stabilised(w, buffer[k] + 1 - half, here, end - here[PEL_X]);
-        }
-        pel__scales_bin_row(dst + i, (const float *const[2]){buffer[0] + 1, buffer[1] + 1}, first, count, width, cell_factor(&w->voxels));
-    }
+    pel__scales_read(pel__block_at(&w->raw, at), at, n, &w->voxels, stabilised, w);
     return true;
 }
 
@@ -376,31 +348,10 @@ static bool keep_row(void *arg, const int64_t *at, int64_t n)
     return true;
 }
 
-/* What the estimate of the cells has above the means of the fine result; 0 where a voxel is odd. */
 static bool difference_row(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    const pel_block *u = &w->u[(w->s.steps - 1) % 2];
-    const int64_t width = w->voxels.shape[PEL_X], bin = pel__scales_bin(w->voxels.shape, PEL_X);
-    const float down = 1.0f / cell_factor(&w->voxels);
-    float mean[CELLS], *dst = pel__block_at(&w->cell, at);
-    int64_t rows[2], here[PEL_AXES];
-    memcpy(here, at, sizeof here);
-    rows_of(&w->voxels, at[PEL_Y], rows);
-    for (int64_t i = 0; i < n; i += CELLS) {
-        const int64_t count = pel__min(CELLS, n - i);
-        const float *from[2];
-        here[PEL_X] = bin * (at[PEL_X] + i);
-        for (int k = 0; k < 2; k++) {
-            here[PEL_Y] = rows[k];
-            from[k] = pel__block_at(u, here);
-        }
-        pel__scales_bin_row(mean, from, at[PEL_X] + i, count, width, 1.0f);
-        for (int64_t x = 0; x < count; x++) {
-            const float d = dst[i + x] * down - mean[x];
-            dst[i + x] = d == d ? d : 0.0f;
-        }
-    }
+    pel__scales_difference(pel__block_at(&w->cell, at), at, n, &w->u[(w->s.steps - 1) % 2], &w->voxels);
     return true;
 }
 
@@ -484,6 +435,55 @@ static bool difference_strip(void *arg, int64_t index, int32_t worker, pel_error
     const work *w = arg;
     const pel_region r = strip(&w->cell.region, index);
     return stopped(w, err) && pel__region_rows(&r, difference_row, arg);
+}
+
+/* ---- spots -------------------------------------------------------------------------------------------------------------- */
+
+/* What voxels that are wanted take of the fine result, around them along y and x. */
+static pel_region around(const work *w, const pel_region *out)
+{
+    int64_t reach[PEL_AXES] = {0};
+    reach[PEL_Y] = reach[PEL_X] = PEL__SPOTS_REACH;
+    return pel__region_grow(out, reach, reach, &w->voxels);
+}
+
+/* The raw data are not needed any more: residuals take their place. */
+static bool residual_row(void *arg, const int64_t *at, int64_t n)
+{
+    const work *w = arg;
+    const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
+    float *raw = pel__block_at(&w->raw, at);
+    for (int64_t x = 0; x < n; x++)
+        raw[x] -= u[x];
+    return true;
+}
+
+static bool residual_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region out = wanted(w), all = around(w, &out), r = strip(&all, index);
+    return stopped(w, err) && pel__region_rows(&r, residual_row, arg);
+}
+
+static bool spots_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const work *w = arg;
+    const pel_region out = wanted(w), r = strip(&out, index);
+    float *const scratch = (float *)(void *)((char *)w->call->thread_scratch + worker * w->thread_bytes);
+    for (int64_t c = 0; c < r.shape[PEL_C]; c++) {
+        pel_region one = r;
+        one.origin[PEL_C] += c;
+        one.shape[PEL_C] = 1;
+        pel__spots_give(&w->u[(w->s.steps - 1) % 2], &w->raw, &one, &w->voxels, w->s.spots, scratch);
+    }
+    return stopped(w, err);
+}
+
+static bool keep_spots(work *w, pel_error *err)
+{
+    const pel_region out = wanted(w), all = around(w, &out);
+    return pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&all), residual_strip, w, err) &&
+           pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&out), spots_strip, w, err);
 }
 
 /* ---- one channel or all jointly, one block -------------------------------------------------------------------------------- */
@@ -572,6 +572,7 @@ static void lay_scales(scales *s, const pel_region *block, int64_t channel)
     fine->voxels.origin[PEL_C] = out.origin[PEL_C] = channel;
     fine->voxels.shape[PEL_C] = out.shape[PEL_C] = fine->s.channels;
     fine->image = fine->voxels;
+    const pel_region wide = fine->s.spots > 0 ? around(fine, &out) : out;
     if (s->two) {
         coarse->voxels = fine->voxels;
         coarse->image = pel__scales_image(&fine->voxels);
@@ -579,6 +580,7 @@ static void lay_scales(scales *s, const pel_region *block, int64_t channel)
         regions(coarse, &fine->cell.region);
         out = pel__scales_voxels(&fine->cell.region, &fine->voxels);
     }
+    out = pel__region_union(&out, &wide);
     regions(fine, &out);
 }
 
@@ -604,7 +606,8 @@ static int64_t scales_bytes(const scales *s)
 
 static int64_t scales_thread_bytes(const scales *s)
 {
-    return pel__max(tile_bytes(&s->fine.s, &s->fine.image), s->two ? tile_bytes(&s->coarse.s, &s->coarse.image) : 0);
+    const int64_t spots = s->fine.s.spots > 0 ? float_bytes(pel__spots_scratch()) : 0;
+    return pel__max(pel__max(tile_bytes(&s->fine.s, &s->fine.image), spots), s->two ? tile_bytes(&s->coarse.s, &s->coarse.image) : 0);
 }
 
 static bool filter_cells(scales *s, pel__arena arena, pel_error *err)
@@ -640,6 +643,8 @@ static bool filter_channels(scales *s, int64_t channel, pel_error *err)
     if (!take_arrays(w, &arena))
         return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little scratch");
     if (!iterate(w, err) || (s->two && !pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), difference_strip, w, err)))
+        return false;
+    if (w->s.spots > 0 && !keep_spots(w, err))
         return false;
     const pel_region made = wanted(w);
     return pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);
@@ -681,8 +686,9 @@ static void halo(const pel__values *v, const pel_image *image, int64_t before[PE
     before[PEL_C] = s.fine.s.channels - 1;
     for (int a = 0; a < PEL__ND; a++) {
         const int axis = pel__ndsafir_axis(a);
-        const int64_t bin = pel__scales_bin(image->shape, axis), more = s.two && bin > 1 ? PEL__SCALES_REACH : 0;
-        before[axis] = more + pel__max(whole_reach(&s.fine.s, a), s.two ? bin * whole_reach(&s.coarse.s, a) : 0);
+        const int64_t bin = pel__scales_bin(image->shape, axis), cells = s.two && bin > 1 ? PEL__SCALES_REACH : 0;
+        const int64_t spots = s.fine.s.spots > 0 && bin > 1 ? PEL__SPOTS_REACH : 0;
+        before[axis] = pel__max(pel__max(cells, spots) + whole_reach(&s.fine.s, a), s.two ? cells + bin * whole_reach(&s.coarse.s, a) : 0);
     }
     memcpy(after, before, PEL_AXES * sizeof *after);
 }

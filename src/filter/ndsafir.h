@@ -12,11 +12,12 @@ typedef struct pel__ndsafir {
     int64_t patch[PEL__ND];
     int64_t channels;                             /* compared together: 1, or all of the image */
     bool aggregate;                               /* in the last iteration */
+    float spots;                                  /* threshold of ndsafir_spots.h; 0: no search */
     float exponent[PEL__MAX_STEPS];               /* makes -log2(weight) of sum (u_i - u_j)^2 (1/v_i + 1/v_j) */
     const pel__ndsafir_isa *isa;
 } pel__ndsafir;
 
-#define PEL__NDSAFIR_PARAMS 18
+#define PEL__NDSAFIR_PARAMS 19
 extern const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS];
 
 bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err);

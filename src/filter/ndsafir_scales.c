@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "core/region.h"
 
+#include <math.h>
 #include <string.h>
 
 int64_t pel__scales_bin(const int64_t shape[PEL_AXES], int axis)
@@ -53,7 +54,12 @@ pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image)
     return r;
 }
 
-void pel__scales_bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor)
+/* ---- to cells ---------------------------------------------------------------------------------------------------------- */
+
+#define CHUNK 128 /* cells at once */
+
+/* Means of n cells from x0 on, times factor. rows: of voxels, the first at the first cell's; width: of the image. */
+static void bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor)
 {
     const float *const a = rows[0], *const b = rows[1];
     if (width == 1) {
@@ -68,9 +74,66 @@ void pel__scales_bin_row(float *dst, const float *const rows[2], int64_t x0, int
         dst[i] = ((a[2 * i] + a[2 * i - 1]) + (b[2 * i] + b[2 * i - 1])) * factor;
 }
 
-/* ---- back to voxels ---------------------------------------------------------------------------------------------------- */
+/* The rows of voxels of a row of cells: twice the same where the image is one voxel high, mirrored where half a cell is left. */
+static void rows_of(const pel_region *image, int64_t y, int64_t rows[2])
+{
+    const bool binned = pel__scales_bin(image->shape, PEL_Y) == 2;
+    rows[0] = binned ? 2 * y : y;
+    rows[1] = !binned ? y : 2 * y + 1 < image->shape[PEL_Y] ? 2 * y + 1 : 2 * y - 1;
+}
 
-#define CHUNK 128 /* cells at once */
+/* From means of voxels of unit variance to cells of unit variance. */
+static float factor_of(const pel_region *image)
+{
+    return sqrtf((float)(pel__scales_bin(image->shape, PEL_Y) * pel__scales_bin(image->shape, PEL_X)));
+}
+
+void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel_region *image,
+                      void (*row)(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n), const void *arg)
+{
+    const int64_t width = image->shape[PEL_X], bin = pel__scales_bin(image->shape, PEL_X);
+    const float factor = factor_of(image);
+    float buffer[2][2 * CHUNK + 1]; /* from one voxel before the cells on */
+    int64_t rows[2], here[PEL_AXES];
+    memcpy(here, at, sizeof here);
+    rows_of(image, at[PEL_Y], rows);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t first = at[PEL_X] + i, count = pel__min(CHUNK, n - i), end = pel__min(width, bin * (first + count));
+        const bool half = end < bin * (first + count);
+        here[PEL_X] = bin * first - half;
+        for (int k = 0; k < 2; k++) {
+            here[PEL_Y] = rows[k];
+            row(arg, buffer[k] + 1 - half, here, end - here[PEL_X]);
+        }
+        bin_row(dst + i, (const float *const[2]){buffer[0] + 1, buffer[1] + 1}, first, count, width, factor);
+    }
+}
+
+void pel__scales_difference(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel_region *image)
+{
+    const int64_t width = image->shape[PEL_X], bin = pel__scales_bin(image->shape, PEL_X);
+    const float down = 1.0f / factor_of(image);
+    float mean[CHUNK];
+    const float *from[2];
+    int64_t rows[2], here[PEL_AXES];
+    memcpy(here, at, sizeof here);
+    rows_of(image, at[PEL_Y], rows);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t count = pel__min(CHUNK, n - i);
+        here[PEL_X] = bin * (at[PEL_X] + i);
+        for (int k = 0; k < 2; k++) {
+            here[PEL_Y] = rows[k];
+            from[k] = pel__block_at(u, here);
+        }
+        bin_row(mean, from, at[PEL_X] + i, count, width, 1.0f);
+        for (int64_t x = 0; x < count; x++) {
+            const float d = cells[i + x] * down - mean[x];
+            cells[i + x] = d == d ? d : 0.0f;
+        }
+    }
+}
+
+/* ---- back to voxels ---------------------------------------------------------------------------------------------------- */
 
 /* Of interpolation after B, at the cell k that an even voxel lies in: cells k-2 .. k+1. Odd voxels: k+2 .. k-1. */
 static const float taps[4] = {0.0625f, 0.3125f, 0.4375f, 0.1875f};

@@ -21,11 +21,14 @@ pel_region pel__scales_image(const pel_region *fine);
 pel_region pel__scales_cells(const pel_region *out, const pel_region *image);
 pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image);
 
-/* Means of n cells from x0 on, times factor. rows: of voxels, the first at the first cell's (or the cell's one row twice);
- * width: of the image. The voxel before the last of an odd row must be there, too. */
-void pel__scales_bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor);
+/* n cells from `at` on, of unit variance where voxels have it; row() reads a row of voxels of the image. */
+void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel_region *image,
+                      void (*row)(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n), const void *arg);
 
-/* Adds to n voxels at `at` what the block of differences (cells; any at all where NaN stood: 0) says of them. */
+/* What n cells from `at` on, estimates of unit variance, have above the means of the fine result u; 0 where a voxel is NaN. */
+void pel__scales_difference(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel_region *image);
+
+/* Adds to n voxels at `at` what the block of differences (of cells) says of them. */
 void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel_region *image);
 
 #endif

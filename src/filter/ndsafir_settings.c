@@ -36,7 +36,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "first", .unit = "", .fallback = "auto", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
      .help = "factor on strength in the first iteration; auto: 1.3 in a plane, 1.4 with depth or time"},
     {.name = "aggregate", .unit = "", .fallback = "auto", .choices = "auto|no|last", .kind = PEL__CHOICE, .exact = true,
-     .help = "average all patches that hold a voxel, in the last iteration; auto: last, but no with time alone"},
+     .help = "average all patches that hold a voxel, in the last iteration; auto: last"},
     {.name = "radius-xy", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
      .help = "window radius along y and x in each iteration; auto: by quality"},
     {.name = "radius-z", .unit = "voxels", .fallback = "auto", .min = 0, .max = 64, .kind = PEL__PER_STEP, .exact = true,
@@ -53,6 +53,8 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
      .help = "with 2 scales: window radius of the means along t in each iteration; auto: by quality"},
     {.name = "coarse-strength", .unit = "", .fallback = "auto", .min = 0.01, .max = 100, .kind = PEL__NUMBER, .exact = true,
      .help = "with 2 scales: factor on strength for the means; auto: 1.4 with aggregate last, 2.4 without"},
+    {.name = "spots", .unit = "sigma", .fallback = "4.3", .min = 0, .max = 1000, .kind = PEL__NUMBER, .exact = true,
+     .help = "isolated bright spots that averaging took away are given back where they exceed this; 3.8: more of them, 0: none"},
     {.name = "isa", .unit = "", .fallback = "auto", .choices = ISA_CHOICES, .kind = PEL__CHOICE, .exact = false,
      .help = "instruction set: v2 is x86-64-v2, avx2 v3, avx512 v4, scalar any machine; all give the same bits"},
 };
@@ -123,7 +125,7 @@ static const preset plane_presets[] = {
     {"strong", 5, {1, 2, 4, 8, 16}, {0}, {0}, 5, {1, 2, 4, 8, 16}, {0}, {0}},
 };
 static const preset deep_presets[] = {
-    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 4}, {1, 1, 1}, {1, 1, 1}},
+    {"fast", 3, {1, 2, 3, 4, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 4, {1, 2, 3, 5}, {1, 1, 1, 1}, {1, 1, 1, 1}},
     {"standard", 3, {1, 2, 5, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 4}, {1, 1, 2}, {1, 1, 1}},
     {"strong", 3, {1, 2, 8, 8, 8}, {1, 1, 1, 1}, {1, 1, 1, 1}, 3, {1, 2, 8}, {1, 1, 2}, {1, 1, 1}},
 };
@@ -183,7 +185,7 @@ bool pel__ndsafir_resolve(pel__values *v, const pel_image *image, pel_error *err
     if (!set_auto(v, "patch", has_z ? "z=1,y=2,x=2" : has_t ? "t=1,y=2,x=2" : "y=3,x=3", err) || !resolve_iterations(v, p->count, err))
         return false;
     const int64_t count = pel__value_integer(v, "iterations");
-    return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", plane || has_z ? "last" : "no", err) &&
+    return set_auto(v, "first", plane ? "1.3" : "1.4", err) && set_auto(v, "aggregate", "last", err) &&
            set_auto(v, "coarse-strength", strcmp(pel__value_text(v, "aggregate"), "last") == 0 ? "1.4" : "2.4", err) &&
            set_steps(v, "radius-xy", p->xy, 5, count, err) &&
            set_steps(v, "radius-z", has_z ? p->z : none, 4, count, err) && set_steps(v, "radius-t", has_t ? p->t : none, 4, count, err);
@@ -293,6 +295,7 @@ void pel__ndsafir_settings(pel__ndsafir *out, const pel__values *v, const pel_im
     *out = (pel__ndsafir){.steps = (int32_t)pel__value_integer(v, "iterations")};
     fill_radii(out, v, image->shape, fine_lists);
     fill_settings(out, v, image->shape, 1.0);
+    out->spots = (float)pel__value_number(v, "spots");
 }
 
 bool pel__ndsafir_coarse(pel__ndsafir *out, const pel__values *v, const pel_image *image)

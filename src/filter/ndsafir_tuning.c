@@ -26,7 +26,26 @@
 
 static const char *const plane_fast[] = {PLANE("radius-xy=1,3,4", "aggregate=last strength=0.5 patch=y=5,x=5")};
 static const char *const plane[] = {PLANE("radius-xy=1,3,5,7", "aggregate=no strength=0.7")};
-static const char *const plane_strong[] = {PLANE("radius-xy=1,3,6,11,12", "aggregate=no strength=0.7")};
+
+/* Windows up to 16 want narrower kernels. */
+static const char *const plane_strong[] = {
+    "",
+    "aggregate=no strength=0.2 patch=y=2,x=2",
+    "aggregate=no strength=0.25 patch=y=2,x=2",
+    "aggregate=no strength=0.35 patch=y=2,x=2",
+    "aggregate=no strength=0.35",
+    "aggregate=no strength=0.5",
+    "aggregate=last strength=1 patch=y=2,x=2",
+    "aggregate=last strength=1.2 patch=y=2,x=2",
+    "aggregate=last strength=1.6 patch=y=2,x=2",
+    "aggregate=last strength=1.4",
+    "aggregate=last strength=1.8",
+    "aggregate=last strength=1.8 patch=y=4,x=4",
+    "aggregate=last strength=1 patch=y=5,x=5",
+    "aggregate=last strength=1.4 patch=y=2,x=2 scales=2 radius-xy=1,3,8,15",
+    "aggregate=last strength=1.7 patch=y=5,x=5 scales=2 radius-xy=1,3,6,11,12",
+    "aggregate=last strength=2.2 patch=y=5,x=5 scales=2 radius-xy=1,3,6,11,12",
+};
 
 /* Slow: the window grows in more steps, for few photons and for texture. */
 #define CELLS "coarse-xy=1,2,3,5 coarse-z=1,1,1,1"
@@ -48,19 +67,22 @@ static const char *const volume[] = {VOLUME("radius-xy=1,2,3,5")};
 static const char *const volume_strong[] = {VOLUME("radius-xy=1,2,4,8")};
 
 /* Windows and all: what moves slowly is sought over many frames, what jumps in the plane, what rests along t. */
+#define FLAT "coarse-xy=1,2,4 coarse-t=1,1,1 "
+#define LONG "coarse-xy=1,1,2 coarse-t=1,2,7 "
 #define SERIES(wide, rest)                                             \
     "",                                                                \
     "aggregate=no strength=0.35 first=2",                              \
     "aggregate=no strength=0.5 first=2",                               \
-    "aggregate=no strength=0.5",                                       \
-    "aggregate=no strength=0.7 patch=t=1,y=3,x=3",                     \
-    "aggregate=no strength=0.7 patch=y=3,x=3 first=2",                 \
-    "aggregate=last strength=1",                                       \
-    "aggregate=last strength=1.4 patch=y=3,x=3",                       \
-    "aggregate=last strength=2 patch=y=3,x=3",                         \
-    "aggregate=last strength=1 first=2 patch=y=3,x=3 " wide,           \
-    "aggregate=last strength=2 patch=y=3,x=3 " wide,                   \
-    "aggregate=no strength=0.5 first=2 patch=t=1,y=3,x=3 " rest
+    "aggregate=last strength=1 patch=y=3,x=3",                         \
+    "aggregate=last strength=1 patch=y=3,x=3 scales=2 " wide,          \
+    "aggregate=last strength=1.4 patch=y=3,x=3 scales=2 " wide,        \
+    "aggregate=last strength=1.4 patch=y=3,x=3 scales=2 " FLAT wide,   \
+    "aggregate=last strength=2 patch=y=3,x=3 scales=2 " FLAT wide,     \
+    "aggregate=last strength=1 first=2 patch=y=3,x=3 scales=2 " LONG rest, \
+    "aggregate=no strength=0.35 first=2 scales=2 " LONG rest,          \
+    "aggregate=no strength=0.5 first=2 scales=2 " LONG rest,           \
+    "aggregate=no strength=0.35 first=2 patch=t=1,y=3,x=3 scales=2 " LONG rest, \
+    "aggregate=no strength=0.5 first=2 patch=t=1,y=3,x=3 scales=2 " LONG rest
 
 static const char *const series_fast[] = {SERIES("radius-xy=1,2,3 radius-t=1,1,1", "radius-xy=1,1,2 radius-t=1,2,4")};
 static const char *const series[] = {SERIES("radius-xy=1,2,5 radius-t=1,1,1", "radius-xy=1,1,2 radius-t=1,2,7")};
