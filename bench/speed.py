@@ -136,6 +136,15 @@ def threads(isa):
     print(f"\n2D standard, {y.shape[0]} x {y.shape[1]}, wall seconds with one thread {one:.3f}, with two {two:.3f}: {one / two / 2:.3f} of twice the speed (aim 0.95)")
 
 
+def stages(isa):
+    """Where the kernel's time goes, and the rates of the machine: tests/tool_stages.c with the best instruction set."""
+    for name in (("avx512", "avx2", "scalar") if isa == "auto" else (isa,)):
+        done = subprocess.run([BUILD / "tests" / f"tool_stages_{name}"], capture_output=True, text=True)
+        if done.returncode == 0:
+            print(f"\n{name}: {done.stdout}")
+            return
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--isa", default="auto")
@@ -162,6 +171,8 @@ def main():
     print(f"\npeak: {peak:.0f} GFlop/s of multiply-adds from registers, one core; B/vox: of block and halo (aim 28); MiB: beside that, a thread")
     if chosen.only in "threads":
         threads(chosen.isa)
+    if chosen.only in "stages":
+        stages(chosen.isa)
 
 
 if __name__ == "__main__":

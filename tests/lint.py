@@ -38,7 +38,7 @@ LONG_FUNCTIONS = {}
 LOOKS_INSIDE = {"bench/zarr_speed.c": "measures the Zarr reader and writer without a run around them"}
 # header -> reason why it does not compile alone
 TEMPLATE = "a template: compiled once for each instruction set, with its name defined before"
-NOT_ALONE = {"filter/lanes.h": TEMPLATE, "filter/ndsafir_lanes.h": TEMPLATE}
+NOT_ALONE = {"filter/lanes.h": TEMPLATE, "filter/ndsafir_lanes.h": TEMPLATE, "filter/ndsafir_feed.h": TEMPLATE}
 LONG_FILES = {}
 FUNCTION_LINES = 60
 FILE_LINES = 800

@@ -43,9 +43,28 @@ static inline vf fused(vf a, vf b, vf c)
 }
 #endif
 
-/* Lanes k .. k + PEL_LANES - 1 of a followed by b, k a constant: without memory, where the machine does it in one step. */
+/* Lanes k .. k + PEL_LANES - 1 of a followed by b, k a constant. */
 #if PEL_LANES == 16
 #define SHIFTED(a, b, k) ((vf)_mm512_alignr_epi32((__m512i)(b), (__m512i)(a), k))
+#elif PEL_LANES == 8
+/* The machine shifts the halves apart: `middle` is what lies between. */
+static inline __attribute__((always_inline)) vf shifted(vf a, vf b, const int k)
+{
+    const __m256i low = (__m256i)a, high = (__m256i)b, middle = _mm256_permute2x128_si256(low, high, 0x21);
+    switch (k) {
+    case 0: return a;
+    case 1: return (vf)_mm256_alignr_epi8(middle, low, 4);
+    case 2: return (vf)_mm256_alignr_epi8(middle, low, 8);
+    case 3: return (vf)_mm256_alignr_epi8(middle, low, 12);
+    case 4: return (vf)middle;
+    case 5: return (vf)_mm256_alignr_epi8(high, middle, 4);
+    case 6: return (vf)_mm256_alignr_epi8(high, middle, 8);
+    default: return (vf)_mm256_alignr_epi8(high, middle, 12);
+    }
+}
+#define SHIFTED(a, b, k) shifted(a, b, k)
+#else
+#define SHIFTED(a, b, k) __builtin_shufflevector(a, b, (k), (k) + 1, (k) + 2, (k) + 3)
 #endif
 
 #endif

@@ -15,13 +15,36 @@ static inline vf added(vf a, vf b)
 #endif
 }
 
-/* v in the lanes where a < b, zero elsewhere (and where either is NaN). */
-static inline vf where_less(vf a, vf b, vf v)
+/* Which lanes. */
+#if PEL_LANES == 16
+typedef __mmask16 lanes;
+#else
+typedef vu lanes;
+typedef int32_t vi __attribute__((vector_size(4 * PEL_LANES)));
+#endif
+
+/* Those from `from` to before `to`, which may lie beyond either end. */
+static inline lanes lanes_between(int64_t from, int64_t to)
+{
+    const int32_t low = from < 0 ? 0 : from < PEL_LANES ? (int32_t)from : PEL_LANES, high = to < 0 ? 0 : to < PEL_LANES ? (int32_t)to : PEL_LANES;
+#if PEL_LANES == 16
+    return (lanes)(((1u << high) - 1) & ~((1u << low) - 1));
+#elif PEL_LANES == 8
+    const vi at = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (lanes)(at >= low) & (lanes)(at < high);
+#else
+    const vi at = {0, 1, 2, 3};
+    return (lanes)(at >= low) & (lanes)(at < high);
+#endif
+}
+
+/* v in those lanes, zero elsewhere. */
+static inline vf only(lanes mask, vf v)
 {
 #if PEL_LANES == 16
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), v);
+    return _mm512_maskz_mov_ps(mask, v);
 #else
-    return (vf)((vu)(a < b) & (vu)v);
+    return (vf)(mask & (vu)v);
 #endif
 }
 
@@ -35,11 +58,12 @@ static inline vf where_number(vf a, vf v)
 #endif
 }
 
-/* 2^x for x <= 0, exactly 1 at 0 and exactly 0 up to x = -24 (and for infinity and NaN): weights below 6e-8 of the
- * centre's are none. Relative error 3e-6: minimax polynomial on [-1/2, 1/2] with the constant held at 1. */
-static inline vf weight_of(vf x)
+/* 2^x for x <= 0 in those lanes, zero elsewhere; exactly 1 at 0 and exactly 0 up to x = -24 (and for infinity and NaN):
+ * weights below 6e-8 of the centre's are none. Relative error 3e-6: minimax polynomial on [-1/2, 1/2] with the constant
+ * held at 1. */
+static inline vf weight_of(vf x, lanes mask)
 {
-#if PEL_LANES == 16 /* rounding, and the scaling and the mask, in one step each; the same bits */
+#if PEL_LANES == 16 /* rounding, and the scaling and the masks, in one step each; the same bits */
     const vf n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
     const vf magic = splat(0x1.8p23f), t = x + magic, n = t - magic;
@@ -50,9 +74,9 @@ static inline vf weight_of(vf x)
     p = fused(p, f, splat(0.6931241f));
     p = fused(p, f, splat(1.0f));
 #if PEL_LANES == 16
-    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(splat(-24.0f), x, _CMP_LT_OQ), p, n);
+    return _mm512_maskz_scalef_ps(_mm512_mask_cmp_ps_mask(mask, splat(-24.0f), x, _CMP_LT_OQ), p, n);
 #else
-    return where_less(splat(-24.0f), x, (vf)((vu)p + ((vu)t << 23)));
+    return (vf)(mask & (vu)(splat(-24.0f) < x) & ((vu)p + ((vu)t << 23)));
 #endif
 }
 
