@@ -421,15 +421,21 @@ bool pel__document_read_channels(pel_run *run, pel_error *err)
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
 
-/* "a was 1, now 2; " appended for each member of `now` that `then` has otherwise. */
+static const char *setting(const json_object *settings, const char *name)
+{
+    json_object *value = NULL;
+    return json_object_object_get_ex(settings, name, &value) ? json_object_get_string(value) : "(not set)";
+}
+
+/* "; a was 1, now 2" appended for each member of `now` that `then` has otherwise. Another level is another array, with documents of
+ * its own: that the input looks different says nothing then. */
 static void list_differences(FILE *f, const json_object *then, const json_object *now)
 {
+    const bool read_alike = strcmp(setting(then, "reading"), setting(now, "reading")) == 0;
     json_object_object_foreach(now, name, value)
     {
-        json_object *old = NULL;
-        (void)json_object_object_get_ex(then, name, &old);
-        const char *was = old ? json_object_get_string(old) : "(not set)", *is = json_object_get_string(value);
-        if (strcmp(was, is) != 0)
+        const char *was = setting(then, name), *is = json_object_get_string(value);
+        if (strcmp(was, is) != 0 && (read_alike || strcmp(name, "input") != 0))
             (void)fprintf(f, "; %s was %.100s, now %.100s", name, was, is);
     }
 }
