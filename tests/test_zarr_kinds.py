@@ -88,6 +88,11 @@ def test_positions_become_a_collection(cli, tmp_path):
         assert np.array_equal(group[f"{p}/0"][0, 0], data[p, 1])
         scale = group[str(p)].attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
         assert scale == [1, 1, 1, 0.5, 0.25]
+    reader, io = pytest.importorskip("ome_zarr.reader"), pytest.importorskip("ome_zarr.io")
+    for p in range(3):  # ome-zarr-py knows images, no collections: each opens by its path
+        image = list(reader.Reader(io.parse_url(f"{out}/{p}"))())[0]
+        assert {type(s).__name__ for s in image.specs} == {"Multiscales", "OMERO"}
+        assert image.metadata["name"] == f"a.zarr {p}" and np.array_equal(np.asarray(image.data[0])[0, 0], data[p, 1])
     cli.ok(*words)  # the same again: goes on
     assert "pixel size" in cli.fails(2, *[w.replace("0.25", "0.5") for w in words])
     assert cli.json("verify", out, "--windows", "4")["different"] == 0
