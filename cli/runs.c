@@ -245,6 +245,8 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     print_shape(to, "  halo     ", s.halo);
     (void)fprintf(to, ": exact; reads %.2f times the image, computes %.2f times\n", s.halo_read, s.halo_work);
     print_sweep(to, run, &s);
+    if (s.rounds)
+        (void)fprintf(to, "  numbers  float32: %s is rounded to 24 bits\n", pel_dtype_name(pel_source_image(pel_run_source(run), 0)->dtype));
     print_noise(to, run);
     print_tuning(to, run);
     (void)fprintf(to, "  memory   %s promised of %s allowed; %d threads, reading and writing %s\n",

@@ -300,6 +300,7 @@ typedef struct pel_plan_summary {
     int64_t memory_limit, memory_promised; /* bytes */
     int64_t memory_source, memory_filter, memory_buffers, memory_write, memory_base; /* the parts of the promise */
     double seconds_estimated;            /* 0: not timed */
+    bool rounds;                         /* a filter works in float32 on a type that has more bits */
     bool resumed;                        /* the plan was found in the output, not made anew */
 } pel_plan_summary;
 

@@ -342,6 +342,35 @@ def test_a_separator_that_nobody_wrote_down(cli, tmp_path, there):
     expect(cli, path, data)
 
 
+@pytest.mark.parametrize("dtype,to", [("uint32", "uint64"), ("uint32", "float64"), ("uint32", "int32"), ("int32", "int64"), ("int32", "uint8"), ("int64", "uint64"),
+                                      ("uint64", "int64"), ("uint64", "float64"), ("int64", "float32"), ("float64", "float32"), ("float64", "int64")])
+def test_convert_rounds_nothing_that_fits(cli, tmp_path, dtype, to):
+    path, out = str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")
+    data = pixels(SHAPE, dtype)
+    zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype=dtype)[...] = data
+    cli.ok("convert", path, out, "--axes", "zyx", "--dtype", to, "--quiet")
+    with np.errstate(all="ignore"):
+        if to.startswith("float"):
+            want, clipped = data.astype(to), 0
+        else:
+            low, high = np.iinfo(to).min, np.iinfo(to).max
+            exact = [round(v) if np.isfinite(v) else 0 if np.isnan(v) else 2**99 if v > 0 else -2**99 for v in data.ravel().tolist()]
+            want = np.array([min(max(v, low), high) for v in exact], to).reshape(SHAPE)
+            clipped = sum(not low <= v <= high for v in exact) + int(np.isnan(data.astype("f8")).sum())
+    found = zarr.open_array(f"{out}/0", mode="r")[0, 0]
+    assert found.dtype == to and found.tobytes() == want.tobytes()
+    assert cli.json("status", out)["clipped"] == clipped
+
+
+def test_a_plan_tells_of_rounding(cli, tmp_path):
+    for dtype, told in (("uint16", False), ("float32", False), ("uint32", True), ("float64", True)):
+        path = str(tmp_path / f"{dtype}.zarr")
+        zarr.create_array(path, shape=SHAPE, chunks=CHUNKS, dtype=dtype)
+        for verb in ("convert", "median"):
+            said = f"{dtype} is rounded to 24 bits" in cli.ok("plan", verb, path, tmp_path / "x.zarr", "--axes", "zyx")
+            assert said == (told and verb == "median")
+
+
 # ---- OME-Zarr of every version ---------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "core/region.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -221,5 +222,68 @@ void pel__from_float(void *dst, pel_dtype type, const float *src, int64_t n, int
         for (int64_t i = 0; i < n; i++)
             pel__store_f64((char *)dst + i * 8, src[i]);
         break;
+    }
+}
+
+/* ---- beyond float32 ------------------------------------------------------------------------------------------ */
+
+_Static_assert(LDBL_MANT_DIG >= 64, "a long double holds every integer of 64 bits");
+
+bool pel__dtype_wide(pel_dtype type)
+{
+    return type == PEL_U32 || type == PEL_I32 || type == PEL_U64 || type == PEL_I64 || type == PEL_F64;
+}
+
+#define LOAD(tag, type)               \
+    case tag: {                       \
+        type v;                       \
+        memcpy(&v, src, sizeof v);    \
+        return (long double)v;        \
+    }
+
+static long double load_exact(const void *src, pel_dtype from)
+{
+    switch (from) {
+        LOAD(PEL_U8, uint8_t)
+        LOAD(PEL_I8, int8_t)
+        LOAD(PEL_U16, uint16_t)
+        LOAD(PEL_I16, int16_t)
+        LOAD(PEL_U32, uint32_t)
+        LOAD(PEL_I32, int32_t)
+        LOAD(PEL_U64, uint64_t)
+        LOAD(PEL_I64, int64_t)
+        LOAD(PEL_F32, float)
+        LOAD(PEL_F64, double)
+    }
+    return 0;
+}
+
+/* Rounds to the nearest, ties to even; false where the type cannot hold it. What is no number becomes 0. */
+static bool to_integer(long double v, pel_dtype to, uint64_t *bits)
+{
+    const bool has_sign = to == PEL_I8 || to == PEL_I16 || to == PEL_I32 || to == PEL_I64;
+    const uint64_t top = UINT64_MAX >> (64 - 8 * (int)pel_dtype_size(to) + has_sign);
+    const long double high = (long double)top, low = has_sign ? -high - 1 : 0, r = rintl(v);
+    const bool fits = r >= low && r <= high;
+    const long double kept = fits ? r : isnan(v) ? 0 : v > 0 ? high : low;
+    *bits = kept < 0 ? (uint64_t)(int64_t)kept : (uint64_t)kept;
+    return fits;
+}
+
+void pel__convert_exact(void *dst, pel_dtype to, const void *src, pel_dtype from, int64_t n, int64_t *clipped)
+{
+    const int64_t in = (int64_t)pel_dtype_size(from), out = (int64_t)pel_dtype_size(to);
+    for (int64_t i = 0; i < n; i++) {
+        const long double v = load_exact((const char *)src + i * in, from);
+        char *const at = (char *)dst + i * out;
+        uint64_t bits = 0;
+        if (to == PEL_F32) {
+            pel__store_f32(at, (float)v);
+        } else if (to == PEL_F64) {
+            pel__store_f64(at, (double)v);
+        } else {
+            *clipped += !to_integer(v, to, &bits);
+            memcpy(at, &bits, (size_t)out); /* little-endian machine */
+        }
     }
 }

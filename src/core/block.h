@@ -28,6 +28,12 @@ bool pel__block_is_zero(const pel_block *b);
 void pel__to_float(float *dst, const void *src, pel_dtype type, int64_t n);
 void pel__from_float(void *dst, pel_dtype type, const float *src, int64_t n, int64_t *clipped);
 
+/* Do values of the type have more bits than a float32? */
+bool pel__dtype_wide(pel_dtype type);
+
+/* The same without a float32 between, as exactly as `to` can: for types that are wide. */
+void pel__convert_exact(void *dst, pel_dtype to, const void *src, pel_dtype from, int64_t n, int64_t *clipped);
+
 /* Calls row(arg, at, n) for each run along the last axis of r, in C order: `at` is the global coordinate of its first
  * voxel. For code that works line by line over a block of any ndim. Stops at the first false and returns it. */
 bool pel__region_rows(const pel_region *r, bool (*row)(void *arg, const int64_t *at, int64_t n), void *arg);

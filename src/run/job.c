@@ -300,7 +300,10 @@ static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *er
     for (int64_t i = index * c->per_band; i < end; i += CONVERT_AT_ONCE) {
         const int64_t n = pel__min(CONVERT_AT_ONCE, end - i);
         pel__to_float(v, (const char *)c->src->data + (size_t)i * in, c->src->dtype, n);
-        if (c->src != c->dst)
+        if (c->src != c->dst && pel__dtype_wide(c->src->dtype)) /* of no filter: those end in float32 */
+            pel__convert_exact((char *)c->dst->data + (size_t)i * out, c->dst->dtype, (const char *)c->src->data + (size_t)i * in, c->src->dtype, n,
+                               &r->clipped);
+        else if (c->src != c->dst)
             pel__from_float((char *)c->dst->data + (size_t)i * out, c->dst->dtype, v, n, &r->clipped);
         measure(r, v, n);
     }

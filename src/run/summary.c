@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A plan in numbers, and the timed sample that turns operations into seconds. */
+#include "core/block.h"
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/region.h"
@@ -30,6 +31,7 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
         .memory_promised = plan->memory.total, .memory_source = plan->memory.source, .memory_filter = plan->memory.filter,
         .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
         .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};
+    out->rounds = run->pipeline->stage[0].type->apply && pel__dtype_wide(run->images[0]->dtype);
     int64_t after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[0], out->halo, after);
     for (int a = 0; a < PEL_AXES; a++) /* the last block of an axis in whole chunks ends with the image */
