@@ -190,9 +190,9 @@ static void add_try(void *arg, const pel_try *t)
     time_text(when, t->at_us);
     if (t->done)
         (void)snprintf(line, sizeof line, "%s block %" PRId64 " done on %s, attempt %d, %s, peak memory %s", when, t->block, t->host,
-                       (int)t->attempt + 1, text_duration(a, sizeof a, t->seconds), text_bytes(b, sizeof b, (double)t->memory_peak));
+                       (int)t->attempt, text_duration(a, sizeof a, t->seconds), text_bytes(b, sizeof b, (double)t->memory_peak));
     else
-        (void)snprintf(line, sizeof line, "%s block %" PRId64 " failed on %s, attempt %d: %s", when, t->block, t->host, (int)t->attempt + 1, t->text);
+        (void)snprintf(line, sizeof line, "%s block %" PRId64 " failed on %s, attempt %d: %s", when, t->block, t->host, (int)t->attempt, t->text);
     add_entry(e, t->at_us, line);
 }
 
@@ -268,6 +268,11 @@ int cluster_history(const verb *self, const char *output, int64_t block, bool js
 {
     entries e = {.block = block, .only_failures = block < 0};
     pel_error err = {0};
+    pel_status s;
+    if (!pel_run_status(&s, output, &err))
+        return say_error(self, &err, true);
+    if (block >= s.blocks_total + s.pyramid_total)
+        return command_wrong(self, "--block: found %" PRId64 ", expected less than %" PRId64 ": so many has the run", block, s.blocks_total + s.pyramid_total);
     if (!pel_run_history(output, block, add_try, &e, &err))
         return say_error(self, &err, true);
     add_events(&e, output);

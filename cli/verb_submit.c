@@ -48,6 +48,11 @@ static int submit(const verb *self, const words *w, const char *output, const jo
 {
     char path[PATH_MAX], said[4096];
     pel_error err = {0};
+    pel_status s;
+    if (pel_run_status(&s, output, NULL) && strcmp(s.state, "done") == 0) {
+        say(self, "%s is done: nothing is submitted", output);
+        return EXIT_DONE;
+    }
     if (!job_write(path, sizeof path, output, job->name, job, &err) ||
         !job_submit(said, sizeof said, output, job, path, &err))
         return say_error(self, &err, false);

@@ -431,7 +431,7 @@ PEL_API bool pel_run_each_worker(const char *output, pel_on_worker *on_worker, v
 typedef struct pel_try {
     int64_t block;
     bool done;
-    int32_t attempt;       /* failures before it */
+    int32_t attempt;       /* from 1: one more than failures before it */
     int64_t at_us;         /* microseconds since 1970 */
     double seconds;
     int64_t memory_peak;   /* of the process, bytes; 0 where it failed */

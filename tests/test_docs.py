@@ -75,3 +75,28 @@ def test_make_targets_exist():
     for page in PAGES:
         for target in re.findall(r"(?:`|^)make ([a-z-]+)", read(page), re.M):
             assert re.search(rf"^[a-z -]*\b{target}\b[a-z -]*:", makefile, re.M), f"{page}: make {target}"
+
+
+UNRUN = re.compile(r"(?<!<!-- run -->\n)^```sh\n(.*?)^```$", re.M | re.S)
+
+
+def commands_of(page):
+    """The calls of pellucid in examples that are not run: their files do not exist here, or their scheduler."""
+    for block in UNRUN.findall(read(page)):
+        for line in block.replace("\\\n", " ").split("\n"):
+            for part in re.split(r"\s#\s|;|\|", re.sub(r"^\s*exec ", "", line)):
+                if re.match(r"\s*pellucid ", part) and "…" not in part:
+                    yield part.strip()
+
+
+@pytest.mark.parametrize("command", sorted({c for c in commands_of("docs/cluster.md")}))
+def test_words_of_examples_are_known(command, tmp_path):
+    """They get as far as the first file that is not there."""
+    folder = os.path.dirname(program())
+    words = command.replace("$0", "job.sh")
+    done = subprocess.run(["sh", "-c", f"exec {folder}/{words}"], cwd=tmp_path, env={**os.environ, "PELLUCID_SITE": str(tmp_path / "none"), "HOME": str(tmp_path)},
+                          capture_output=True, text=True, timeout=300)
+    if "kubernetes" in command or "aws-batch" in command: # their folders are those of a container
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode in (1, 2, 3) and re.search("no such output|[Nn]o such file|no run|there is no", done.stderr), f"{done.returncode}: {done.stderr}"

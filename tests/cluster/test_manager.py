@@ -28,6 +28,9 @@ def test_two_workers_make_the_same_bits_and_leave_nothing_behind(run):
     assert 2 < manager["tasks"] < 72, "short blocks go out together"
     assert os.stat(run.file("password")).st_mode & 0o777 == 0o600
     assert "is done" in run.cli("cluster", run.out, *LOCAL).stderr
+    assert " done on " in (said := run.cli.ok("status", run.out, "--block", "5")) and "attempt 1," in said
+    assert "found 100000, expected less than" in run.cli.fails(2, "status", run.out, "--block", "100000")
+    assert "nothing is submitted" in run.cli("submit", run.out, "--scheduler", "slurm", "--parts", "2", "--now", env={"PATH": "/nowhere"}).stderr
 
 
 def listening():
