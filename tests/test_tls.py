@@ -337,8 +337,9 @@ def test_a_server_without_the_key_is_refused_and_told_nothing(tls, tmp_path, kin
     if kind in words:
         p, port = s_server(*words[kind])
     elif kind == "nobody":
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
+        taken = socket.socket()  # it has the port, and does not listen
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
     else:
         port = Server(lambda c: (heard.append(c.recv(1 << 16)), c.sendall(b"220 hello\r\n" * 100) if kind == "plain" else c.recv(1))).port
     told = tmp_path / "told"
