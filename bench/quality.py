@@ -4,7 +4,8 @@ clipping, Poisson noise, and made fluorescence in 2-D, 3-D and time. pellucid is
 fast|standard|strong` with the noise given and all else left to --tune auto; cells that miss their aim are named at the end.
 The package's results are kept under the build folder. Speed is bench/speed.py.
 
-    python bench/quality.py [published|gauss|poisson|fluorescence …] [--seed N] [--no-package] [--images FOLDER] [--sigma S …] [--quality Q …]
+    python bench/quality.py [published|gauss|poisson|fluorescence …] [--seed N] [--no-package] [--images FOLDER] [--sigma S …] [--peak P …]
+                            [--quality Q …]
 
 --images: photographs in place of the five, all grey or colour PNG of the folder (needs scikit-image)."""
 import argparse
@@ -186,18 +187,19 @@ TABLES = {"published": published, "gauss": gauss, "poisson": poisson, "fluoresce
 
 
 def main():
-    global package, SIGMAS, PRESETS
+    global package, SIGMAS, PEAKS, PRESETS
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("tables", nargs="*", choices=[*TABLES, []])
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--no-package", action="store_true")
     options.add_argument("--images", type=Path)
     options.add_argument("--sigma", type=int, nargs="*", default=SIGMAS)
+    options.add_argument("--peak", type=int, nargs="*", default=PEAKS)
     options.add_argument("--quality", nargs="*", default=[p[0] for p in PRESETS])
     chosen = options.parse_args()
     if chosen.no_package:
         package = None
-    SIGMAS, PRESETS = chosen.sigma, [p for p in PRESETS if p[0] in chosen.quality]
+    SIGMAS, PEAKS, PRESETS = chosen.sigma, chosen.peak, [p for p in PRESETS if p[0] in chosen.quality]
     clean = others(chosen.images) if chosen.images else {n: image(n) for n in NAMES}
     for name in chosen.tables or TABLES:
         TABLES[name](clean, chosen.seed)

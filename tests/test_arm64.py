@@ -32,6 +32,8 @@ def arm(tmp_path_factory):
     ((1, 1, 60, 75), ["radius-xy=1,2"]),
     ((1, 1, 60, 75), ["radius-xy=1,3", "patch=y=5,x=4", "aggregate=no"]),
     ((2, 4, 20, 24), ["radius-xy=1,2", "radius-z=1,1", "radius-t=1,1", "patch=z=1,y=1,x=1"]),
+    ((1, 1, 61, 75), ["quality=fast", "spots=2"]),
+    ((2, 1, 31, 40), ["quality=fast", "spots=2.5"]),
 ])
 def test_same_bits(arm, shape, words):
     y = scene(shape, 5)

@@ -88,3 +88,86 @@ def test_noise_of_ramps_and_flat_fields(kind, peak):
     field = {"ramp": x, "diagonal": (x + y) / 2, "oblique": (x + 0.3 * y) / 1.3}.get(kind, 0.1 + 0.9 * np.floor(x * level) / max(1, level - 1))
     gain, offset = estimated_noise(np.stack([field * peak] * 4), 3)
     assert gain < 0.03 and offset < 0.03
+
+
+# ---- two scales, presets, spots: floors in dB, measured on these very images less a tenth ---------------------------------
+
+
+def scene_of_cells(shape, seed, move=1.0):
+    """Mean photons: blobs on a smooth ground; axes t z y x; they move along x by `move` pixels a frame."""
+    rng = np.random.default_rng(seed)
+    t, z, h, w = shape
+    zz, yy, xx = np.mgrid[:z, :h, :w].astype(float)
+    blobs = [(rng.uniform(0, (z, h, w)), rng.uniform(1.5, 4), rng.uniform(5, 40), rng.normal(0, 1)) for _ in range(h * w // 800 + 4)]
+    out = np.empty(shape)
+    for k in range(t):
+        out[k] = 2 + np.sin(xx / 40) * np.cos(yy / 55)
+        for (cz, cy, cx), s, a, v in blobs:
+            out[k] += a * np.exp(-((zz - cz) ** 2 * 3 + (yy - cy) ** 2 + (xx - cx - k * move * v) ** 2) / (2 * s * s))
+    return out
+
+
+def recorded(photons, seed):
+    rng = np.random.default_rng(seed)
+    return 2 * rng.poisson(photons) + 100 + rng.normal(0, 3, photons.shape), 2 * photons + 100
+
+
+def gain_of_scales(y, truth, noise, peak, strengths, **settings):
+    """The best strength with two scales against the best with one."""
+    one, two = (max(psnr(run(y, noise=noise, scales=s, spots=0, strength=k, **settings), truth, peak) for k in strengths) for s in (1, 2))
+    return two - one
+
+
+@pytest.mark.parametrize("shape, light, least", [
+    ((1, 1, 160, 160), 1, 0.2), ((1, 1, 160, 160), 0.15, 0.2),
+    ((1, 12, 80, 80), 1, 0.2), ((1, 12, 80, 80), 0.15, 0.2),
+    ((6, 1, 96, 96), 1, 0.2), ((6, 1, 96, 96), 0.15, 0.2),
+])
+def test_two_scales_are_better_on_fluorescence(shape, light, least):
+    gains = []
+    for seed in (11, 12):
+        y, truth = recorded(light * scene_of_cells(shape, seed), seed)
+        gains.append(gain_of_scales(y, truth, "2,-191", np.ptp(truth), (0.25, 0.35, 0.5, 0.7, 1), aggregate="no"))
+    assert np.mean(gains) > least, gains
+
+
+@pytest.mark.parametrize("peak, least, worst", [(2, 0.3, 0.1), (5, 0.15, 0), (20, 0.05, -0.05), (120, 0.02, -0.05)])
+def test_two_scales_are_better_on_photographs(peak, least, worst):
+    gains = []
+    for k, name in enumerate(NAMES):
+        truth = image(name)[-256:, -256:][None, None] / 255 * peak
+        gains.append(gain_of_scales(np.random.default_rng(90 + k).poisson(truth), truth, "1,0", peak, (1, 1.4)))
+    assert np.mean(gains) > least and min(gains) > worst, gains
+
+
+def spotted(light, low, high, seed, n=192):
+    """Isolated spots of so many standard deviations of the noise on a smooth ground."""
+    rng = np.random.default_rng(seed)
+    yy, xx = np.mgrid[:n, :n].astype(float)
+    a = light * (1 + 0.3 * np.sin(xx / 40) * np.cos(yy / 55))
+    for _ in range(80):
+        y, x = rng.uniform(3, n - 3, 2)
+        a += rng.uniform(low, high) * np.sqrt(light + 2.25) * np.exp(-((yy - y) ** 2 + (xx - x) ** 2) / (2 * rng.uniform(0.7, 1) ** 2))
+    return a[None, None]
+
+
+@pytest.mark.parametrize("light", [2, 10, 40])
+def test_isolated_spots_are_kept(light):
+    y, truth = recorded(spotted(light, 4, 12, light), light)
+    for settings in ({}, dict(aggregate="no", strength=0.4)):
+        plain, kept = (run(y, noise="2,-191", spots=s, **settings) for s in (0, 4.3))
+        assert psnr(kept, truth, np.ptp(truth)) > psnr(plain, truth, np.ptp(truth)) + 0.7, settings
+
+
+def test_keeping_spots_costs_nothing_where_there_are_none():
+    losses = []
+    for seed, name in enumerate(NAMES):
+        truth = image(name)[:256, :256][None, None]
+        y = truth + np.random.default_rng(seed).normal(0, 20, truth.shape)
+        plain, kept = (run(y, noise="0,400", spots=s) for s in (0, 4.3))
+        losses.append(psnr(plain, truth) - psnr(kept, truth))
+    for seed in (11, 12):
+        y, truth = recorded(scene_of_cells((1, 1, 160, 160), seed), seed)
+        plain, kept = (run(y, noise="2,-191", spots=s) for s in (0, 4.3))
+        losses.append(psnr(plain, truth, np.ptp(truth)) - psnr(kept, truth, np.ptp(truth)))
+    assert max(losses) < 0.02, losses

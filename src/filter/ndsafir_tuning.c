@@ -22,7 +22,8 @@
     "aggregate=last strength=1.4 scales=2 " steps,                     \
     "aggregate=last strength=1.8 scales=2 " steps,                     \
     "aggregate=last strength=1.7 patch=y=5,x=5 scales=2 " steps,       \
-    "aggregate=last strength=2.2 patch=y=5,x=5 scales=2 " steps
+    "aggregate=last strength=2.2 patch=y=5,x=5 scales=2 " steps,       \
+    "aggregate=no strength=0.5 scales=1"
 
 static const char *const plane_fast[] = {PLANE("radius-xy=1,3,4", "aggregate=last strength=0.5 patch=y=5,x=5")};
 static const char *const plane[] = {PLANE("radius-xy=1,3,5,7", "aggregate=no strength=0.7")};
@@ -45,6 +46,7 @@ static const char *const plane_strong[] = {
     "aggregate=last strength=1.4 patch=y=2,x=2 scales=2 radius-xy=1,3,8,15",
     "aggregate=last strength=1.7 patch=y=5,x=5 scales=2 radius-xy=1,3,6,11,12",
     "aggregate=last strength=2.2 patch=y=5,x=5 scales=2 radius-xy=1,3,6,11,12",
+    "aggregate=no strength=0.5 scales=1",
 };
 
 /* Slow: the window grows in more steps, for few photons and for texture. */
@@ -60,7 +62,8 @@ static const char *const plane_strong[] = {
     "aggregate=last strength=0.7 scales=2 " CELLS " " slow,            \
     "aggregate=last strength=1 scales=2 " slow,                        \
     "aggregate=last strength=1.4 scales=2 " slow,                      \
-    "aggregate=last strength=2 scales=1 " slow
+    "aggregate=last strength=2 scales=1 " slow,                        \
+    "aggregate=no strength=0.5 first=2 patch=z=1,y=1,x=1 scales=1"
 
 static const char *const volume_fast[] = {VOLUME("radius-xy=1,2,2,3")};
 static const char *const volume[] = {VOLUME("radius-xy=1,2,3,5")};
@@ -82,7 +85,8 @@ static const char *const volume_strong[] = {VOLUME("radius-xy=1,2,4,8")};
     "aggregate=no strength=0.35 first=2 scales=2 " LONG rest,          \
     "aggregate=no strength=0.5 first=2 scales=2 " LONG rest,           \
     "aggregate=no strength=0.35 first=2 patch=t=1,y=3,x=3 scales=2 " LONG rest, \
-    "aggregate=no strength=0.5 first=2 patch=t=1,y=3,x=3 scales=2 " LONG rest
+    "aggregate=no strength=0.5 first=2 patch=t=1,y=3,x=3 scales=2 " LONG rest, \
+    "aggregate=no strength=0.5 first=2 scales=1"
 
 static const char *const series_fast[] = {SERIES("radius-xy=1,2,3 radius-t=1,1,1", "radius-xy=1,1,2 radius-t=1,2,4")};
 static const char *const series[] = {SERIES("radius-xy=1,2,5 radius-t=1,1,1", "radius-xy=1,1,2 radius-t=1,2,7")};

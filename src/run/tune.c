@@ -3,7 +3,7 @@
  * makes of the one, with nine tenths of the light, is judged by the other, a few times with other draws. No assumption
  * about the filter, as derivatives of it would need. The sample is the same at every call: windows at places of a
  * low-discrepancy sequence over time, depth and plane of the first image. A candidate is taken when it is better than the
- * default by more than half the standard error of that difference and by more than 1.5 % (Gaussian noise: 0.3 %), so a doubtful gain changes nothing.
+ * default by more than half the standard error of that difference and by more than 1 % (Gaussian noise: 0.3 %), so a doubtful gain changes nothing.
  * Channels that the filter works jointly are tuned as a group, by the mean of their errors, each as a share of its default's.
  *
  * Before this there was Stein's identity with the divergence by random probes of one or half a count (Ramani, Blu, Unser
@@ -27,7 +27,7 @@
 #define MOST_WINDOWS 24
 #define LEAST_SIDE 24        /* of a window, where memory is short */
 #define JUDGED_VOXELS 1300000 /* together in all passes */
-#define LEAST_GAIN(counts) ((counts) ? 0.015 : 0.003)     /* of the error: what is not worth leaving the default for */
+#define LEAST_GAIN(counts) ((counts) ? 0.01 : 0.003)     /* of the error: what is not worth leaving the default for */
 #define DARK_SIDE 8          /* of the squares whose means tell what is dark */
 
 typedef struct {
