@@ -473,9 +473,9 @@ def test_a_front_that_is_told_to_end_lets_what_is_under_way_end(tls):
 
 def test_port_that_is_taken(tls):
     server = Server(backwards)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.5", 0)) as taken:  # where nobody else takes a port that was set free
         port = taken.getsockname()[1]
-        words = ("front", "--key", tls.key(), "--address", "127.0.0.1", "--port", port, "--to", server.port)
+        words = ("front", "--key", tls.key(), "--address", "127.0.0.5", "--port", port, "--to", server.port)
         p = tls.start(*words)
         line = p.stdout.readline()
         assert line.startswith("port ") and line != f"port {port}\n"

@@ -176,7 +176,7 @@ static bool catch_signals(front *f, pel_error *err)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         (void)sigaddset(&set, all[i]);
     (void)sigaction(SIGPIPE, &ignore, &f->pipe);
-    f->signals = sigprocmask(SIG_BLOCK, &set, &f->mask) == 0 ? signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
+    f->signals = pthread_sigmask(SIG_BLOCK, &set, &f->mask) == 0 ? signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC) : -1;
     return f->signals >= 0 || pel__fail_errno(err, errno, "cannot watch signals");
 }
 
@@ -197,7 +197,7 @@ static void become_worker(const front *f, pid_t parent, int64_t port)
     words[n + 1] = text;
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends its tasks then, too */
     (void)sigaction(SIGPIPE, &f->pipe, NULL);
-    (void)sigprocmask(SIG_SETMASK, &f->mask, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &f->mask, NULL);
     if (getppid() != parent)
         _exit(127);
     (void)execvp(words[0], words);
@@ -322,7 +322,7 @@ int main(int argc, char **argv)
         const struct rlimit none = {0};
         (void)setrlimit(RLIMIT_CORE, &none);
         (void)signal(WTERMSIG(f.status), SIG_DFL);
-        (void)sigprocmask(SIG_SETMASK, &f.mask, NULL);
+        (void)pthread_sigmask(SIG_SETMASK, &f.mask, NULL);
         (void)raise(WTERMSIG(f.status));
         return 128 + WTERMSIG(f.status);
     }

@@ -34,8 +34,9 @@ def disturb(process, rng):
     workers = [pid for pid, line in below if line.startswith("work_queue_worker")]
     tasks = [pid for pid, line in below if " block " in line and "--report" in line]
     managers = [pid for pid, line in below if "pellucid-manager" in line.split(" ")[0]]
-    kind = rng.choice(["worker"] * 5 + ["task"] * 2 + ["vacate", "manager", "command", "stop"])
-    victims = {"worker": workers, "vacate": workers, "task": tasks, "manager": managers, "command": [process.pid], "stop": [process.pid]}[kind]
+    fronts = [pid for pid, line in below if "pellucid-tls" in line.split(" ")[0]]
+    kind = rng.choice(["worker"] * 5 + ["task"] * 2 + ["vacate", "manager", "command", "stop"] + ["front"] * 4 * bool(fronts))
+    victims = {"front": fronts, "worker": workers, "vacate": workers, "task": tasks, "manager": managers, "command": [process.pid], "stop": [process.pid]}[kind]
     if not victims:
         return None
     try:
@@ -45,7 +46,7 @@ def disturb(process, rng):
     return kind
 
 
-def one_round(folder, image, seed, blows):
+def one_round(folder, image, seed, blows, words):
     rng = random.Random(seed)
     out = os.path.join(folder, "out.ome.zarr")
     run("denoise", image, out, *WORDS, "--prepare")
@@ -53,7 +54,7 @@ def one_round(folder, image, seed, blows):
     while True:
         starts += 1
         process = subprocess.Popen([PELLUCID, "cluster", out, "--workers", f"local:{rng.randint(1, 3)}", "--cores", "1", "--batch-seconds", "1", "--late-seconds",
-                                    "5", "--attempts", "9", "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                                    "5", "--attempts", "9", "--quiet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None:
             if len(hits) < blows:
                 time.sleep(rng.uniform(0, 0.4))
@@ -72,6 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--blows", type=int, default=40, help="a round")
+    parser.add_argument("--tls", action="store_true", help="in each round; else in every third")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="pellucid-cluster-soak-")
@@ -81,11 +83,12 @@ def main():
         run("denoise", image, plain, *WORDS, "--threads", "1")
         wanted = pixels(plain)
         for k in range(args.rounds):
-            hits, starts = one_round(folder, image, args.seed + k, args.blows)
+            words = ["--tls"] if args.tls or (args.seed + k) % 3 == 0 else []
+            hits, starts = one_round(folder, image, args.seed + k, args.blows, words)
             out = os.path.join(folder, "out.ome.zarr")
             assert pixels(out) == wanted, f"seed {args.seed + k}: other bytes"
             run("verify", out, "--windows", "4")
-            print(f"round {k + 1}, seed {args.seed + k}: {len(hits)} blows ({', '.join(f'{hits.count(h)} {h}' for h in sorted(set(hits)))}), {starts} starts, same bytes",
+            print(f"round {k + 1}, seed {args.seed + k}{' with TLS' * bool(words)}: {len(hits)} blows ({', '.join(f'{hits.count(h)} {h}' for h in sorted(set(hits)))}), {starts} starts, same bytes",
                   flush=True)
             shutil.rmtree(out)
             shutil.rmtree(out + ".run")

@@ -87,8 +87,8 @@ def test_nobody_gets_in_without_the_key(run, tmp_path, tls):
 class Recorder:
     """A wire with somebody at it: passes on to a port what comes to its own, and keeps a copy."""
 
-    def __init__(self):
-        self.socket, self.heard, self.to = socket.create_server(("127.0.0.1", 0)), bytearray(), None
+    def __init__(self, to):
+        self.socket, self.heard, self.to = socket.create_server(("127.0.0.1", 0)), bytearray(), to
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -98,7 +98,7 @@ class Recorder:
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection):
-        with connection, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.to)) as on:
+        with connection, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.to())) as on:
             while True:
                 for a in select.select([connection, on], [], [])[0]:
                     data = a.recv(1 << 16)
@@ -112,7 +112,7 @@ class Recorder:
 def test_what_goes_over_the_wire_cannot_be_read(run, tmp_path, coded, cli):
     """All that worker and manager say goes past a recorder. Without --tls it reads who it is, the words of the challenge, each task and what
     comes of it; with it nothing of that."""
-    wire = Recorder()
+    wire = Recorder(lambda: run.manager()["port"])
     worker = script(tmp_path / "past", f"""#!{sys.executable}
 import json, os, sys
 words = sys.argv[1:]
@@ -122,11 +122,8 @@ words[at] = "{wire.port}"
 os.execvp({(tls_program(cli) if coded else "work_queue_worker")!r}, ["past", *words])
 """)
     words = ("--tls", "--tls-program", worker) if coded else ("--worker-program", worker)
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        wire.to = s.getsockname()[1]
-    finish(run.start("--workers", "local:1", "--cores", "1", "--port", wire.to, *words, *SHORT))
+    finish(run.start("--workers", "local:1", "--cores", "1", *words, *SHORT))
     run.is_done()
-    assert run.manager()["port"] == wire.to
     heard = bytes(wire.heard)
     clear = [b"workqueue ", b"auth password", b"challenge", os.path.basename(run.out).encode(), b" --blocks ", b"@exit 0", b"@host"]
     found = [w for w in clear if w in heard]

@@ -65,6 +65,44 @@ def test_nobody_gets_in_without_the_password(run, tmp_path):
     assert "the same command goes on" in finish(p, 4)
 
 
+def network(*addresses):
+    """Words before a command: in a network of its own with these addresses, each of an interface of its own, "name address"."""
+    lines = ["ip link set lo up"]
+    for name, address in (a.split() for a in addresses):
+        lines += [f"ip link add {name} type bridge", f"ip addr add {address}/24 dev {name}", f"ip link set {name} up"]
+    words = ["unshare", "--net", "sh", "-c", " && ".join(lines) + ' && exec "$@"', "sh"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("may not make networks (unshare --net, iproute2)")
+    return words
+
+
+@pytest.mark.parametrize("words", [(), ("--tls",)], ids=["clear", "tls"])
+def test_nothing_listens_on_a_public_address_unless_told(run, tmp_path, words):
+    """A manager of a scheduler's workers takes a private address, InfiniBand first; of public ones none, until one is named."""
+    if words and not any(os.access(os.path.join(os.path.dirname(run.cli.path), n), os.X_OK) for n in ("pellucid-tls", "src/pellucid-tls")):
+        pytest.skip("built without OpenSSL")
+    quiet = tmp_path / "sbatch"
+    quiet.write_text("#!/bin/sh\necho Submitted batch job 1\n")
+    quiet.chmod(0o755)
+    for name in ("squeue", "scancel"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [run.cli.path, "cluster", run.out, "--quiet", "--workers", "1", "--scheduler", "slurm", "--cores", "1", *words]
+    done = subprocess.run([*network("eth9 8.8.4.4", "docker0 172.17.0.1"), *command], capture_output=True, text=True, env=env)
+    assert done.returncode == 2 and "no private address to listen on" in done.stderr and "eth9 (8.8.4.4)" in done.stderr, done.stderr
+    assert not os.path.exists(run.file("manager.json"))
+    for where, address, more in ((("eth9 8.8.4.4", "ib9 10.1.2.3", "eth8 192.168.3.4"), "10.1.2.3", ()), (("eth9 8.8.4.4",), "8.8.4.4", ("--interface", "eth9"))):
+        p = subprocess.Popen([*network(*where), *command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+        run.wait_for(lambda: p.poll() is not None or os.path.exists(run.file("manager.json")) and run.manager()["address"] == address)
+        with open(f"/proc/{p.pid}/net/tcp") as f:
+            there = {line.split()[1].split(":")[0] for line in f.read().splitlines()[1:] if line.split()[3] == "0A"}
+        known = "".join(f"{int(n):02X}" for n in reversed(address.split(".")))
+        assert there == ({known, "0100007F"} if words else {known}), "there, with --tls the manager on loopback, and nowhere else"
+        p.send_signal(signal.SIGTERM)
+        finish(p, 4)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1], ids=["killed", "terminated", "vacated"])
 def test_workers_are_killed(run, number):
     choose = random.Random(5)
