@@ -20,6 +20,11 @@ LOCAL = ("--workers", "local:2", "--cores", "1", "--tls")
 SHORT = ("--batch-seconds", "1", "--late-seconds", "1000")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def built_with_openssl(cli):
+    tls_program(cli)  # skips
+
+
 @pytest.fixture
 def tls(cli, tmp_path):
     t = Tls(cli, tmp_path)
