@@ -184,7 +184,7 @@ INLINE void along_x(const alone *a, const bool weigh)
         for (int g = 0; g < 2 * GROUP; g++) {
             vf sum = splat(-0.1f);
             KEEP_VECTOR(sum);
-            finish(a->kept + g * BEHIND(PATCH) * PEL_LANES, a->out + g * ROW + x, sum, PATCH, weigh, true, all);
+            store(a->out + g * ROW + x, outcome(finish(a->kept + g * BEHIND(PATCH) * PEL_LANES, sum, PATCH), weigh, all));
         }
     }
 }

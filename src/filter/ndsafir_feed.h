@@ -181,8 +181,8 @@ INLINE void push(const slots *at, float *state, vf *e, const int count, const in
     store(single, single_row);
 }
 
-/* Sums along x one vector (or two, of four lanes) behind those that come in; `kept` are the ones between. */
-INLINE void finish(float *kept, float *out, vf sum, const int p, const bool weigh, bool full, lanes valid)
+/* Sum along x one vector (or two, of four lanes) behind the one that comes in; `kept` are those between. */
+INLINE vf finish(float *kept, vf sum, const int p)
 {
     vf v[4] = {load(kept), sum, sum, sum};
     if (BEHIND(p) == 2) {
@@ -190,8 +190,7 @@ INLINE void finish(float *kept, float *out, vf sum, const int p, const bool weig
         store(kept + PEL_LANES, sum);
     }
     store(kept, v[1]);
-    if (full)
-        store(out, outcome(sum_along_x(v, p), weigh, valid));
+    return sum_along_x(v, p);
 }
 
 /* Those of the vector from x on, of each displacement. Where masks are vectors they are made at edges only: the first
@@ -204,7 +203,8 @@ INLINE void valid_lanes(lanes *to, const range *valid, int64_t x, const int coun
         to[g] = edge ? lanes_between(valid[g].from - x, valid[g].to - x) : lanes_between(0, PEL_LANES);
 }
 
-/* planes: 1: none to be summed, 3: three along the axis of stride f->z. */
+/* planes: 1: none to be summed, 3: three along the axis of stride f->z. Each step is done for all displacements before the
+ * next one: a vector's way to its weight is a hundred cycles long, and the machine looks ahead only so far. */
 INLINE void feed_rows(const feed *given, const int count, const int p, const int planes, const int kind)
 {
     const feed f = *given;
@@ -230,21 +230,26 @@ INLINE void feed_rows(const feed *given, const int count, const int p, const int
         }
         for (int64_t z = planes - 1; z < f.planes[1]; z++, u += f.z, out += f.whole.plane) {
             const ends own = ends_at(&f, u, kind);
+            vf e[2 * GROUP];
 #pragma GCC unroll 4
-            for (int g = 0; g < count; g++) {
-                vf e[2];
-                enter(&f, u, &own, e, g, kind, false);
-#pragma GCC unroll 2
-                for (int i = 0; i < 2 && planes == 3; i++) {
-                    const vf entered = e[i];
-                    e[i] = two[2 * g + i] + entered;
-                    two[2 * g + i] = before[2 * g + i] + entered;
-                    before[2 * g + i] = entered;
-                }
-                push(&at, state + g * PEL_LANES, e, count, p);
-#pragma GCC unroll 2
-                for (int i = 0; i < 2; i++)
-                    finish(kept + (2 * g + i) * BEHIND(p) * PEL_LANES, out + g * f.whole.shift + i * f.whole.row, e[i], p, kind != PLAIN, full, valid[g]);
+            for (int g = 0; g < count; g++)
+                enter(&f, u, &own, e + 2 * g, g, kind, false);
+            for (int i = 0; i < 2 * count && planes == 3; i++) {
+                const vf entered = e[i];
+                e[i] = two[i] + entered;
+                two[i] = before[i] + entered;
+                before[i] = entered;
+            }
+#pragma GCC unroll 4
+            for (int g = 0; g < count; g++)
+                push(&at, state + g * PEL_LANES, e + 2 * g, count, p);
+#pragma GCC unroll 8
+            for (int i = 0; i < 2 * count; i++)
+                e[i] = finish(kept + i * BEHIND(p) * PEL_LANES, e[i], p);
+            if (full) {
+#pragma GCC unroll 8
+                for (int i = 0; i < 2 * count; i++)
+                    store(out + i / 2 * f.whole.shift + i % 2 * f.whole.row, outcome(e[i], kind != PLAIN, valid[i / 2]));
             }
             state += 2 * p * count * PEL_LANES;
             kept += 2 * count * BEHIND(p) * PEL_LANES;

@@ -228,17 +228,17 @@ typedef struct average {
 /* `wide` vectors from x on, their sums in registers. */
 INLINE void add_vectors(const average *a, int64_t x, const int wide, const bool squares)
 {
-    vf num[2], den[2], ss[2];
+    vf num[4], den[4], ss[4];
     const float *w = a->w + x, *y = a->y + x;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < wide; v++) {
         num[v] = load(a->num + x + v * PEL_LANES);
         den[v] = load(a->den + x + v * PEL_LANES);
         ss[v] = squares ? load(a->squares + x + v * PEL_LANES) : (vf){0};
     }
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y) {
 #pragma GCC unroll 2
+    for (int64_t i = 0; i < a->count; i++, w += a->next_w, y += a->next_y) {
+#pragma GCC unroll 4
         for (int v = 0; v < wide; v++) {
             const vf weight = load(w + v * PEL_LANES);
             num[v] = fused(weight, load(y + v * PEL_LANES), num[v]);
@@ -246,7 +246,7 @@ INLINE void add_vectors(const average *a, int64_t x, const int wide, const bool 
             ss[v] = squares ? fused(weight, weight, ss[v]) : ss[v];
         }
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < wide; v++) {
         store(a->num + x + v * PEL_LANES, num[v]);
         store(a->den + x + v * PEL_LANES, den[v]);
@@ -258,6 +258,8 @@ INLINE void add_vectors(const average *a, int64_t x, const int wide, const bool 
 INLINE void add_row(const average *a, const bool squares)
 {
     int64_t x = 0;
+    for (; x + 3 * PEL_LANES < a->n; x += 4 * PEL_LANES)
+        add_vectors(a, x, 4, squares);
     for (; x + PEL_LANES < a->n; x += 2 * PEL_LANES)
         add_vectors(a, x, 2, squares);
     if (x < a->n)
