@@ -59,7 +59,7 @@ xuser_lists        NONE
 start_proc_args    NONE
 stop_proc_args     NONE
 allocation_rule    $pe_slots
-control_slaves     FALSE
+control_slaves     TRUE
 job_is_first_task  TRUE
 urgency_slots      min
 accounting_summary FALSE

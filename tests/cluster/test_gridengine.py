@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A real Grid Engine on this machine: array jobs, workers kept by `cluster`, the notice before the end, an allocation of our own."""
 import json
+import shlex
 import signal
 import time
 
 import pytest
 
-from cluster_help import embryo, finish, gate, heavy, heavy_reference, held, program, records, run, undisturbed, work_queue  # noqa: F401
+from cluster_help import embryo, finish, gate, heavy, heavy_reference, held, launcher, program, records, run, undisturbed, work_queue  # noqa: F401
 from gridengine import GridEngine, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -125,3 +126,19 @@ def test_runner_inside_an_allocation(run, sge, tmp_path):
                       f"exec {run.cli.path} cluster {run.out} --runner --interface lo --cores 1 --quiet\n")
     assert sge("qsub", "-sync", "y", str(script)).returncode == 0, open(tmp_path / "said").read()
     run.is_done()
+
+
+@pytest.mark.parametrize("words", ["", "--tls"], ids=["clear", "tls"])
+def test_runner_starts_workers_by_qrsh(run, sge, tmp_path, launcher, words):  # noqa: F811: launcher skips where names cannot be given
+    """The command thinks that it is on another host than the one that Grid Engine lists: its worker there is started by the real qrsh."""
+    script = tmp_path / "job.sh"
+    ways = "".join(f"export {k}={shlex.quote(sge.env[k])}\n" for k in sge.env if k.startswith("SGE_") or k in ("PATH", "LD_LIBRARY_PATH"))
+    script.write_text(f"#!/bin/sh\n#$ -S /bin/sh\n#$ -pe smp 2\n#$ -j y\n#$ -o {tmp_path}/said\n{ways}"
+                      f"""echo '#!/bin/sh
+echo "$@" > {tmp_path}/told
+exec unshare --uts sh -c "hostname {sge.host}; exec qrsh \\"\\$@\\"" sh "$@"' > {tmp_path}/noting; chmod +x {tmp_path}/noting\n"""
+                      f"exec unshare --uts sh -c 'hostname elsewhere; exec \"$@\"' sh {run.cli.path} cluster {run.out} --runner --interface lo --quiet --launcher '{tmp_path}/noting -inherit -nostdin' {words}\n")
+    assert sge("qsub", "-sync", "y", str(script)).returncode == 0, open(tmp_path / "said").read()
+    run.is_done()
+    assert open(tmp_path / "told").read().startswith(f"-inherit -nostdin {sge.host} /bin/sh ")
+    assert {r["host"] for r in records(run.out)} == {sge.host}
