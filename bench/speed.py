@@ -83,7 +83,7 @@ def cases(package):
     gauss = dict(noise_std=20.0, patch=[3, 3], axes="YX", nthreads=1, pvalue=0.01)
     counts = dict(gains=[2.0], offsets=[9.0 - 200.0], nthreads=1, pvalue=0.1, max_iter=4)
     cambridge = dict(axes="tzyx", patch="z=1,y=3,x=3", p_value=0.1, aggregate="no", iterations=4, radius_xy="1,2,4,8",
-                     radius_z="0,1,2,3", radius_t="0,0,0,1")
+                     radius_z="0,1,2,3", radius_t="0,0,0,1", spots=0)
 
     def of_plane(image, iterations):
         return package and (lambda: package.denoise_gaussian(image, max_iter=iterations, **gauss))
@@ -92,14 +92,14 @@ def cases(package):
         return package and (lambda: package.denoise_poisson_gaussian(image, axes=axes, patch=patch, **counts))
 
     radii = [(1, 1), (2, 2), (4, 4), (8, 8)]
-    yield "2D, R 1,2,4, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4", aggregate="no"), of_plane(flat, 3), 8, 3, None, operations((3, 3), radii[:3])
-    yield "2D fast: R 1,2,4, patch 3, aggregated", flat, None, "0,400", dict(quality="fast"), of_plane(flat, 3), 8, 3, 20, None
-    yield "2D, R 1,2,4,8, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4,8", aggregate="no"), of_plane(flat, 4), 6, 2, None, operations((3, 3), radii)
-    yield "2D standard: R 1,2,4,8, patch 3, aggregated", flat, None, "0,400", dict(), of_plane(flat, 4), 6, 2, 25, None
-    yield "2D, R 1,2,4,8,16, patch 3, plain", small, None, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no"), of_plane(small, 5), 3, 1, None, operations((3, 3), [*radii, (16, 16)])
+    yield "2D, R 1,2,4, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4", aggregate="no", spots=0), of_plane(flat, 3), 8, 3, None, operations((3, 3), radii[:3])
+    yield "2D fast: two scales, R 1,2,4 and 1,2,3, aggregated", flat, None, "0,400", dict(quality="fast"), of_plane(flat, 3), 8, 3, 20, None
+    yield "2D, R 1,2,4,8, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4,8", aggregate="no", spots=0), of_plane(flat, 4), 6, 2, None, operations((3, 3), radii)
+    yield "2D standard: two scales, R 1,2,4,7, aggregated", flat, None, "0,400", dict(), of_plane(flat, 4), 6, 2, 25, None
+    yield "2D, R 1,2,4,8,16, patch 3, plain", small, None, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no", spots=0), of_plane(small, 5), 3, 1, None, operations((3, 3), [*radii, (16, 16)])
     yield "4D 3x8x96x96, Cambridge windows, patch z1 y3 x3", four, four_clean, "2,-191", cambridge, of_counts(four, "TZYX", [0, 1, 3, 3]), 2, 1, 25, None
-    yield "3D fast 32x128x128: R 1,2,3, z 1, patch 1", deep, deep_clean, "2,-191", dict(quality="fast"), of_counts(deep, "ZYX", [1, 3, 3]), 6, 1, 100, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 3, 3)])
-    yield "3D standard 32x128x128: R 1,2,5, z 1,1,1, patch 1", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, operations((1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 5, 5)])
+    yield "3D fast 32x128x128: two scales, aggregated", deep, deep_clean, "2,-191", dict(quality="fast"), of_counts(deep, "ZYX", [1, 3, 3]), 6, 1, 100, None
+    yield "3D standard 32x128x128: two scales, aggregated", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, None
 
 
 def measured(case, isa):
