@@ -31,6 +31,7 @@ typedef struct pel__filter_call {
     const pel__values *values;   /* resolved */
     const pel_image *image;
     const pel__noise *noise;     /* image->shape[PEL_C] of them, NULL where the filter does not need it */
+    const float *ground;         /* as many, for filters that take one: a value within the image's range, or 0; NULL: 0 everywhere */
     const pel_block *in;         /* any dtype; out's region grown by the halo, cut at the image */
     const pel_block *out;        /* float32, rows dense; no halo */
     /* For filters that fetch: in->data may be NULL. Then this fills part->region, within in's region, with in's dtype. */
@@ -48,6 +49,7 @@ typedef struct pel__filter_type {
     const pel__param *params;
     int32_t param_count;
     bool needs_noise;
+    bool takes_ground; /* its sums keep more digits where a value near the image's own is taken off first */
     bool fetches;     /* can take its input part by part: a block with its halo need not be in memory */
     bool makes_float; /* results may be negative or fractions: float32 unless the user says otherwise */
     /* Replaces "auto" texts by explicit values for this image. */

@@ -347,6 +347,23 @@ static void subtract(const work *w, const bench *b, int64_t count, int64_t rows)
     }
 }
 
+/* Sums are made of what is above the ground, which keeps digits that a small range far from zero would lose. Where the
+ * image goes on as zeros, it must stay as it is. */
+static float ground_of(const work *w)
+{
+    return w->call->ground && w->g.border != PEL__CONSTANT ? w->call->ground[w->out.origin[PEL_C]] : 0;
+}
+
+static void add_ground(const work *w, const bench *b, int64_t count, int64_t rows)
+{
+    const float ground = ground_of(w);
+    for (int64_t g = 0; g * COLUMNS < count && ground != 0; g++) {
+        float *sum = b->result[0] + g * STRIP * COLUMNS;
+        for (int64_t i = 0; i < rows * COLUMNS; i++)
+            sum[i] += ground;
+    }
+}
+
 /* Rows first .. *end-1 of field k in the ring, or as many of them as come before it begins anew. */
 static pel_block ring_part(const work *w, int32_t k, int64_t first, int64_t *end)
 {
@@ -387,6 +404,7 @@ static void work_strip(const work *w, bench *b, const pel__bundle *from, const p
     for (int32_t k = only < 0 ? 0 : only; k < (only < 0 ? w->g.kernels : only + 1); k++) {
         pel__panels *source = &b->source[first || only >= 0 ? 0 : k];
         const int64_t r = first ? reach(&w->g, a) : w->g.radius[k][a];
+        source->ground = first ? ground_of(w) : 0;
         if (!first || k == 0)
             fill(w, source, from, k, pel__max(low, begin - r), pel__min(high, end + r));
         sum_strip(w, b, k, source, from->count, begin, end);
@@ -398,6 +416,8 @@ static void work_strip(const work *w, bench *b, const pel__bundle *from, const p
     }
     if (last && w->g.kernels == 2)
         subtract(w, b, from->count, end - begin);
+    else if (last)
+        add_ground(w, b, from->count, end - begin);
     if (last)
         pel__panels_put(to, w->call->out, b->result[0], STRIP, begin, end);
 }
@@ -693,6 +713,7 @@ const pel__filter_type pel__filter_gaussian = {
     .param_count = PEL__GAUSSIAN_PARAMS,
     .resolve = pel__gauss_resolve,
     .check = pel__gauss_check,
+    .takes_ground = true,
     .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,
@@ -711,6 +732,7 @@ const pel__filter_type pel__filter_dog = {
     .makes_float = true,
     .resolve = pel__gauss_resolve,
     .check = pel__gauss_check,
+    .takes_ground = true,
     .fetches = true,
     .halo = halo,
     .block_bytes = block_bytes,

@@ -72,6 +72,12 @@ static void write_voxels(const pel_block *b, float *dst, const float *src, int64
         dst[x * b->stride[PEL_X]] = src[x];
 }
 
+static void take_off(float *v, float ground, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        v[i] -= ground;
+}
+
 #define LINE 64 /* bytes of a cache line */
 #define AHEAD 4 /* rows that are fetched before they are needed */
 
@@ -89,6 +95,8 @@ static void read_across(const pel__panels *p, const pel__bundle *b, const pel_bl
             float *to = p->data + (x / COLUMNS * p->room + at[b->axis] - p->first) * COLUMNS;
             const int64_t n = pel__min(COLUMNS, b->count - x);
             read_voxels(to, src, from + x * size, n);
+            if (p->ground != 0)
+                take_off(to, p->ground, n);
             memset(to + n, 0, (size_t)(COLUMNS - n) * sizeof *to);
         }
     }
@@ -176,6 +184,8 @@ static void read_along(const pel__panels *p, const pel__bundle *b, const pel_blo
             turn_in(n == TURN ? to : turned, floats);
             if (n < TURN)
                 memcpy(to, turned, (size_t)(n * COLUMNS) * sizeof *turned);
+            if (p->ground != 0)
+                take_off(to, p->ground, n * COLUMNS);
         }
     }
 }

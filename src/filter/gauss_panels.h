@@ -10,6 +10,7 @@
 typedef struct pel__panels {
     float *data;
     int64_t first, end, room; /* room: coordinates that fit */
+    float ground;             /* taken off all that is read */
 } pel__panels;
 
 /* Lines of a task. Along x they are rows of the region, counted in C order; otherwise neighbours in one row. */

@@ -84,6 +84,11 @@ bool pel__pipeline_needs_noise(const pel__pipeline *pipeline)
     return pipeline->stage[0].type->needs_noise;
 }
 
+bool pel__pipeline_takes_ground(const pel__pipeline *pipeline)
+{
+    return pipeline->stage[0].type->takes_ground;
+}
+
 bool pel__pipeline_makes_float(const pel__pipeline *pipeline)
 {
     for (int32_t k = 0; k < pipeline->count; k++) {
@@ -290,6 +295,7 @@ bool pel__pipeline_apply(const pel__pipeline *pipeline, const pel__filter_call *
         stage.values = pel__stage_values(&pipeline->stage[k], call->out->region.origin[PEL_C]);
         stage.image = &seen;
         stage.noise = k == 0 ? call->noise : NULL;
+        stage.ground = k == 0 ? call->ground : NULL;
         stage.in = &in;
         stage.out = &out;
         stage.scratch = (uint8_t *)call->scratch + between_bytes(pipeline, regions);

@@ -27,6 +27,8 @@ bool pel__pipeline_parse(pel__pipeline *pipeline, const char *text, pel_error *e
 bool pel__pipeline_computes(const pel__pipeline *pipeline);
 bool pel__pipeline_needs_noise(const pel__pipeline *pipeline); /* the first stage only: later ones would not see camera noise */
 
+bool pel__pipeline_takes_ground(const pel__pipeline *pipeline); /* likewise */
+
 bool pel__pipeline_makes_float(const pel__pipeline *pipeline); /* any stage: its results are float32 unless the user says otherwise */
 
 bool pel__pipeline_fetches(const pel__pipeline *pipeline);     /* the first stage takes its input part by part */

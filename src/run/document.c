@@ -9,6 +9,7 @@
 #include "run/run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,14 @@ static json_object *noise_json(const pel_run *run)
         json_object_array_add(images, channels);
     }
     return images;
+}
+
+static json_object *ground_json(const pel_run *run)
+{
+    json_object *all = json_object_new_array();
+    for (int64_t c = 0; c < run->ground_count; c++)
+        json_object_array_add(all, json_object_new_double((double)run->ground[c]));
+    return all;
 }
 
 /* "3.92,-388;…" with all digits, images separated by |: the noise as a setting that can be compared. */
@@ -233,6 +242,8 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     json_object_object_add(o, "settings", settings_json(run, options));
     json_object_object_add(o, "request", request_json(options));
     json_object_object_add(o, "noise", noise_json(run));
+    if (run->ground)
+        json_object_object_add(o, "ground", ground_json(run));
     json_object_object_add(o, "tuning", tuning_json(run));
     json_object *images = json_object_new_array();
     for (int32_t i = 0; i < run->plan.image_count; i++)
@@ -382,6 +393,15 @@ bool pel__document_read_noise(pel_run *run, pel_error *err)
         }
     }
     return true;
+}
+
+void pel__document_read_ground(pel_run *run)
+{
+    const json_object *all = member(run->document, "ground", json_type_array);
+    for (int64_t c = 0; c < run->ground_count; c++) {
+        const double v = all ? json_object_get_double(json_object_array_get_idx(all, (size_t)c)) : 0;
+        run->ground[c] = isfinite(v) ? (float)v : 0;
+    }
 }
 
 /* Piece number `channel` of "a;b;c", or the whole where there is no ;. */

@@ -353,7 +353,7 @@ bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, 
     const pel_block out = pel__block_dense(&slot->out_block.region, PEL_F32, result);
     fetching from = {run, image};
     const pel__filter_call call = {.fetch = fetch, .fetch_arg = &from, .image = run->images[image],
-                                   .noise = run->noise_model ? run->noise_model[image] : NULL, .in = in, .out = &out,
+                                   .noise = run->noise_model ? run->noise_model[image] : NULL, .ground = run->ground, .in = in, .out = &out,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread, .kept = run->bench.kept,
                                    .stop = &run->stop};
     return pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);

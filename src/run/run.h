@@ -65,6 +65,8 @@ struct pel_run {
     const pel__sink_type *sink_type;
     pel_noise **noise;        /* an image each, shape[PEL_C] of them; NULL where the filter needs none */
     pel__noise **noise_model; /* the same for the filter */
+    float *ground;            /* ground_count of them, one a channel (filter.h); NULL where the filter takes none */
+    int64_t ground_count;
     pel_dtype dtype;
     pel__codec codec;
     int32_t ome_version;
@@ -123,6 +125,7 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err); 
 bool pel__document_save(const pel_run *run, pel_error *err);
 bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
 bool pel__document_read_noise(pel_run *run, pel_error *err);
+void pel__document_read_ground(pel_run *run); /* zeros where the plan has none */
 bool pel__document_read_channels(pel_run *run, pel_error *err); /* tuned settings into the pipeline */
 bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err); /* PEL_REFUSED lists differences */
 const char *pel__document_text(const json_object *document, const char *section, const char *name); /* "" if absent */

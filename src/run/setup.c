@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,6 +131,33 @@ static bool settle_noise(pel_run *run, const char *text, const watcher *w, pel_e
     }
     copy_models(run);
     return ok;
+}
+
+/* The first voxel of a channel: any value within the range will do, and this one costs one tile. */
+static float first_voxel(pel_run *run, int64_t channel)
+{
+    pel_region one = {.ndim = PEL_AXES, .origin = {0, channel, 0, 0, 0}, .shape = {1, 1, 1, 1, 1}};
+    pel_error damaged = {0}; /* told when a block comes there */
+    float v = 0;
+    return pel_read_float(run->source, 0, &one, &v, &damaged) && isfinite(v) ? v : 0;
+}
+
+/* Of the first image for all of them: they are of one camera. */
+static bool settle_ground(pel_run *run, pel_error *err)
+{
+    if (!pel__pipeline_takes_ground(run->pipeline))
+        return true;
+    for (int32_t i = 0; i < run->image_count; i++)
+        run->ground_count = pel__max(run->ground_count, run->images[i]->shape[PEL_C]);
+    run->ground = calloc((size_t)run->ground_count, sizeof *run->ground);
+    if (!run->ground)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %lld channels", (long long)run->ground_count);
+    if (run->document)
+        pel__document_read_ground(run);
+    else
+        for (int64_t c = 0; c < run->images[0]->shape[PEL_C]; c++)
+            run->ground[c] = first_voxel(run, c);
+    return true;
 }
 
 /* After the noise, which it needs, and before the plan, which follows from it. */
@@ -324,7 +352,7 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
-                    settle_noise(run, o->noise, &w, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
+                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
                     (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);
@@ -414,6 +442,7 @@ void pel_run_destroy(pel_run *run)
     }
     if (run->log_fd >= 0)
         (void)close(run->log_fd);
+    free(run->ground);
     free(run->noise);
     free(run->noise_model);
     pel__pipeline_destroy(run->pipeline);
