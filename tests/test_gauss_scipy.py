@@ -78,7 +78,7 @@ def test_types(cli, tmp_path, dtype):
     check(spots, dog(a, 1.7, 6), a)
 
 
-@pytest.mark.parametrize("offset,dtype", [(1000, "uint16"), (65000, "uint16"), (10**6, "float32")])
+@pytest.mark.parametrize("offset,dtype", [(1000, "uint16"), (65000, "uint16"), (-32000, "int16"), (10**6, "int32")])
 def test_little_contrast_on_a_high_ground(cli, tmp_path, offset, dtype):
     """Sums are made of what is above the ground; a Gaussian that lies so high is as exact as float32 can say it."""
     a = (np.random.default_rng(1).integers(0, 100, (9, 40, 50)) + offset).astype(dtype)
@@ -87,12 +87,12 @@ def test_little_contrast_on_a_high_ground(cli, tmp_path, offset, dtype):
     assert np.abs(result(tmp_path / "d.ome.zarr")[0, 0] - dog(a, 2, 8)).max() <= 1e-6 * 100
     cli.ok("gaussian", tmp_path / "a.zarr", tmp_path / "g.ome.zarr", "--axes", "zyx", "--sigma", "2", "--dtype", "float32", "--quiet")
     smooth = ndimage.gaussian_filter(a.astype(np.float64), 2)
-    assert (np.abs(result(tmp_path / "g.ome.zarr")[0, 0] - smooth) <= 1e-6 * 100 + np.spacing(np.float32(offset)) / 2 * 1.001).all()
+    assert (np.abs(result(tmp_path / "g.ome.zarr")[0, 0] - smooth) <= 1e-6 * 100 + np.spacing(np.float32(abs(offset) + 100)) / 2 * 1.001).all()
 
 
-@pytest.mark.parametrize("offset,dtype", [(10**9, "int32"), (10**9, "float64")])
-def test_more_digits_than_float32_has(cli, tmp_path, offset, dtype):
-    """Voxels are rounded to float32 as they come."""
+@pytest.mark.parametrize("offset,dtype", [(10**9, "int32"), (10**9, "float64"), (10**6, "float32")])
+def test_error_beside_large_values(cli, tmp_path, offset, dtype):
+    """Voxels of more than 24 bits are rounded to float32 as they come; floats have no ground."""
     a = (np.random.default_rng(1).integers(0, 100, (9, 40, 50)) + offset).astype(dtype)
     store(tmp_path / "a.zarr", a)
     cli.ok("dog", tmp_path / "a.zarr", tmp_path / "d.ome.zarr", "--axes", "zyx", "--sigma", "2,8", "--quiet")
@@ -118,18 +118,6 @@ def test_each_channel_has_its_ground(cli, tmp_path, mode):
     wanted = np.array([dog(c, 1, 4, mode=mode) for c in a])
     assert np.abs(found - wanted).max() <= (1e-6 * 100 if mode == "reflect" else 1e-6 * a.max())
     assert json.loads(Path(f"{whole}.run/plan.json").read_text())["ground"] == [float(c[0, 0, 0]) for c in a]
-
-
-@pytest.mark.parametrize("first", [np.nan, np.inf])
-def test_no_ground_where_the_first_voxel_is_none(cli, tmp_path, first):
-    a = volume((5, 20, 30), "float32")
-    a[0, 0, 0] = first
-    store(tmp_path / "a.zarr", a)
-    cli.ok("dog", tmp_path / "a.zarr", tmp_path / "d.ome.zarr", "--axes", "zyx", "--sigma", "0.5,1", "--quiet")
-    found, wanted = result(tmp_path / "d.ome.zarr")[0, 0], dog(a, 0.5, 1)
-    far = np.isfinite(wanted)
-    assert far.any() and not far.all() and np.array_equal(np.isfinite(found), far)
-    check(found[far], wanted[far], a[1:])
 
 
 @pytest.mark.parametrize("words,sigma", [

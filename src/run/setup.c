@@ -142,10 +142,12 @@ static float first_voxel(pel_run *run, int64_t channel)
     return pel_read_float(run->source, 0, &one, &v, &damaged) && isfinite(v) ? v : 0;
 }
 
-/* Of the first image for all of them: they are of one camera. */
+/* Of the first image for all of them: they are of one camera. Floats have none: so filters in a row give the bits of one
+ * run after the other, whose first voxel in between nobody knows beforehand. */
 static bool settle_ground(pel_run *run, pel_error *err)
 {
-    if (!pel__pipeline_takes_ground(run->pipeline))
+    const pel_dtype type = run->images[0]->dtype;
+    if (!pel__pipeline_takes_ground(run->pipeline) || type == PEL_F32 || type == PEL_F64)
         return true;
     for (int32_t i = 0; i < run->image_count; i++)
         run->ground_count = pel__max(run->ground_count, run->images[i]->shape[PEL_C]);
