@@ -99,7 +99,7 @@ void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const p
     rows_of(image, at[PEL_Y], rows);
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t first = at[PEL_X] + i, count = pel__min(CHUNK, n - i), end = pel__min(width, bin * (first + count));
-        const bool half = end < bin * (first + count);
+        const bool half = count == 1 && end < bin * (first + count); /* needs the voxel before, too */
         here[PEL_X] = bin * first - half;
         for (int k = 0; k < 2; k++) {
             here[PEL_Y] = rows[k];
