@@ -4,8 +4,8 @@
  * later iterations reach, then transform back. A tile copies what it reads into dense padded arrays, mirroring at the
  * image's faces by global coordinates; so neither kernel nor block arrays know of borders, and nothing of the result
  * depends on how blocks and tiles lie. Odd voxels (NaN, infinite, absurd) are NaN in every array and stay as they are.
- * With two scales (ndsafir_scales.h) the means of 2 x 2 voxels ("cells") go through the same first; what is kept of that
- * corrects the fine result.
+ * With two scales (ndsafir_scales.h) the means of 2 x 2 voxels ("cells") go through the same after that, in memory that
+ * only the fine scale's iterations needed, and correct the fine result.
  * Channels worked jointly share weights, precision and the test, so that a voxel that is odd in one is so in all. */
 #include "filter/ndsafir.h"
 
@@ -33,7 +33,7 @@ typedef struct work {
     int32_t step;
     int64_t tile[PEL_AXES];
     int64_t thread_bytes;
-    pel_block cell;                        /* data NULL: one scale; else of cells, first their estimate, then what it is off by */
+    pel_block cell;                        /* data NULL: one scale; else of cells, first means of the fine result, then what it is off by */
 } work;
 
 /* ---- geometry ---------------------------------------------------------------------------------------------- */
@@ -99,6 +99,9 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
     k->result = results_floats(k);
     return k->input;
 }
+
+/* Where the last iteration's estimate is, of u. */
+static int32_t result_of(const work *w) { return (w->s.steps - 1) % 2; }
 
 static int64_t float_bytes(int64_t n) { return pel__arena_cost(n * (int64_t)sizeof(float)); }
 
@@ -334,24 +337,29 @@ static bool read_row(void *arg, const int64_t *at, int64_t n)
 
 /* ---- cells ------------------------------------------------------------------------------------------------------------- */
 
+static pel__scales scales_of(const work *w) { return (pel__scales){.image = &w->voxels, .isa = w->s.isa}; }
+
 static bool read_cells(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    pel__scales_read(pel__block_at(&w->raw, at), at, n, &w->voxels, stabilised, w);
+    const pel__scales s = scales_of(w);
+    pel__scales_read(pel__block_at(&w->raw, at), at, n, &s, stabilised, w);
     return true;
 }
 
-static bool keep_row(void *arg, const int64_t *at, int64_t n)
+static bool means_row(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    memcpy(pel__block_at(&w->cell, at), pel__block_at(&w->u[(w->s.steps - 1) % 2], at), (size_t)n * sizeof(float));
+    const pel__scales s = scales_of(w);
+    pel__scales_means(pel__block_at(&w->cell, at), at, n, &w->u[result_of(w)], &s);
     return true;
 }
 
 static bool difference_row(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    pel__scales_difference(pel__block_at(&w->cell, at), at, n, &w->u[(w->s.steps - 1) % 2], &w->voxels);
+    const pel__scales s = scales_of(w);
+    pel__scales_difference(pel__block_at(&w->cell, at), pel__block_at(&w->u[result_of(w)], at), n, &s);
     return true;
 }
 
@@ -387,8 +395,10 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     const work *w = arg;
     const pel_block *in = w->call->in, *out = w->call->out;
     const char *raw = pel__block_at(in, at);
-    const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
+    const float *u = pel__block_at(&w->u[result_of(w)], at);
     float *dst = pel__block_at(out, at), part[CHUNK];
+    const pel__scales scales = scales_of(w);
+    bool odd = false;
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
     const int64_t step = out->stride[PEL_X], raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
     int64_t here[PEL_AXES];
@@ -396,14 +406,14 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t count = pel__min(CHUNK, n - i);
         here[PEL_X] = at[PEL_X] + i;
-        memcpy(part, u + i, (size_t)count * sizeof *part);
+        odd |= w->s.isa->copy(part, u + i, count, 1.0f);
         if (w->cell.data)
-            pel__scales_correct(part, here, count, &w->cell, &w->voxels);
-        pel__unstabilise(part, part, count, noise->gain, noise->offset);
-        for (int64_t x = 0; x < count; x++)
+            pel__scales_correct(part, here, count, &w->cell, &scales);
+        pel__unstabilise(step == 1 ? dst + i : part, part, count, noise->gain, noise->offset);
+        for (int64_t x = 0; x < count && step != 1; x++)
             dst[(i + x) * step] = part[x];
     }
-    for (int64_t x = 0; x < n; x++) {
+    for (int64_t x = 0; x < n && odd; x++) {
         if (u[x] != u[x])
             pel__to_float(dst + x * step, raw + x * raw_step, in->dtype, 1);
     }
@@ -423,11 +433,11 @@ static bool write_strip(void *arg, int64_t index, int32_t worker, pel_error *err
     return stopped(w, err) && pel__region_rows(&r, write_row, arg);
 }
 
-static bool keep_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+static bool means_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const work *w = arg;
     const pel_region r = strip(&w->cell.region, index);
-    return stopped(w, err) && pel__region_rows(&r, keep_row, arg);
+    return stopped(w, err) && pel__region_rows(&r, means_row, arg);
 }
 
 static bool difference_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
@@ -447,14 +457,16 @@ static pel_region around(const work *w, const pel_region *out)
     return pel__region_grow(out, reach, reach, &w->voxels);
 }
 
-/* The raw data are not needed any more: residuals take their place. */
+/* The raw data are not needed any more: residuals take their place, 0 for odd voxels. */
 static bool residual_row(void *arg, const int64_t *at, int64_t n)
 {
     const work *w = arg;
-    const float *u = pel__block_at(&w->u[(w->s.steps - 1) % 2], at);
+    const float *u = pel__block_at(&w->u[result_of(w)], at);
     float *raw = pel__block_at(&w->raw, at);
-    for (int64_t x = 0; x < n; x++)
-        raw[x] -= u[x];
+    for (int64_t x = 0; x < n; x++) {
+        const float d = raw[x] - u[x];
+        raw[x] = d == d ? d : 0.0f;
+    }
     return true;
 }
 
@@ -469,12 +481,13 @@ static bool spots_strip(void *arg, int64_t index, int32_t worker, pel_error *err
 {
     const work *w = arg;
     const pel_region out = wanted(w), r = strip(&out, index);
+    const pel__spots s = {.u = &w->u[result_of(w)], .residual = &w->raw, .image = &w->voxels, .isa = w->s.isa, .threshold = w->s.spots};
     float *const scratch = (float *)(void *)((char *)w->call->thread_scratch + worker * w->thread_bytes);
     for (int64_t c = 0; c < r.shape[PEL_C]; c++) {
         pel_region one = r;
         one.origin[PEL_C] += c;
         one.shape[PEL_C] = 1;
-        pel__spots_give(&w->u[(w->s.steps - 1) % 2], &w->raw, &one, &w->voxels, w->s.spots, scratch);
+        pel__spots_give(&s, &one, scratch);
     }
     return stopped(w, err);
 }
@@ -503,22 +516,34 @@ static pel_region shared(const pel_region *r)
     return one;
 }
 
+/* Raw data and result, which are wanted when iterations are done. */
+static int64_t lasting_bytes(const work *w)
+{
+    return float_bytes(pel__region_voxels(&w->region[0])) + float_bytes(pel__region_voxels(&w->region[result_of(w) + 1]));
+}
+
+static bool take_lasting(work *w, pel__arena *arena)
+{
+    return take_block(&w->raw, &w->region[0], arena) && take_block(&w->u[result_of(w)], &w->region[result_of(w) + 1], arena);
+}
+
+/* What iterations need beside these. */
 static int64_t array_bytes(const work *w)
 {
-    int64_t bytes = float_bytes(pel__region_voxels(&w->region[0])) + 64;
+    int64_t bytes = 0;
     for (int i = 0; i < 2 && i < w->s.steps; i++) {
         const pel_region q = shared(&w->region[i + 1]);
-        bytes += float_bytes(pel__region_voxels(&w->region[i + 1])) + float_bytes(pel__region_voxels(&q));
+        bytes += (i == result_of(w) ? 0 : float_bytes(pel__region_voxels(&w->region[i + 1]))) + float_bytes(pel__region_voxels(&q));
     }
     return bytes + (w->s.steps > 1 ? 2 * float_bytes(pel__region_voxels(&w->region[1])) : 0);
 }
 
 static bool take_arrays(work *w, pel__arena *arena)
 {
-    bool ok = take_block(&w->raw, &w->region[0], arena);
+    bool ok = true;
     for (int i = 0; i < 2 && i < w->s.steps; i++) {
         const pel_region q = shared(&w->region[i + 1]);
-        ok = ok && take_block(&w->u[i], &w->region[i + 1], arena) && take_block(&w->q[i], &q, arena);
+        ok = ok && (i == result_of(w) || take_block(&w->u[i], &w->region[i + 1], arena)) && take_block(&w->q[i], &q, arena);
     }
     if (w->s.steps > 1)
         ok = ok && take_block(&w->low, &w->region[1], arena) && take_block(&w->high, &w->region[1], arena);
@@ -593,15 +618,15 @@ static void begin_scales(scales *s, const pel__filter_call *call, const pel__val
     s->coarse.image = pel__scales_image(&s->fine.voxels);
 }
 
-/* What is kept of the cells, and beside it first all for the cells, then all for the voxels. */
-static int64_t kept_bytes(const scales *s)
+/* Beside what lasts of the voxels first the rest of theirs, then all of the cells. */
+static int64_t cell_bytes(const scales *s)
 {
-    return s->two ? float_bytes(pel__region_voxels(&s->fine.cell.region)) : 0;
+    return s->two ? float_bytes(pel__region_voxels(&s->fine.cell.region)) + lasting_bytes(&s->coarse) + array_bytes(&s->coarse) : 0;
 }
 
 static int64_t scales_bytes(const scales *s)
 {
-    return kept_bytes(s) + pel__max(array_bytes(&s->fine), s->two ? array_bytes(&s->coarse) : 0);
+    return lasting_bytes(&s->fine) + pel__max(array_bytes(&s->fine), cell_bytes(s)) + 64; /* the caller's memory may not be aligned */
 }
 
 static int64_t scales_thread_bytes(const scales *s)
@@ -610,13 +635,31 @@ static int64_t scales_thread_bytes(const scales *s)
     return pel__max(pel__max(tile_bytes(&s->fine.s, &s->fine.image), spots), s->two ? tile_bytes(&s->coarse.s, &s->coarse.image) : 0);
 }
 
-static bool filter_cells(scales *s, pel__arena arena, pel_error *err)
+static bool filter_cells(scales *s, pel_error *err)
 {
     work *const w = &s->coarse;
     w->cell = s->fine.cell;
-    if (!take_arrays(w, &arena))
-        return pel__fail(err, PEL_INTERNAL, "ndsafir: the means do not fit into the scratch");
-    return iterate(w, err) && pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), keep_strip, w, err);
+    return iterate(w, err) && pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), difference_strip, w, err);
+}
+
+static bool filter_voxels(work *w, pel_error *err)
+{
+    return iterate(w, err) &&
+           (!w->cell.data || pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), means_strip, w, err)) &&
+           (w->s.spots <= 0 || keep_spots(w, err));
+}
+
+/* The cells' memory is where the voxels' iterations worked. */
+static bool take_all(scales *s, pel_error *err)
+{
+    const pel__filter_call *call = s->fine.call;
+    pel__arena arena = pel__arena_over(call->scratch, scales_bytes(s));
+    bool ok = take_lasting(&s->fine, &arena);
+    pel__arena again = arena;
+    ok = ok && take_arrays(&s->fine, &arena);
+    if (s->two)
+        ok = ok && take_block(&s->fine.cell, &s->fine.cell.region, &again) && take_lasting(&s->coarse, &again) && take_arrays(&s->coarse, &again);
+    return ok || pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little scratch");
 }
 
 static bool enough_input(const scales *s, const pel_region *in)
@@ -631,20 +674,13 @@ static bool filter_channels(scales *s, int64_t channel, pel_error *err)
     work *const w = &s->fine;
     const pel__filter_call *call = w->call;
     lay_scales(s, &call->out->region, channel);
-    pel__arena arena = pel__arena_over(call->scratch, scales_bytes(s));
     for (int64_t c = channel; c < channel + w->s.channels; c++) {
         if (!check_noise(&call->noise[c], c, err))
             return false;
     }
-    if (!enough_input(s, &call->in->region) || (s->two && !take_block(&w->cell, &w->cell.region, &arena)))
-        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo or scratch");
-    if (s->two && !filter_cells(s, arena, err))
-        return false;
-    if (!take_arrays(w, &arena))
-        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little scratch");
-    if (!iterate(w, err) || (s->two && !pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), difference_strip, w, err)))
-        return false;
-    if (w->s.spots > 0 && !keep_spots(w, err))
+    if (!enough_input(s, &call->in->region))
+        return pel__fail(err, PEL_INTERNAL, "ndsafir: the block came with too little halo");
+    if (!take_all(s, err) || !filter_voxels(w, err) || (s->two && !filter_cells(s, err)))
         return false;
     const pel_region made = wanted(w);
     return pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);

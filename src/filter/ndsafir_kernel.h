@@ -65,17 +65,34 @@ typedef struct pel__ndsafir_row {
     struct { int64_t estimate, raw, u, u0, range; } step; /* floats from one channel to the next; range: of low and high */
 } pel__ndsafir_row;
 
+/* Correlation of rows with a symmetric kernel of radius 2, the same along y and x. */
+typedef struct pel__ndsafir_search {
+    float kernel[3], threshold; /* by distance from the middle; above 0 */
+    int64_t stride;             /* of the rows */
+    bool by_y, by_x;
+} pel__ndsafir_search;
+
 /* One build of the kernel. */
 typedef struct pel__ndsafir_isa {
     pel__ndsafir_kernel *run;
     void (*settle)(const pel__ndsafir_row *row, int64_t n);
     bool (*copy)(float *dst, const float *src, int64_t n, float factor); /* times factor; true: a NaN was among it */
+    /* dst[i] = sum of voxels 2 i and 2 i + 1 of both rows, times factor. */
+    void (*bin)(float *dst, const float *const rows[2], int64_t n, float factor);
+    /* dst[2 i] = the sum of taps[k] src[i + k], dst[2 i + 1] that of taps[3 - k] src[i + 1 + k]. */
+    void (*spread)(float *dst, const float *src, const float taps[4], int64_t n);
+    /* Returns whether one of the results exceeds the threshold. Memory is readable as far as 3 PEL__ND_VECTOR floats beyond
+     * the row, and written as far as one. */
+    bool (*search)(float *dst, const float *src, const pel__ndsafir_search *s, int64_t n);
 } pel__ndsafir_isa;
 
 #define PEL__ND_DECLARE(name)                                                                                     \
     pel__ndsafir_kernel name;                                                                                     \
     void name##_settle(const pel__ndsafir_row *row, int64_t n);                                                   \
-    bool name##_copy(float *dst, const float *src, int64_t n, float factor)
+    bool name##_copy(float *dst, const float *src, int64_t n, float factor);                                      \
+    void name##_bin(float *dst, const float *const rows[2], int64_t n, float factor);                             \
+    void name##_spread(float *dst, const float *src, const float taps[4], int64_t n);                             \
+    bool name##_search(float *dst, const float *src, const pel__ndsafir_search *s, int64_t n)
 
 PEL__ND_DECLARE(pel__ndsafir_scalar); /* any machine of this architecture; NEON on arm64 */
 #ifdef __x86_64__

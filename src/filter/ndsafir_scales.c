@@ -56,21 +56,21 @@ pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image)
 
 /* ---- to cells ---------------------------------------------------------------------------------------------------------- */
 
-#define CHUNK 128 /* cells at once */
+#define CHUNK 256 /* cells at once */
 
-/* Means of n cells from x0 on, times factor. rows: of voxels, the first at the first cell's; width: of the image. */
-static void bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, int64_t width, float factor)
+/* Means of n cells from x0 on, times factor. rows: of voxels, the first at the first cell's. */
+static void bin_row(float *dst, const float *const rows[2], int64_t x0, int64_t n, const pel__scales *s, float factor)
 {
     const float *const a = rows[0], *const b = rows[1];
+    const int64_t width = s->image->shape[PEL_X];
     if (width == 1) {
         dst[0] = (a[0] + b[0]) * (0.5f * factor);
         return;
     }
     factor *= 0.25f;
-    const int64_t whole = pel__min(n, width / 2 - x0);
-    for (int64_t i = 0; i < whole; i++)
-        dst[i] = ((a[2 * i] + a[2 * i + 1]) + (b[2 * i] + b[2 * i + 1])) * factor;
-    for (int64_t i = pel__max(0, whole); i < n; i++) /* the last voxel and, mirrored, the one before */
+    const int64_t whole = pel__max(0, pel__min(n, width / 2 - x0));
+    s->isa->bin(dst, rows, whole, factor);
+    for (int64_t i = whole; i < n; i++) /* the last voxel and, mirrored, the one before */
         dst[i] = ((a[2 * i] + a[2 * i - 1]) + (b[2 * i] + b[2 * i - 1])) * factor;
 }
 
@@ -88,15 +88,15 @@ static float factor_of(const pel_region *image)
     return sqrtf((float)(pel__scales_bin(image->shape, PEL_Y) * pel__scales_bin(image->shape, PEL_X)));
 }
 
-void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel_region *image,
+void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel__scales *s,
                       void (*row)(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n), const void *arg)
 {
-    const int64_t width = image->shape[PEL_X], bin = pel__scales_bin(image->shape, PEL_X);
-    const float factor = factor_of(image);
+    const int64_t width = s->image->shape[PEL_X], bin = pel__scales_bin(s->image->shape, PEL_X);
+    const float factor = factor_of(s->image);
     float buffer[2][2 * CHUNK + 1]; /* from one voxel before the cells on */
     int64_t rows[2], here[PEL_AXES];
     memcpy(here, at, sizeof here);
-    rows_of(image, at[PEL_Y], rows);
+    rows_of(s->image, at[PEL_Y], rows);
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t first = at[PEL_X] + i, count = pel__min(CHUNK, n - i), end = pel__min(width, bin * (first + count));
         const bool half = count == 1 && end < bin * (first + count); /* needs the voxel before, too */
@@ -105,31 +105,30 @@ void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const p
             here[PEL_Y] = rows[k];
             row(arg, buffer[k] + 1 - half, here, end - here[PEL_X]);
         }
-        bin_row(dst + i, (const float *const[2]){buffer[0] + 1, buffer[1] + 1}, first, count, width, factor);
+        bin_row(dst + i, (const float *const[2]){buffer[0] + 1, buffer[1] + 1}, first, count, s, factor);
     }
 }
 
-void pel__scales_difference(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel_region *image)
+void pel__scales_means(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel__scales *s)
 {
-    const int64_t width = image->shape[PEL_X], bin = pel__scales_bin(image->shape, PEL_X);
-    const float down = 1.0f / factor_of(image);
-    float mean[CHUNK];
     const float *from[2];
     int64_t rows[2], here[PEL_AXES];
     memcpy(here, at, sizeof here);
-    rows_of(image, at[PEL_Y], rows);
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        const int64_t count = pel__min(CHUNK, n - i);
-        here[PEL_X] = bin * (at[PEL_X] + i);
-        for (int k = 0; k < 2; k++) {
-            here[PEL_Y] = rows[k];
-            from[k] = pel__block_at(u, here);
-        }
-        bin_row(mean, from, at[PEL_X] + i, count, width, 1.0f);
-        for (int64_t x = 0; x < count; x++) {
-            const float d = cells[i + x] * down - mean[x];
-            cells[i + x] = d == d ? d : 0.0f;
-        }
+    rows_of(s->image, at[PEL_Y], rows);
+    here[PEL_X] = pel__scales_bin(s->image->shape, PEL_X) * at[PEL_X];
+    for (int k = 0; k < 2; k++) {
+        here[PEL_Y] = rows[k];
+        from[k] = pel__block_at(u, here);
+    }
+    bin_row(cells, from, at[PEL_X], n, s, 1.0f);
+}
+
+void pel__scales_difference(float *cells, const float *estimate, int64_t n, const pel__scales *s)
+{
+    const float scale = 1.0f / factor_of(s->image);
+    for (int64_t x = 0; x < n; x++) {
+        const float d = estimate[x] * scale - cells[x];
+        cells[x] = d == d ? d : 0.0f;
     }
 }
 
@@ -170,11 +169,11 @@ static void across(float *sum, const int64_t at[PEL_AXES], int64_t x0, int64_t n
         sum[x - x0] = sum[end - 1 - x0];
 }
 
-void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel_region *image)
+void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel__scales *s)
 {
-    const pel_region cells = pel__scales_image(image);
-    const bool by_y = cells.shape[PEL_Y] < image->shape[PEL_Y], by_x = cells.shape[PEL_X] < image->shape[PEL_X];
-    float sum[CHUNK + 4];
+    const pel_region cells = pel__scales_image(s->image);
+    const bool by_y = cells.shape[PEL_Y] < s->image->shape[PEL_Y], by_x = cells.shape[PEL_X] < s->image->shape[PEL_X];
+    float sum[CHUNK + 4], change[2 * CHUNK];
     if (!by_x) { /* one voxel wide */
         across(sum, at, 0, 1, differences, &cells, by_y);
         u[0] += sum[0];
@@ -184,10 +183,8 @@ void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const 
         const int64_t first = x / 2, end = pel__min(at[PEL_X] + n, 2 * (first + CHUNK));
         const int64_t count = (end + 1) / 2 - first;
         across(sum, at, first - 2, count + 4, differences, &cells, by_y);
-        for (; x < end; x++) {
-            const float *const s = sum + (x / 2 - first) + x % 2;
-            u[x - at[PEL_X]] += x % 2 ? (taps[3] * s[0] + taps[2] * s[1]) + (taps[1] * s[2] + taps[0] * s[3])
-                                      : (taps[0] * s[0] + taps[1] * s[1]) + (taps[2] * s[2] + taps[3] * s[3]);
-        }
+        s->isa->spread(change, sum, taps, count);
+        for (; x < end; x++)
+            u[x - at[PEL_X]] += change[x - 2 * first];
     }
 }

@@ -7,7 +7,7 @@
 #ifndef PEL_FILTER_NDSAFIR_SCALES_H
 #define PEL_FILTER_NDSAFIR_SCALES_H
 
-#include "pellucid.h"
+#include "filter/ndsafir_kernel.h"
 
 #define PEL__SCALES_REACH 4 /* voxels along y and x that the correction reads around one, of the fine result */
 
@@ -21,14 +21,23 @@ pel_region pel__scales_image(const pel_region *fine);
 pel_region pel__scales_cells(const pel_region *out, const pel_region *image);
 pel_region pel__scales_voxels(const pel_region *cells, const pel_region *image);
 
+/* What rows take. */
+typedef struct pel__scales {
+    const pel_region *image; /* of voxels */
+    const pel__ndsafir_isa *isa;
+} pel__scales;
+
 /* n cells from `at` on, of unit variance where voxels have it; row() reads a row of voxels of the image. */
-void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel_region *image,
+void pel__scales_read(float *dst, const int64_t at[PEL_AXES], int64_t n, const pel__scales *s,
                       void (*row)(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n), const void *arg);
 
-/* What n cells from `at` on, estimates of unit variance, have above the means of the fine result u; 0 where a voxel is NaN. */
-void pel__scales_difference(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel_region *image);
+/* n cells from `at` on: the means of the fine result u. */
+void pel__scales_means(float *cells, const int64_t at[PEL_AXES], int64_t n, const pel_block *u, const pel__scales *s);
+
+/* What estimates of n cells, of unit variance, have above such means, in the place of these; 0 where one is NaN. */
+void pel__scales_difference(float *cells, const float *estimate, int64_t n, const pel__scales *s);
 
 /* Adds to n voxels at `at` what the block of differences (of cells) says of them. */
-void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel_region *image);
+void pel__scales_correct(float *u, const int64_t at[PEL_AXES], int64_t n, const pel_block *differences, const pel__scales *s);
 
 #endif

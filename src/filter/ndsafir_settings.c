@@ -61,7 +61,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
 
 /* ---- instruction sets -------------------------------------------------------------------------------------- */
 
-#define BUILD(name) {name, name##_settle, name##_copy}
+#define BUILD(name) {name, name##_settle, name##_copy, name##_bin, name##_spread, name##_search}
 
 /* NULL: not on this machine, or not in this build. */
 static const pel__ndsafir_isa *isa_of(const char *isa)

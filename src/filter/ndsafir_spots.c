@@ -10,10 +10,11 @@
 #include <string.h>
 
 #define ROWS 32   /* of a tile */
-#define COLUMNS 96
+#define COLUMNS 128
 #define EDGE PEL__SPOTS_REACH
 #define RIM 2     /* radius of the spot, and of the rim */
-#define WIDTH (COLUMNS + 2 * EDGE)
+#define WIDTH (COLUMNS + 2 * EDGE + PEL__ND_VECTOR)
+#define SIZE ((ROWS + 2 * EDGE) * WIDTH + 3 * PEL__ND_VECTOR)
 
 /* Gaussians by distance from the middle: norm 1, height 1, sum 1. */
 static const float spot[3] = {0.838272f, 0.383789f, 0.036831f};
@@ -23,11 +24,11 @@ static const float soft[2] = {0.786986f, 0.106507f};
 typedef struct tile {
     int64_t origin[PEL_AXES], rows, columns; /* of the voxels that are given to */
     bool by_y, by_x;                         /* axes longer than 1 */
-    float *r, *z;                            /* of (ROWS + 2 EDGE) x WIDTH, the tile's first voxel at [EDGE][EDGE] */
-    float *line;
+    float *r, *z;                            /* SIZE floats, rows of WIDTH, the tile's first voxel at [EDGE][EDGE] */
+    int64_t first[ROWS + 2 * EDGE], last[ROWS + 2 * EDGE]; /* hits of a row of z; none: last < first */
 } tile;
 
-int64_t pel__spots_scratch(void) { return (2 * (ROWS + 2 * EDGE) + 1) * WIDTH; }
+int64_t pel__spots_scratch(void) { return 2 * SIZE; }
 
 static int64_t mirrored(int64_t i, int64_t n)
 {
@@ -38,50 +39,58 @@ static int64_t mirrored(int64_t i, int64_t n)
     return i < n ? i : 2 * (n - 1) - i;
 }
 
-static void read_residual(tile *t, const pel_block *residual, const pel_region *image)
+static void read_residual(const tile *t, const pel_block *residual, const pel_region *image)
 {
+    const int64_t x0 = t->origin[PEL_X] - EDGE, n = t->columns + 2 * EDGE, width = image->shape[PEL_X];
+    const int64_t begin = pel__max(x0, 0), end = pel__min(x0 + n, width);
     int64_t at[PEL_AXES];
     memcpy(at, t->origin, sizeof at);
-    at[PEL_X] = residual->region.origin[PEL_X];
+    at[PEL_X] = begin;
     for (int64_t y = 0; y < t->rows + 2 * EDGE; y++) {
         at[PEL_Y] = mirrored(t->origin[PEL_Y] + y - EDGE, image->shape[PEL_Y]);
-        const float *row = pel__block_at(residual, at);
-        for (int64_t x = 0; x < t->columns + 2 * EDGE; x++) {
-            const float v = row[mirrored(t->origin[PEL_X] + x - EDGE, image->shape[PEL_X]) - at[PEL_X]];
-            t->r[y * WIDTH + x] = v == v ? v : 0.0f;
-        }
+        const float *const row = pel__block_at(residual, at);
+        float *const to = t->r + y * WIDTH;
+        memcpy(to + (begin - x0), row, (size_t)(end - begin) * sizeof *to);
+        for (int64_t x = x0; x < begin; x++)
+            to[x - x0] = row[mirrored(x, width) - begin];
+        for (int64_t x = end; x < x0 + n; x++)
+            to[x - x0] = row[mirrored(x, width) - begin];
     }
 }
 
-/* to = from correlated with a symmetric kernel of radius 2, at rows y0 .. y1 - 1 and columns x0 .. x1 - 1. */
-static void correlate(const tile *t, float *to, const float *from, const float kernel[3], int64_t edge)
+/* Correlations of a row become hits, 1 or 0, none outside of the image. Returns whether there is one. */
+static bool mark(tile *t, int64_t y, const pel_region *image, float threshold)
 {
-    const float a = kernel[0], b = kernel[1], c = kernel[2];
-    const int64_t y0 = EDGE - edge, y1 = EDGE + t->rows + edge, x0 = EDGE - edge, x1 = EDGE + t->columns + edge;
-    float *const line = t->line;
+    const int64_t gy = t->origin[PEL_Y] + y - EDGE;
+    float *const z = t->z + y * WIDTH;
+    for (int64_t x = EDGE - RIM; x < EDGE + t->columns + RIM && gy >= 0 && gy < image->shape[PEL_Y]; x++) {
+        const int64_t gx = t->origin[PEL_X] + x - EDGE;
+        const bool hit = gx >= 0 && gx < image->shape[PEL_X] && z[x] > threshold;
+        z[x] = hit ? 1.0f : 0.0f;
+        t->first[y] = hit ? pel__min(t->first[y], x) : t->first[y];
+        t->last[y] = hit ? x : t->last[y];
+    }
+    return t->last[y] >= t->first[y];
+}
+
+/* Returns whether there is a hit; then z holds them. */
+static bool find(tile *t, const pel_region *image, const pel__ndsafir_isa *isa, float threshold)
+{
+    const pel__ndsafir_search s = {.kernel = {spot[0], spot[1], spot[2]}, .threshold = threshold, .stride = WIDTH, .by_y = t->by_y, .by_x = t->by_x};
+    const int64_t y0 = EDGE - RIM, y1 = EDGE + t->rows + RIM, x0 = EDGE - RIM, n = t->columns + 2 * RIM;
+    bool above[ROWS + 2 * EDGE], any = false;
+    for (int64_t y = y0; y < y1; y++)
+        any |= above[y] = isa->search(t->z + y * WIDTH + x0, t->r + y * WIDTH + x0, &s, n);
+    if (!any)
+        return false;
+    any = false;
     for (int64_t y = y0; y < y1; y++) {
-        const float *const p = from + y * WIDTH;
-        for (int64_t x = x0 - 2; x < x1 + 2; x++)
-            line[x] = t->by_y ? a * p[x] + (b * (p[x - WIDTH] + p[x + WIDTH]) + c * (p[x - 2 * WIDTH] + p[x + 2 * WIDTH])) : p[x];
-        for (int64_t x = x0; x < x1; x++)
-            to[y * WIDTH + x] = t->by_x ? a * line[x] + (b * (line[x - 1] + line[x + 1]) + c * (line[x - 2] + line[x + 2])) : line[x];
-    }
-}
-
-/* Correlations become hits, 1 or 0, none outside of the image. Returns whether there is one. */
-static bool find(tile *t, const pel_region *image, float threshold)
-{
-    bool any = false;
-    correlate(t, t->z, t->r, spot, RIM);
-    for (int64_t y = EDGE - RIM; y < EDGE + t->rows + RIM; y++) {
-        const int64_t gy = t->origin[PEL_Y] + y - EDGE;
-        const bool row = gy >= 0 && gy < image->shape[PEL_Y];
-        for (int64_t x = EDGE - RIM; x < EDGE + t->columns + RIM; x++) {
-            const int64_t gx = t->origin[PEL_X] + x - EDGE;
-            const bool hit = row && gx >= 0 && gx < image->shape[PEL_X] && t->z[y * WIDTH + x] > threshold;
-            t->z[y * WIDTH + x] = hit ? 1.0f : 0.0f;
-            any |= hit;
-        }
+        t->first[y] = WIDTH;
+        t->last[y] = -1;
+        if (above[y] && mark(t, y, image, threshold))
+            any = true;
+        else
+            memset(t->z + y * WIDTH, 0, WIDTH * sizeof *t->z);
     }
     return any;
 }
@@ -97,36 +106,48 @@ static float softened(const tile *t, int64_t at)
     return t->by_x ? soft[0] * line[1] + soft[1] * (line[0] + line[2]) : line[1];
 }
 
-static void give(tile *t, const pel_block *u)
+/* What the voxel gets of hits around it: together at most 1. */
+static float share(const tile *t, int64_t middle)
+{
+    float sum = 0;
+    for (int64_t dy = -RIM; dy <= RIM; dy++) {
+        for (int64_t dx = -RIM; dx <= RIM; dx++)
+            sum += (rim[dy < 0 ? -dy : dy] * rim[dx < 0 ? -dx : dx]) * t->z[middle + dy * WIDTH + dx];
+    }
+    return sum < 1 ? sum : 1.0f;
+}
+
+static void give(const tile *t, const pel_block *u)
 {
     int64_t at[PEL_AXES];
     memcpy(at, t->origin, sizeof at);
     for (int64_t y = 0; y < t->rows; y++) {
+        int64_t first = WIDTH, last = -1; /* columns of z with a hit in reach */
+        for (int64_t i = y + EDGE - RIM; i <= y + EDGE + RIM; i++) {
+            first = pel__min(first, t->first[i]);
+            last = pel__max(last, t->last[i]);
+        }
         at[PEL_Y] = t->origin[PEL_Y] + y;
         float *const to = pel__block_at(u, at);
-        for (int64_t x = 0; x < t->columns; x++) {
+        for (int64_t x = pel__max(0, first - RIM - EDGE); x <= pel__min(t->columns - 1, last + RIM - EDGE); x++) {
             const int64_t middle = (y + EDGE) * WIDTH + x + EDGE;
-            float sum = 0;
-            for (int64_t dy = -RIM; dy <= RIM; dy++) {
-                for (int64_t dx = -RIM; dx <= RIM; dx++)
-                    sum += (rim[dy < 0 ? -dy : dy] * rim[dx < 0 ? -dx : dx]) * t->z[middle + dy * WIDTH + dx];
-            }
-            if (sum > 0)
-                to[x] += (sum < 1 ? sum : 1.0f) * softened(t, middle);
+            const float part = share(t, middle);
+            if (part > 0)
+                to[x] += part * softened(t, middle);
         }
     }
 }
 
-void pel__spots_give(const pel_block *u, const pel_block *residual, const pel_region *part, const pel_region *image, float threshold, float *scratch)
+void pel__spots_give(const pel__spots *s, const pel_region *part, float *scratch)
 {
-    const int64_t cell[PEL_AXES] = {1, 1, 1, ROWS, COLUMNS}, size = (ROWS + 2 * EDGE) * WIDTH, count = pel__grid_cells(part, cell);
+    const int64_t cell[PEL_AXES] = {1, 1, 1, ROWS, COLUMNS}, count = pel__grid_cells(part, cell);
     for (int64_t i = 0; i < count; i++) {
         const pel_region one = pel__grid_cell(part, cell, i);
-        tile t = {.rows = one.shape[PEL_Y], .columns = one.shape[PEL_X], .by_y = image->shape[PEL_Y] > 1, .by_x = image->shape[PEL_X] > 1,
-                  .r = scratch, .z = scratch + size, .line = scratch + 2 * size};
+        tile t = {.rows = one.shape[PEL_Y], .columns = one.shape[PEL_X], .by_y = s->image->shape[PEL_Y] > 1, .by_x = s->image->shape[PEL_X] > 1,
+                  .r = scratch, .z = scratch + SIZE};
         memcpy(t.origin, one.origin, sizeof t.origin);
-        read_residual(&t, residual, image);
-        if (find(&t, image, threshold))
-            give(&t, u);
+        read_residual(&t, s->residual, s->image);
+        if (find(&t, s->image, s->isa, s->threshold))
+            give(&t, s->u);
     }
 }

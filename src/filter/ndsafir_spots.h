@@ -7,15 +7,22 @@
 #ifndef PEL_FILTER_NDSAFIR_SPOTS_H
 #define PEL_FILTER_NDSAFIR_SPOTS_H
 
-#include "pellucid.h"
+#include "filter/ndsafir_kernel.h"
 
 #define PEL__SPOTS_REACH 4 /* voxels along y and x around one that decide what it is given */
 
 /* Floats that one thread takes. */
 int64_t pel__spots_scratch(void);
 
-/* Adds what is given back to u, within `part` (of one t, c, z), by what the block of residuals says (NaN: 0) within part grown by
- * the reach and cut at the image. */
-void pel__spots_give(const pel_block *u, const pel_block *residual, const pel_region *part, const pel_region *image, float threshold, float *scratch);
+typedef struct pel__spots {
+    const pel_block *u, *residual; /* no NaN in the latter */
+    const pel_region *image;
+    const pel__ndsafir_isa *isa;
+    float threshold;               /* above 0 */
+} pel__spots;
+
+/* Adds what is given back to u, within `part` (of one t, c, z), by what the residuals say within part grown by the reach and
+ * cut at the image. */
+void pel__spots_give(const pel__spots *s, const pel_region *part, float *scratch);
 
 #endif
