@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the cluster tests share: a small run, stand-ins for the program and for ssh, processes by parent."""
+import contextlib
 import glob
 import json
 import os
@@ -260,6 +261,14 @@ def descendants(pid):
 
 def workers_of(process):
     return [pid for pid, line in descendants(process.pid) if line.startswith("work_queue_worker")]
+
+
+def strike(pids, number):
+    """The first of them that still lives gets the signal: some may have ended since they were listed."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+            return
 
 
 def manager_of(process):

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from cluster_help import (begun, descendants, embryo, finish, gate, launcher, manager_of, program, records, run, undisturbed,  # noqa: F401
-                          work_queue, workers_of)
+                          work_queue, strike, workers_of)
 from test_tls import OTHER, Tls, derived, openssl, tls_program
 
 LOCAL = ("--workers", "local:2", "--cores", "1", "--tls")
@@ -191,8 +191,7 @@ def test_gates_and_workers_are_killed(run, number):
     p = run.start(*LOCAL, *SHORT)
     for n, victims_of in ((2, gates_of), (9, workers_of), (17, gates_of), (30, workers_of), (44, gates_of)):
         run.wait_for_records(n, p)
-        for pid in victims_of(p)[:1]:
-            os.kill(pid, number)
+        strike(victims_of(p), number)
     finish(p)
     run.is_done()
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from cluster_help import (BLOCKS, FAST, begun, embryo, finish, gate, launcher, manager_of, pixels, program, records, run, start,  # noqa: F401
-                          undisturbed, work_queue, workers_of)
+                          undisturbed, work_queue, strike, workers_of)
 
 LOCAL = ("--workers", "local:2", "--cores", "1")
 SHORT = ("--batch-seconds", "1", "--late-seconds", "1000")
@@ -110,8 +110,7 @@ def test_workers_are_killed(run, number):
     for n in (2, 9, 17, 30, 44):
         run.wait_for_records(n, p)
         victims = workers_of(p)
-        if victims:
-            os.kill(choose.choice(victims), number)
+        strike(choose.sample(victims, len(victims)), number)
     finish(p)
     run.is_done()
 

@@ -9,7 +9,7 @@ import pytest
 for module in ("zarr", "google_crc32c", "boto3", "moto.server"):
     pytest.importorskip(module)
 
-from cluster_help import finish, start, work_queue, workers_of  # noqa: E402,F401
+from cluster_help import finish, start, work_queue, strike, workers_of  # noqa: E402,F401
 from test_remote import s3_server  # noqa: E402,F401
 from test_remote_write import bucket, local, pixels, records, words_of  # noqa: E402,F401
 
@@ -21,8 +21,7 @@ def test_workers_write_to_an_object_store_and_one_is_killed(cli, bucket, local, 
     p = start(cli, *words, env=env)
     while p.poll() is None and len(records(state)) < 10:
         time.sleep(0.01)
-    for pid in workers_of(p)[:1]:
-        os.kill(pid, signal.SIGKILL)
+    strike(workers_of(p), signal.SIGKILL)
     finish(p)
     status = cli.json("status", state)
     assert status["state"] in ("done", "running") and status["blocks_done"] == status["blocks_total"] and status["output"] == bucket.url()
