@@ -38,6 +38,16 @@ int say_error(const verb *self, const pel_error *err, bool while_reading)
     }
 }
 
+bool set_error(pel_error *err, int32_t code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    err->code = code;
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    return false;
+}
+
 json_object *json_number(double value)
 {
     if (!isfinite(value))

@@ -47,6 +47,9 @@ void say(const verb *self, const char *fmt, ...) PEL_PRINTF(2, 3);
 /* Says err's text and returns the exit code that goes with it: `while_reading` when only the input was touched. */
 int say_error(const verb *self, const pel_error *err, bool while_reading);
 
+/* Sets code and text and returns false, as the library's functions do. */
+bool set_error(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
+
 /* ---- JSON to standard output ------------------------------------------------------------------------------- */
 
 /* The shortest text that reads back as the same number; null where it is no finite number. */

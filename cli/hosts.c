@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +18,6 @@
 #include <unistd.h>
 
 #define SSH "ssh -o BatchMode=yes"
-
-static bool fail(pel_error *err, const char *fmt, ...) PEL_PRINTF(2, 3);
-
-static bool fail(pel_error *err, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    err->code = PEL_ARGUMENT;
-    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
-    va_end(args);
-    return false;
-}
 
 /* Nothing that a launcher or a shell could take for something else. */
 static bool is_name(const char *text)
@@ -59,9 +46,9 @@ static bool is_here(const char *name)
 static bool add_host(cluster *c, const char *name, int64_t slots, const char *where, pel_error *err)
 {
     if (!is_name(name))
-        return fail(err, "--runner: %s: found \"%.100s\", expected the name of a host", where, name);
+        return set_error(err, PEL_ARGUMENT, "--runner: %s: found \"%.100s\", expected the name of a host", where, name);
     if (slots < 1)
-        return fail(err, "--runner: %s: host %.100s has %" PRId64 " slots, expected at least one", where, name, slots);
+        return set_error(err, PEL_ARGUMENT, "--runner: %s: host %.100s has %" PRId64 " slots, expected at least one", where, name, slots);
     const char *const host = is_here(name) ? "" : name;
     for (int k = 0; k < c->process_count; k++) {
         if (host[0] ? is_same(c->processes[k].host, host) : !c->processes[k].host[0]) {
@@ -70,7 +57,7 @@ static bool add_host(cluster *c, const char *name, int64_t slots, const char *wh
         }
     }
     if (c->process_count == MOST_PROCESSES)
-        return fail(err, "--runner: %s: more than %d hosts", where, MOST_PROCESSES);
+        return set_error(err, PEL_ARGUMENT, "--runner: %s: more than %d hosts", where, MOST_PROCESSES);
     (void)snprintf(c->processes[c->process_count].host, sizeof c->processes[0].host, "%s", host);
     c->processes[c->process_count++].slots = slots;
     return true;
@@ -99,11 +86,11 @@ static bool add_list(cluster *c, const char *text, bool with_slots, const char *
     while (next_word(&text, ", \t\r\n", name)) {
         int64_t slots = 1;
         if (with_slots && (!next_word(&text, " \t\r\n", word) || !slots_of(word, &slots)))
-            return fail(err, "--runner: %s: found no number of slots after host %.100s", where, name);
+            return set_error(err, PEL_ARGUMENT, "--runner: %s: found no number of slots after host %.100s", where, name);
         if (!add_host(c, name, slots, where, err))
             return false;
     }
-    return c->process_count > 0 || fail(err, "--runner: %s: there is no host in it", where);
+    return c->process_count > 0 || set_error(err, PEL_ARGUMENT, "--runner: %s: there is no host in it", where);
 }
 
 /* One host a line; what else stands there: after "#" remarks, and with_slots columns of which the second is a number. */
@@ -116,7 +103,7 @@ static bool add_line(cluster *c, char *line, bool with_slots, const char *where,
     if (!next_word(&at, " \t", name))
         return true;
     if (next_word(&at, " \t", word) && !(with_slots && slots_of(word, &slots)))
-        return fail(err, with_slots ? "--runner: %s: found \"%.60s\" after host %.60s, expected a number of slots" : "--runner: %s: found \"%.60s\" after host %.60s, expected one host a line",
+        return set_error(err, PEL_ARGUMENT, with_slots ? "--runner: %s: found \"%.60s\" after host %.60s, expected a number of slots" : "--runner: %s: found \"%.60s\" after host %.60s, expected one host a line",
                     where, word, name);
     return add_host(c, name, slots, where, err);
 }
@@ -128,13 +115,13 @@ static bool add_file(cluster *c, const char *variable, bool with_slots, pel_erro
     FILE *const f = fopen(path, "re");
     bool ok = f != NULL;
     if (!f)
-        return fail(err, "--runner: %s names %.200s, which cannot be read: %s", variable, path, strerror(errno)); // NOLINT(concurrency-mt-unsafe): one thread
+        return set_error(err, PEL_ARGUMENT, "--runner: %s names %.200s, which cannot be read: %s", variable, path, strerror(errno)); // NOLINT(concurrency-mt-unsafe): one thread
     for (int k = 1; ok && fgets(line, sizeof line, f); k++) {
         (void)snprintf(where, sizeof where, "%s, %.200s, line %d", variable, path, k);
-        ok = strlen(line) < sizeof line - 1 ? add_line(c, line, with_slots, where, err) : fail(err, "--runner: %s: longer than a host's line can be", where);
+        ok = strlen(line) < sizeof line - 1 ? add_line(c, line, with_slots, where, err) : set_error(err, PEL_ARGUMENT, "--runner: %s: longer than a host's line can be", where);
     }
     (void)fclose(f);
-    return ok && (c->process_count > 0 || fail(err, "--runner: %s, %.200s: there is no host in it", variable, path));
+    return ok && (c->process_count > 0 || set_error(err, PEL_ARGUMENT, "--runner: %s, %.200s: there is no host in it", variable, path));
 }
 
 /* ---- what each scheduler says ------------------------------------------------------------------------------------------- */
@@ -199,7 +186,7 @@ static bool find(cluster *c, cluster_words *w, const char **launcher, pel_error 
         return add_list(c, getenv("LSB_MCPU_HOSTS"), true, "LSB_MCPU_HOSTS", err) && (take_cores(c, 1), true);
     if (is_set("LSB_HOSTS"))
         return add_list(c, getenv("LSB_HOSTS"), false, "LSB_HOSTS", err) && (take_cores(c, 1), true);
-    return fail(err, "--runner: found no allocation of Slurm, PBS, Grid Engine or LSF here; name the hosts with --hosts");
+    return set_error(err, PEL_ARGUMENT, "--runner: found no allocation of Slurm, PBS, Grid Engine or LSF here; name the hosts with --hosts");
 }
 
 bool hosts_find(cluster *c, cluster_words *w, pel_error *err)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,24 +15,10 @@
 
 #define MIB (INT64_C(1) << 20)
 
-/* ---- errors: as the library's ------------------------------------------------------------------------------------ */
-
-static bool fail(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
-
-static bool fail(pel_error *err, int32_t code, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    err->code = code;
-    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
-    va_end(args);
-    return false;
-}
-
 static bool fail_errno(pel_error *err, const char *what, const char *path)
 {
     char why[128];
-    return fail(err, PEL_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, why, sizeof why));
+    return set_error(err, PEL_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, why, sizeof why));
 }
 
 /* ---- options ------------------------------------------------------------------------------------------------------ */
@@ -225,7 +210,7 @@ bool job_write(char *path, size_t size, const char *output, const char *name, co
     char folder[RUN_PATH];
     const int n = snprintf(path, size, "%s", run_file(folder, output, "submit"));
     if (n <= 0 || (size_t)n + 2 + strlen(name) >= size)
-        return fail(err, PEL_ARGUMENT, "%s: the name is too long", output);
+        return set_error(err, PEL_ARGUMENT, "%s: the name is too long", output);
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return fail_errno(err, "create", path);
     (void)snprintf(path + n, size - (size_t)n, "/%s", name);
@@ -278,5 +263,5 @@ bool job_submit(char *said, size_t size, const char *output, const job_script *j
         said[n - 1] = '\0';
     if (status == 0)
         return note_job(output, job, said, err);
-    return status > 0 && fail(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(job->scheduler), path, status, said);
+    return status > 0 && set_error(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(job->scheduler), path, status, said);
 }

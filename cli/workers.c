@@ -106,18 +106,21 @@ static bool is_elsewhere(const cluster *c, int k)
     return c->processes[k].host[0] && strcmp(c->processes[k].host, "*") != 0; /* srun knows the hosts, and keeps words apart */
 }
 
+static bool is_any_elsewhere(const cluster *c)
+{
+    for (int k = 0; k < c->process_count; k++)
+        if (is_elsewhere(c, k))
+            return true;
+    return false;
+}
+
 static bool script_goes_through(const cluster *c, const char *launcher, pel_error *err)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,=+@%";
-    bool elsewhere = false;
-    for (int k = 0; k < c->process_count; k++)
-        elsewhere = elsewhere || is_elsewhere(c, k);
-    if (!elsewhere || c->output[strspn(c->output, plain)] == '\0')
+    if (!is_any_elsewhere(c) || c->output[strspn(c->output, plain)] == '\0')
         return true;
-    err->code = PEL_ARGUMENT;
-    (void)snprintf(err->text, sizeof err->text, "--runner: %.80s would take apart the name of %.120s: expected no blanks, quotes or other signs of a shell in it",
-                   launcher, c->output);
-    return false;
+    return set_error(err, PEL_ARGUMENT, "--runner: %.80s would take apart the name of %.120s: expected no blanks, quotes or other signs of a shell in it",
+                     launcher, c->output);
 }
 
 static void print_variable(FILE *to, const char *name)
@@ -295,10 +298,7 @@ void workers_begin(cluster *c)
     c->last_poll = 0;
     if (c->kind == CLUSTER_SCHEDULER && c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
         jobs_cancel(c->output);
-    bool elsewhere = false;
-    for (int k = 0; k < c->process_count; k++)
-        elsewhere = elsewhere || is_elsewhere(c, k);
-    if (elsewhere && !write_script(c))
+    if (is_any_elsewhere(c) && !write_script(c))
         say(c->self, "%s: cannot be written", c->worker_script);
     for (int k = 0; k < c->process_count; k++)
         start_process(c, k);

@@ -2,6 +2,7 @@
  * Damaged and hostile CZI files: never a crash, a hang or an unbounded allocation; an error that names the place, or the
  * pixels that are still there. */
 #include "check.h"
+#include "corner.h"
 #include "czi_make.h"
 
 #include "codec/jxr.h"
@@ -44,22 +45,8 @@ static void make_sample(make_file *f)
 /* Reads the first and the last corner of some images; a failure must say something. */
 static void read_corners(pel_source *s)
 {
-    for (int32_t i = 0; i < pel_source_image_count(s) && i < 4; i++) {
-        const pel_image *im = pel_source_image(s, i);
-        for (int corner = 0; corner < 2; corner++) {
-            int64_t shape[PEL_AXES], origin[PEL_AXES];
-            static uint8_t data[3 * 3 * 3 * 16 * 16 * 8];
-            pel_error err = {0};
-            for (int a = 0; a < PEL_AXES; a++) {
-                shape[a] = pel__min(im->shape[a], a < PEL_Y ? 3 : 16);
-                origin[a] = corner ? im->shape[a] - shape[a] : 0;
-            }
-            const pel_region r = pel__region(PEL_AXES, origin, shape);
-            const pel_block b = pel__block_dense(&r, im->dtype, data);
-            if (!pel_source_read(s, i, &b, &err))
-                CHECK(err.code != PEL_OK && err.code != PEL_INTERNAL && err.text[0]);
-        }
-    }
+    for (int32_t i = 0; i < pel_source_image_count(s) && i < 4; i++)
+        CHECK(corner_is_read_or_refused(s, i, false) && corner_is_read_or_refused(s, i, true));
 }
 
 /* Opens these bytes, with and without recovery, and reads. */

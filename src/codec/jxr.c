@@ -6,6 +6,7 @@
 #include "codec/jxr.h"
 
 #include "codec/paths.h"
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 struct pel__jxr {
@@ -153,18 +153,11 @@ void pel__jxr_destroy(pel__jxr *helper)
 
 enum outcome { DONE, DIED, TOO_SLOW };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static enum outcome wait_for(int fd, short events, int64_t deadline)
 {
     for (;;) {
         struct pollfd p = {.fd = fd, .events = events};
-        const int64_t left = deadline - now_ms();
+        const int64_t left = deadline - pel__now_ms();
         if (left <= 0)
             return TOO_SLOW;
         const int k = poll(&p, 1, left > 60000 ? 60000 : (int)left);
@@ -215,7 +208,7 @@ static enum outcome receive_all(int fd, void *data, int64_t n, int64_t deadline)
 static enum outcome converse(const pel__jxr *h, const pel__jxr_request *request, const void *stream, void *out, bool *refused,
                              pel_error *err)
 {
-    const int64_t deadline = now_ms() + 1000 * request->seconds;
+    const int64_t deadline = pel__now_ms() + 1000 * request->seconds;
     pel__jxr_answer answer = {0};
     char text[256] = "";
     enum outcome o = send_all(h->fd, request, sizeof *request, deadline);

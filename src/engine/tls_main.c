@@ -11,6 +11,7 @@
  *
  * FILE is the run's password. A program of its own because nothing else needs OpenSSL; `pellucid cluster --tls` starts it.
  * Exit codes: 0 done, 1 it could not listen or serve, 2 refused; of a worker its own. */
+#include "core/clock.h"
 #include "core/error.h"
 #include "engine/tls_relay.h"
 
@@ -59,13 +60,6 @@ typedef struct {
     bool over;
     int64_t complaints;
 } front;
-
-static int64_t now_ms(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* A stranger, or a worker of another run, may come again and again. */
 static void complain(void *arg, const char *peer, const char *text)
@@ -242,7 +236,7 @@ static bool serve(front *f, pel_error *err)
             take_signals(f);
     }
     pel__relay_shut(f->relay);
-    for (const int64_t end = now_ms() + LAST_MS; pel__relay_count(f->relay) > 0 && now_ms() < end;)
+    for (const int64_t end = pel__now_ms() + LAST_MS; pel__relay_count(f->relay) > 0 && pel__now_ms() < end;)
         if (!pel__relay_turn(f->relay, 50, &signalled, err))
             return false;
     return true;

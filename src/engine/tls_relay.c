@@ -5,6 +5,7 @@
  * could: at most one piece a direction. */
 #include "engine/tls_relay.h"
 
+#include "core/clock.h"
 #include "core/error.h"
 
 #include <arpa/inet.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PIECE 16384      /* a TLS record holds as much */
@@ -62,13 +62,6 @@ struct pel__relay {
     bool again;
     unsigned char piece[PIECE];
 };
-
-static int64_t clock_ms(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- pairs --------------------------------------------------------------------------------------------------------------- */
 
@@ -467,7 +460,7 @@ bool pel__relay_turn(pel__relay *r, int64_t most_ms, bool *watched, pel_error *e
     if (n < 0 && errno != EINTR)
         return pel__fail_errno(err, errno, "waiting for connections");
     *watched = false;
-    r->now = clock_ms();
+    r->now = pel__now_ms();
     if (r->again)
         go_on_again(r);
     for (int i = 0; i < n; i++) {
@@ -493,7 +486,7 @@ bool pel__relay_create(pel__relay **out, const pel__relay_options *o, pel_error 
     r->o = *o;
     r->door.fd = o->listener;
     r->watch.fd = o->watched;
-    r->now = clock_ms();
+    r->now = pel__now_ms();
     r->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (r->epoll < 0 || !watch_end(r, &r->door, EPOLLIN) || !watch_end(r, &r->watch, EPOLLIN)) {
         (void)pel__fail_errno(err, errno, "cannot watch connections");

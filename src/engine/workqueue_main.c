@@ -4,6 +4,7 @@
  * Work Queue. It is a program of its own because that library is GPL and ends the process on some errors: nothing else links
  * it. `pellucid cluster` starts it. Killed at any moment it loses nothing: the ledger knows what is done.
  * Exit codes as pellucid's: 0 done, 1 blocks were given up or the run is incomplete, 2 refused, 4 stopped. */
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "engine/dispatch.h"
@@ -87,13 +88,6 @@ static void tell(const char *fmt, ...)
     va_end(args);
 }
 
-static double now(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- the network: one address, by a name of the library's that the linker hands to us --------------------------------------- */
 
 static const char *listen_address = "127.0.0.1";
@@ -144,7 +138,7 @@ static void write_status(manager *m, const char *state)
 {
     char path[PEL__PATH_MAX], host[256] = "";
     m->state = state;
-    m->written = now();
+    m->written = pel__now();
     (void)gethostname(host, sizeof host - 1);
     json_object *o = json_object_new_object(), *given_up = json_object_new_array(), *hosts = json_object_new_array();
     json_object_object_add(o, "state", json_object_new_string(state));
@@ -184,7 +178,7 @@ static void put_held(void *arg, const char *host)
 static void put_hold_check(FILE *f, const manager *m)
 {
     (void)fputs("case $(uname -n) in ", f);
-    pel__dispatch_held_hosts(m->dispatch, now(), put_held, f);
+    pel__dispatch_held_hosts(m->dispatch, pel__now(), put_held, f);
     (void)fputs("'') echo @held; sleep 1; exit 0;; esac; ", f);
 }
 
@@ -343,7 +337,7 @@ static bool cancel_batch(manager *m, int64_t id, pel_error *err)
         forget(m, m->list[i].task);
         break;
     }
-    const pel__batch_result cancelled = {.ending = PEL__CANCELLED, .now = now()};
+    const pel__batch_result cancelled = {.ending = PEL__CANCELLED, .now = pel__now()};
     return pel__dispatch_result(m->dispatch, id, &cancelled, err);
 }
 
@@ -361,11 +355,11 @@ static bool call_back(manager *m, pel_error *err)
 static bool avoid(manager *m, const struct work_queue_task *t, const char *host, pel_error *err)
 {
     pel__hold hold;
-    const bool fresh = pel__dispatch_hold(m->dispatch, now(), &hold);
+    const bool fresh = pel__dispatch_hold(m->dispatch, pel__now(), &hold);
     if (fresh)
         tell("host %s is on hold for %.0f s: %" PRId64 " blocks failed there one after the other, the last: %s", hold.host, hold.seconds,
              hold.failures, hold.text);
-    const double seconds = pel__dispatch_held(m->dispatch, host, now());
+    const double seconds = pel__dispatch_held(m->dispatch, host, pel__now());
     const size_t n = strcspn(host, ".");
     const bool known = t->hostname && n > 0 && strncmp(t->hostname, host, n) == 0 && (t->hostname[n] == '.' || t->hostname[n] == '\0');
     if (known && seconds > 0)
@@ -381,9 +375,9 @@ static bool is_hopeless(manager *m)
     pel__hold hold;
     struct work_queue_stats s = {0};
     work_queue_get_stats(m->queue, &s);
-    if (!pel__dispatch_hopeless(m->dispatch, now(), m->o.workers > s.workers_connected ? MOST_HOLDS_WAITING : MOST_HOLDS, &hold))
-        m->hopeless_since = now();
-    if (now() - m->hopeless_since < HOPELESS_SECONDS)
+    if (!pel__dispatch_hopeless(m->dispatch, pel__now(), m->o.workers > s.workers_connected ? MOST_HOLDS_WAITING : MOST_HOLDS, &hold))
+        m->hopeless_since = pel__now();
+    if (pel__now() - m->hopeless_since < HOPELESS_SECONDS)
         return false;
     tell("nothing could be done: whatever was tried on host %s failed, the last: %s", hold.host, hold.text);
     return true;
@@ -411,7 +405,7 @@ static bool take_batch(manager *m, const struct work_queue_task *t, int64_t id, 
         pel__told_crash(crash, sizeof crash, &r);
         m->memory_peak = r.memory_peak > m->memory_peak ? r.memory_peak : m->memory_peak;
         const char *const host = name_of(t, &r, name, sizeof name);
-        const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .now = now(), .done = r.done,
+        const pel__batch_result result = {.ending = ending_of(t, &r), .host = host, .now = pel__now(), .done = r.done,
                                           .seconds = (double)t->time_workers_execute_last / 1e6,
                                           .text = (const char *const *)r.text, .crash = crash};
         if (result.ending != PEL__ENDED && result.ending != PEL__CANCELLED)
@@ -459,7 +453,7 @@ static void note_starts(manager *m)
         const work_queue_task_state_t state = work_queue_task_state(m->queue, r->task);
         const bool runs = r->started ? state != WORK_QUEUE_TASK_READY : state == WORK_QUEUE_TASK_RUNNING; /* one whose worker was lost waits again */
         if (runs != r->started)
-            pel__dispatch_started(m->dispatch, r->batch, runs ? now() : 0);
+            pel__dispatch_started(m->dispatch, r->batch, runs ? pel__now() : 0);
         r->started = runs;
     }
 }
@@ -495,14 +489,14 @@ static bool cancel_needless(manager *m, pel_error *err)
 /* What runs may end. */
 static bool drain(manager *m, pel_error *err)
 {
-    if (!m->draining && m->o.seconds > 0 && pel__dispatch_is_short(m->dispatch, m->o.seconds - (now() - m->began))) {
+    if (!m->draining && m->o.seconds > 0 && pel__dispatch_is_short(m->dispatch, m->o.seconds - (pel__now() - m->began))) {
         m->draining = true;
         tell("the time is nearly up: nothing more is begun");
         write_status(m, "draining");
         if (!call_back(m, err))
             return false;
     }
-    if (m->o.seconds > 0 && (now() - m->began > m->o.seconds || (m->draining && m->count == 0)))
+    if (m->o.seconds > 0 && (pel__now() - m->began > m->o.seconds || (m->draining && m->count == 0)))
         stop = 1;
     return true;
 }
@@ -521,7 +515,7 @@ static bool send_out(manager *m, pel_error *err)
             return false;
     }
     note_starts(m);
-    const pel__batch *late = pel__dispatch_straggler(m->dispatch, now(), &why);
+    const pel__batch *late = pel__dispatch_straggler(m->dispatch, pel__now(), &why);
     if (late) {
         tell("a task of %" PRId64 " blocks is late: they are repeated elsewhere", late->count);
         if (!submit(m, late, err))
@@ -551,7 +545,7 @@ static bool work_blocks(manager *m, pel_error *err)
         m->hopeless = is_hopeless(m);
         if (m->hopeless)
             return true;
-        if (now() - m->written >= 1)
+        if (pel__now() - m->written >= 1)
             write_status(m, m->draining ? "draining" : "running");
     }
     return true;
@@ -580,9 +574,9 @@ static int finish_run(manager *m, pel_error *err)
             forget(m, t->taskid);
             work_queue_task_delete(t);
         }
-        if (now() - m->written >= 1)
+        if (pel__now() - m->written >= 1)
             write_status(m, "finishing");
-        if (m->o.seconds > 0 && now() - m->began > m->o.seconds)
+        if (m->o.seconds > 0 && pel__now() - m->began > m->o.seconds)
             stop = 1;
     }
     return -1;
@@ -703,7 +697,7 @@ static int run_manager(manager *m)
     ok = ok && take_lock(m, &err) && open_books(m, &s, &err) && open_queue(m, &err);
     int code = 2;
     if (ok) {
-        m->began = m->hopeless_since = now();
+        m->began = m->hopeless_since = pel__now();
         write_status(m, "running");
         code = work(m, &err);
         write_status(m, code == 0 ? "done" : code == 4 ? "stopped" : "incomplete");

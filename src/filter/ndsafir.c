@@ -11,6 +11,7 @@
 
 #include "core/bytes.h"
 #include "core/region.h"
+#include "filter/border.h"
 #include "filter/ndsafir_scales.h"
 #include "filter/ndsafir_spots.h"
 #include "noise/noise.h"
@@ -121,18 +122,6 @@ static int64_t tile_bytes(const pel__ndsafir *s, const pel_region *image)
 
 /* ---- into a tile and out of it ----------------------------------------------------------------------------- */
 
-/* Coordinate within 0 .. n-1 by mirroring at the faces, the face itself not repeated. */
-static int64_t mirror(int64_t i, int64_t n)
-{
-    if (n == 1)
-        return 0;
-    const int64_t period = 2 * (n - 1);
-    i %= period;
-    if (i < 0)
-        i += period;
-    return i < n ? i : period - i;
-}
-
 /* One row of n voxels from global x0 on, mirrored, times factor; src is the block's row, first voxel at `origin`. Returns
  * whether a NaN was among it. */
 static bool copy_row(const work *w, float *dst, const float *src, int64_t x0, int64_t n, int64_t origin, float factor)
@@ -140,9 +129,9 @@ static bool copy_row(const work *w, float *dst, const float *src, int64_t x0, in
     const int64_t image = w->image.shape[PEL_X], begin = pel__max(x0, 0), end = pel__min(x0 + n, image);
     bool odd = w->s.isa->copy(dst + (begin - x0), src + (begin - origin), end - begin, factor);
     for (int64_t x = x0; x < begin; x++)
-        dst[x - x0] = src[mirror(x, image) - origin] * factor;
+        dst[x - x0] = src[pel__border_at(PEL__MIRROR, x, image) - origin] * factor;
     for (int64_t x = end; x < x0 + n; x++)
-        dst[x - x0] = src[mirror(x, image) - origin] * factor;
+        dst[x - x0] = src[pel__border_at(PEL__MIRROR, x, image) - origin] * factor;
     for (int64_t x = 0; x < begin - x0; x++)
         odd |= dst[x] != dst[x];
     for (int64_t x = end - x0; x < n; x++)
@@ -179,10 +168,10 @@ static bool gather(const work *w, row_walk r, const pel_block *b, int64_t channe
     dst += stride;
     for (int64_t i = 0; i < rows; i++, dst += stride) {
         int64_t at[PEL_AXES] = {0};
-        at[PEL_T] = mirror(r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
+        at[PEL_T] = pel__border_at(PEL__MIRROR, r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
         at[PEL_C] = b->region.origin[PEL_C] + channel;
-        at[PEL_Z] = mirror(r.first[PEL__NZ] + i / r.size[PEL__NY] % r.size[PEL__NZ], w->image.shape[PEL_Z]);
-        at[PEL_Y] = mirror(r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
+        at[PEL_Z] = pel__border_at(PEL__MIRROR, r.first[PEL__NZ] + i / r.size[PEL__NY] % r.size[PEL__NZ], w->image.shape[PEL_Z]);
+        at[PEL_Y] = pel__border_at(PEL__MIRROR, r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
         at[PEL_X] = b->region.origin[PEL_X];
         memset(dst, 0, (size_t)left * sizeof *dst);
         odd |= copy_row(w, dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], factor);
@@ -426,25 +415,24 @@ static pel_region wanted(const work *w)
     return pel__region_intersect(&w->region[w->s.steps], &w->call->out->region);
 }
 
-static bool write_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+/* Something that is done to each row of a region by itself. */
+typedef struct row_task {
+    work *w;
+    const pel_region *all;
+    bool (*row)(void *arg, const int64_t *at, int64_t n); /* arg: the work */
+} row_task;
+
+static bool run_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
-    const work *w = arg;
-    const pel_region out = wanted(w), r = strip(&out, index);
-    return stopped(w, err) && pel__region_rows(&r, write_row, arg);
+    const row_task *t = arg;
+    const pel_region r = strip(t->all, index);
+    return stopped(t->w, err) && pel__region_rows(&r, t->row, t->w);
 }
 
-static bool means_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+static bool run_rows(work *w, const pel_region *all, bool (*row)(void *arg, const int64_t *at, int64_t n), pel_error *err)
 {
-    const work *w = arg;
-    const pel_region r = strip(&w->cell.region, index);
-    return stopped(w, err) && pel__region_rows(&r, means_row, arg);
-}
-
-static bool difference_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
-{
-    const work *w = arg;
-    const pel_region r = strip(&w->cell.region, index);
-    return stopped(w, err) && pel__region_rows(&r, difference_row, arg);
+    row_task t = {w, all, row};
+    return pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(all), run_strip, &t, err);
 }
 
 /* ---- spots -------------------------------------------------------------------------------------------------------------- */
@@ -470,13 +458,6 @@ static bool residual_row(void *arg, const int64_t *at, int64_t n)
     return true;
 }
 
-static bool residual_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
-{
-    const work *w = arg;
-    const pel_region out = wanted(w), all = around(w, &out), r = strip(&all, index);
-    return stopped(w, err) && pel__region_rows(&r, residual_row, arg);
-}
-
 static bool spots_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const work *w = arg;
@@ -495,7 +476,7 @@ static bool spots_strip(void *arg, int64_t index, int32_t worker, pel_error *err
 static bool keep_spots(work *w, pel_error *err)
 {
     const pel_region out = wanted(w), all = around(w, &out);
-    return pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&all), residual_strip, w, err) &&
+    return run_rows(w, &all, residual_row, err) &&
            pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&out), spots_strip, w, err);
 }
 
@@ -639,13 +620,13 @@ static bool filter_cells(scales *s, pel_error *err)
 {
     work *const w = &s->coarse;
     w->cell = s->fine.cell;
-    return iterate(w, err) && pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), difference_strip, w, err);
+    return iterate(w, err) && run_rows(w, &w->cell.region, difference_row, err);
 }
 
 static bool filter_voxels(work *w, pel_error *err)
 {
     return iterate(w, err) &&
-           (!w->cell.data || pel__pool_run(w->call->pool, PEL__COMPUTE_LAST, strips(&w->cell.region), means_strip, w, err)) &&
+           (!w->cell.data || run_rows(w, &w->cell.region, means_row, err)) &&
            (w->s.spots <= 0 || keep_spots(w, err));
 }
 
@@ -683,7 +664,7 @@ static bool filter_channels(scales *s, int64_t channel, pel_error *err)
     if (!take_all(s, err) || !filter_voxels(w, err) || (s->two && !filter_cells(s, err)))
         return false;
     const pel_region made = wanted(w);
-    return pel__pool_run(call->pool, PEL__COMPUTE_LAST, strips(&made), write_strip, w, err);
+    return run_rows(w, &made, write_row, err);
 }
 
 static bool apply(const pel__filter_call *call, pel_error *err)

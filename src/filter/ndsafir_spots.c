@@ -6,6 +6,7 @@
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
+#include "filter/border.h"
 
 #include <string.h>
 
@@ -30,15 +31,6 @@ typedef struct tile {
 
 int64_t pel__spots_scratch(void) { return 2 * SIZE; }
 
-static int64_t mirrored(int64_t i, int64_t n)
-{
-    if (n == 1)
-        return 0;
-    i = i < 0 ? -i : i;
-    i %= 2 * (n - 1);
-    return i < n ? i : 2 * (n - 1) - i;
-}
-
 static void read_residual(const tile *t, const pel_block *residual, const pel_region *image)
 {
     const int64_t x0 = t->origin[PEL_X] - EDGE, n = t->columns + 2 * EDGE, width = image->shape[PEL_X];
@@ -47,14 +39,14 @@ static void read_residual(const tile *t, const pel_block *residual, const pel_re
     memcpy(at, t->origin, sizeof at);
     at[PEL_X] = begin;
     for (int64_t y = 0; y < t->rows + 2 * EDGE; y++) {
-        at[PEL_Y] = mirrored(t->origin[PEL_Y] + y - EDGE, image->shape[PEL_Y]);
+        at[PEL_Y] = pel__border_at(PEL__MIRROR, t->origin[PEL_Y] + y - EDGE, image->shape[PEL_Y]);
         const float *const row = pel__block_at(residual, at);
         float *const to = t->r + y * WIDTH;
         memcpy(to + (begin - x0), row, (size_t)(end - begin) * sizeof *to);
         for (int64_t x = x0; x < begin; x++)
-            to[x - x0] = row[mirrored(x, width) - begin];
+            to[x - x0] = row[pel__border_at(PEL__MIRROR, x, width) - begin];
         for (int64_t x = end; x < x0 + n; x++)
-            to[x - x0] = row[mirrored(x, width) - begin];
+            to[x - x0] = row[pel__border_at(PEL__MIRROR, x, width) - begin];
     }
 }
 

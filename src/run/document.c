@@ -8,6 +8,7 @@
 #include "core/region.h"
 #include "run/run.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -400,7 +401,7 @@ void pel__document_read_ground(pel_run *run)
     const json_object *all = member(run->document, "ground", json_type_array);
     for (int64_t c = 0; c < run->ground_count; c++) {
         const double v = all ? json_object_get_double(json_object_array_get_idx(all, (size_t)c)) : 0;
-        run->ground[c] = isfinite(v) ? (float)v : 0;
+        run->ground[c] = fabs(v) <= FLT_MAX ? (float)v : 0;
     }
 }
 

@@ -11,6 +11,7 @@
 #define PEL_RUN_RUN_H
 
 #include "core/budget.h"
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/pool.h"
 #include "filter/pipeline.h"
@@ -157,7 +158,6 @@ bool pel__run_tick(void *run);
 bool pel__run_end(pel_run *run, bool ok, pel_error *err);
 void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);
 int64_t pel__resident_bytes(void); /* of this process and its children, now */
-double pel__now(void);             /* seconds on the steady clock */
 
 /* audit.c */
 typedef struct pel__audit {

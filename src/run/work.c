@@ -18,13 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-double pel__now(void)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- memory, as the system sees it --------------------------------------------------------------------------------- */
 
 static int64_t status_kib(const char *path, const char *field)
