@@ -45,7 +45,7 @@ def ours(y, noise, repeat, isa, **settings):
     done = subprocess.run(command, input=y.tobytes(), capture_output=True)
     if done.returncode:
         raise SystemExit(done.stderr.decode())
-    return [float(w) for w in done.stderr.split()], np.frombuffer(done.stdout, np.float32).reshape(y.shape)
+    return [float(w) for w in done.stderr.split()[:4]], np.frombuffer(done.stdout, np.float32).reshape(y.shape)
 
 
 def psnr(result, clean):

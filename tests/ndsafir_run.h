@@ -7,6 +7,7 @@
 #include "core/block.h"
 #include "core/budget.h"
 #include "core/bytes.h"
+#include "core/clock.h"
 #include "core/region.h"
 #include "filter/filter.h"
 
@@ -18,8 +19,11 @@ typedef struct ndsafir_run {
     pel__noise noise[16];
     int64_t block[PEL_AXES]; /* 0: the whole axis */
     int32_t threads;
-    bool timed;              /* leave out the poisoning */
+    bool timed;              /* leave out the poisoning; blocks use memory again, as a run's do */
+    void *room[3];           /* pixels, scratch, thread scratch of the last block */
+    int64_t room_bytes[3];
     int64_t block_bytes_most, thread_bytes; /* out: what the filter asked for */
+    double seconds;                         /* out: wall seconds in the filter itself, blocks not copied in */
     double bytes_a_voxel;                   /* out: of the last block and its halo */
 } ndsafir_run;
 
@@ -39,6 +43,16 @@ static inline bool ndsafir_prepare(ndsafir_run *r, pel_error *err)
     return pel__filter_ndsafir.resolve(&r->values, &r->image, err) && pel__filter_ndsafir.check(&r->values, &r->image, err);
 }
 
+static inline void *ndsafir_room(ndsafir_run *r, int which, int64_t n)
+{
+    if (r->timed && n <= r->room_bytes[which])
+        return r->room[which];
+    free(r->room[which]);
+    r->room[which] = malloc((size_t)n);
+    r->room_bytes[which] = r->room[which] ? n : 0;
+    return r->room[which];
+}
+
 /* One block: copies what it may read, poisons everything else that it gets. */
 static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_block *in, const pel_block *out, const pel_region *cell, pel_error *err)
 {
@@ -48,8 +62,8 @@ static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_bloc
     const pel_region from = pel__region_grow(cell, before, after, &bounds);
     const int64_t n_block = pel__filter_ndsafir.block_bytes(&r->values, &r->image, &from, cell);
     const int64_t n_thread = pel__filter_ndsafir.thread_bytes(&r->values, &r->image) * r->threads;
-    float *pixels = malloc((size_t)pel__region_voxels(&from) * sizeof *pixels);
-    void *scratch = malloc((size_t)n_block), *thread_scratch = malloc((size_t)n_thread);
+    float *pixels = ndsafir_room(r, 0, pel__region_voxels(&from) * (int64_t)sizeof *pixels);
+    void *scratch = ndsafir_room(r, 1, n_block), *thread_scratch = ndsafir_room(r, 2, n_thread);
     bool ok = false;
     if (pixels && scratch && thread_scratch) {
         if (!r->timed) {
@@ -62,14 +76,13 @@ static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_bloc
         /* The arena aligns within what it gets. */
         const pel__filter_call call = {.values = &r->values, .image = &r->image, .noise = r->noise, .in = &part, .out = &result,
                                        .pool = pool, .scratch = scratch, .thread_scratch = thread_scratch};
+        const double start = pel__now();
         ok = pel__filter_ndsafir.apply(&call, err);
+        r->seconds += pel__now() - start;
     }
     r->block_bytes_most = n_block > r->block_bytes_most ? n_block : r->block_bytes_most;
     r->thread_bytes = n_thread / r->threads;
     r->bytes_a_voxel = (double)n_block / (double)pel__region_voxels(&from);
-    free(thread_scratch);
-    free(scratch);
-    free(pixels);
     return ok;
 }
 
@@ -88,6 +101,11 @@ static inline bool ndsafir_all(ndsafir_run *r, float *dst, const float *src, pel
         ok = ndsafir_block(r, pool, &in, &out, &one, err);
     }
     pel__pool_destroy(pool);
+    for (int i = 0; i < 3; i++) {
+        free(r->room[i]);
+        r->room[i] = NULL;
+        r->room_bytes[i] = 0;
+    }
     return ok;
 }
 

@@ -3,8 +3,9 @@
  *
  *   tool_ndsafir t,c,z,y,x gain,offset [name=value …]
  *
- * Names are the filter's parameters, and threads=N, block=T,C,Z,Y,X, repeat=N (prints the least processor seconds, the
- * least wall seconds, bytes a voxel of the largest block with its halo, and bytes a thread to stderr). */
+ * Names are the filter's parameters, and threads=N, block=T,C,Z,Y,X, repeat=N (prints to stderr the least processor seconds, the
+ * least wall seconds, bytes a voxel of the largest block with its halo, bytes a thread, and the least wall seconds that blocks
+ * spend in the filter itself). */
 #include "ndsafir_run.h"
 #include "words.h"
 
@@ -53,19 +54,21 @@ static bool work(ndsafir_run *r, int repeat, pel_error *err)
     const pel_region all = pel__region(PEL_AXES, NULL, r->image.shape);
     const size_t n = (size_t)pel__region_voxels(&all);
     float *in = calloc(n, sizeof *in), *out = calloc(n, sizeof *out);
-    double least = INFINITY, least_wall = INFINITY;
+    double least = INFINITY, least_wall = INFINITY, least_own = INFINITY;
     bool ok = in && out && fread(in, sizeof *in, n, stdin) == n;
     if (!ok)
         (void)pel__fail(err, PEL_IO, "standard input is too short");
     r->timed = repeat > 1;
     for (int i = 0; ok && i < repeat; i++) {
         const double start = seconds(CLOCK_PROCESS_CPUTIME_ID), start_wall = seconds(CLOCK_MONOTONIC);
+        r->seconds = 0;
         ok = ndsafir_all(r, out, in, err);
+        least_own = fmin(least_own, r->seconds);
         least = fmin(least, seconds(CLOCK_PROCESS_CPUTIME_ID) - start);
         least_wall = fmin(least_wall, seconds(CLOCK_MONOTONIC) - start_wall);
     }
     if (ok && repeat > 1)
-        (void)fprintf(stderr, "%.6f %.6f %.2f %lld\n", least, least_wall, r->bytes_a_voxel, (long long)r->thread_bytes);
+        (void)fprintf(stderr, "%.6f %.6f %.2f %lld %.6f\n", least, least_wall, r->bytes_a_voxel, (long long)r->thread_bytes, least_own);
     ok = ok && fwrite(out, sizeof *out, n, stdout) == n;
     free(out);
     free(in);
