@@ -22,6 +22,7 @@ enum cluster_kind { CLUSTER_LOCAL, CLUSTER_SCHEDULER, CLUSTER_RUNNER };
 typedef struct cluster {
     const verb *self;
     const cluster_words *words;
+    cluster_words with_launcher; /* words, and what the allocation adds to them */
     enum cluster_kind kind;
     int64_t least, most;  /* workers */
     char output[PATH_MAX], password[PATH_MAX], manager_program[PATH_MAX], program[PATH_MAX];
@@ -56,7 +57,7 @@ bool hosts_find(cluster *c, cluster_words *w, pel_error *err);
 
 /* workers.c */
 bool workers_find(cluster *c, pel_error *err); /* where they will be, and how many */
-void workers_begin(cluster *c);           /* the manager listens: have workers */
+bool workers_begin(cluster *c, pel_error *err); /* the manager listens: have workers. False: there can be none */
 void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
 void workers_end(cluster *c);
 

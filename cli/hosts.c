@@ -108,34 +108,36 @@ static bool add_line(cluster *c, char *line, bool with_slots, const char *where,
     return add_host(c, name, slots, where, err);
 }
 
-static bool add_file(cluster *c, const char *variable, bool with_slots, pel_error *err)
+static bool add_file(cluster *c, const char *name, bool with_slots, pel_error *err)
 {
-    const char *const path = getenv(variable);
+    const char *const path = getenv(name);
     char line[1024], where[300];
     FILE *const f = fopen(path, "re");
     bool ok = f != NULL;
     if (!f)
-        return set_error(err, PEL_ARGUMENT, "--runner: %s names %.200s, which cannot be read: %s", variable, path, strerror(errno)); // NOLINT(concurrency-mt-unsafe): one thread
+        return set_error(err, PEL_ARGUMENT, "--runner: %s names %.200s, which cannot be read: %s", name, path, strerror(errno)); // NOLINT(concurrency-mt-unsafe): one thread
     for (int k = 1; ok && fgets(line, sizeof line, f); k++) {
-        (void)snprintf(where, sizeof where, "%s, %.200s, line %d", variable, path, k);
+        (void)snprintf(where, sizeof where, "%s, %.200s, line %d", name, path, k);
         ok = strlen(line) < sizeof line - 1 ? add_line(c, line, with_slots, where, err) : set_error(err, PEL_ARGUMENT, "--runner: %s: longer than a host's line can be", where);
     }
     (void)fclose(f);
-    return ok && (c->process_count > 0 || set_error(err, PEL_ARGUMENT, "--runner: %s, %.200s: there is no host in it", variable, path));
+    return ok && (c->process_count > 0 || set_error(err, PEL_ARGUMENT, "--runner: %s, %.200s: there is no host in it", name, path));
 }
 
 /* ---- what each scheduler says ------------------------------------------------------------------------------------------- */
 
-static bool is_set(const char *variable)
+/* NULL: not set, or empty. */
+static const char *variable(const char *name)
 {
-    const char *const value = getenv(variable);
-    return value && value[0];
+    const char *const value = getenv(name);
+    return value && value[0] ? value : NULL;
 }
 
-static int64_t integer_of(const char *variable)
+static int64_t integer_of(const char *name)
 {
     int64_t n = 0;
-    return is_set(variable) && slots_of(getenv(variable), &n) ? n : 0;
+    const char *const value = variable(name);
+    return value && slots_of(value, &n) ? n : 0;
 }
 
 /* Of slots that mean processors: as many as the poorest host has, since tasks are alike. */
@@ -160,18 +162,19 @@ static void srun(cluster *c, cluster_words *w)
 
 static bool find(cluster *c, cluster_words *w, const char **launcher, pel_error *err)
 {
+    const char *names = NULL;
     *launcher = SSH;
     if (w->hosts)
         return add_list(c, w->hosts, false, "--hosts", err);
-    if (is_set("SLURM_JOB_NUM_NODES")) {
+    if (variable("SLURM_JOB_NUM_NODES")) {
         srun(c, w);
         return true;
     }
-    if (is_set("PE_HOSTFILE")) {
+    if (variable("PE_HOSTFILE")) {
         *launcher = "qrsh -inherit -nostdin";
         return add_file(c, "PE_HOSTFILE", true, err) && (take_cores(c, 1), true);
     }
-    if (is_set("PBS_NODEFILE")) {
+    if (variable("PBS_NODEFILE")) {
         const int64_t ncpus = integer_of("NCPUS"), ppn = integer_of("PBS_NUM_PPN");
         if (!add_file(c, "PBS_NODEFILE", false, err))
             return false;
@@ -180,12 +183,12 @@ static bool find(cluster *c, cluster_words *w, const char **launcher, pel_error 
         return true;
     }
     *launcher = "blaunch";
-    if (is_set("LSB_DJOB_HOSTFILE"))
+    if (variable("LSB_DJOB_HOSTFILE"))
         return add_file(c, "LSB_DJOB_HOSTFILE", false, err) && (take_cores(c, 1), true);
-    if (is_set("LSB_MCPU_HOSTS"))
-        return add_list(c, getenv("LSB_MCPU_HOSTS"), true, "LSB_MCPU_HOSTS", err) && (take_cores(c, 1), true);
-    if (is_set("LSB_HOSTS"))
-        return add_list(c, getenv("LSB_HOSTS"), false, "LSB_HOSTS", err) && (take_cores(c, 1), true);
+    if ((names = variable("LSB_MCPU_HOSTS")))
+        return add_list(c, names, true, "LSB_MCPU_HOSTS", err) && (take_cores(c, 1), true);
+    if ((names = variable("LSB_HOSTS")))
+        return add_list(c, names, false, "LSB_HOSTS", err) && (take_cores(c, 1), true);
     return set_error(err, PEL_ARGUMENT, "--runner: found no allocation of Slurm, PBS, Grid Engine or LSF here; name the hosts with --hosts");
 }
 

@@ -155,9 +155,12 @@ static bool make_password(cluster *c)
     for (size_t i = 0; i < sizeof bytes; i++)
         (void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
     const int fd = open(c->password, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    const bool ok = fd >= 0 && write(fd, text, 64) == 64;
-    if (fd >= 0)
-        (void)close(fd);
+    if (fd < 0)
+        return false;
+    const bool ok = write(fd, text, 64) == 64;
+    const int why = errno;
+    (void)close(fd);
+    errno = why;
     return ok;
 }
 
@@ -165,12 +168,6 @@ static json_object *read_manager_file(const cluster *c)
 {
     char path[RUN_PATH];
     return json_object_from_file(run_file(path, c->output, "manager.json"));
-}
-
-static int64_t member(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-    return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
 }
 
 /* "host address port", and whether it is encrypted, of the manager that the file tells of. */
@@ -181,7 +178,7 @@ static void describe_manager(char *out, size_t size, json_object *o)
     const bool told = o && json_object_object_get_ex(o, "host", &host) && json_object_object_get_ex(o, "address", &address);
     out[0] = '\0';
     if (told)
-        (void)snprintf(out, size, "%.200s %.60s %" PRId64 "%s", json_object_get_string(host), json_object_get_string(address), member(o, "port"),
+        (void)snprintf(out, size, "%.200s %.60s %" PRId64 "%s", json_object_get_string(host), json_object_get_string(address), member_integer(o, "port"),
                        coded ? " tls" : "");
 }
 
@@ -238,8 +235,8 @@ static bool wait_for_port(cluster *c, int *status)
     for (;;) {
         char now[sizeof c->last];
         json_object *const o = read_manager_file(c);
-        const bool ready = member(o, "pid") == c->manager && member(o, "port") > 0;
-        c->port = ready ? member(o, "port") : c->port;
+        const bool ready = member_integer(o, "pid") == c->manager && member_integer(o, "port") > 0;
+        c->port = ready ? member_integer(o, "port") : c->port;
         describe_manager(now, sizeof now, o);
         json_object_put(o);
         if (ready && strcmp(c->last, now) == 0)
@@ -255,13 +252,13 @@ static bool wait_for_port(cluster *c, int *status)
 static void show_progress(const cluster *c, json_object *o, bool last)
 {
     static int64_t shown = -1;
-    const int64_t done = member(o, "blocks_done"), every = isatty(STDERR_FILENO) ? 1 : 30;
+    const int64_t done = member_integer(o, "blocks_done"), every = isatty(STDERR_FILENO) ? 1 : 30;
     if (c->words->quiet || !o || (!last && shown >= 0 && time(NULL) - shown < every))
         return;
     shown = time(NULL);
-    const int64_t total = done + member(o, "blocks_waiting") + member(o, "blocks_out") + member(o, "blocks_given_up");
+    const int64_t total = done + member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + member_integer(o, "blocks_given_up");
     (void)fprintf(stderr, "%s%" PRId64 " of %" PRId64 " blocks, %" PRId64 " workers, %" PRId64 " tasks running%s", every == 1 ? "\r\033[K" : "", done,
-                  total, member(o, "workers"), member(o, "tasks_running"), every == 1 && !last ? "" : "\n");
+                  total, member_integer(o, "workers"), member_integer(o, "tasks_running"), every == 1 && !last ? "" : "\n");
 }
 
 /* Until the manager ends; its exit code. */
@@ -276,7 +273,7 @@ static int watch(cluster *c)
         }
         if (k % 10 == 0 && !c->told) {
             json_object *const o = read_manager_file(c);
-            workers_keep(c, member(o, "blocks_waiting") + member(o, "blocks_out") + 1);
+            workers_keep(c, member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + 1);
             show_progress(c, o, false);
             json_object_put(o);
             dashboard_tick(&page);
@@ -302,10 +299,14 @@ static int run_cluster(cluster *c)
         say(c->self, "%s: did not begin", c->manager_program);
         return c->manager > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE ? EXIT_USAGE : EXIT_FAILED;
     }
-    workers_begin(c);
+    const bool begun = workers_begin(c, &err);
+    if (!begun) { /* nobody would ever come to the manager */
+        (void)kill(c->manager, SIGTERM);
+        c->told = true;
+    }
     const int code = watch(c);
     workers_end(c);
-    return code;
+    return begun ? code : say_error(c->self, &err, false);
 }
 
 /* ---- begin and end ---------------------------------------------------------------------------------------------------------------- */
@@ -360,9 +361,11 @@ static int report(const cluster *c, int code)
         say(c->self, "stopped: %" PRId64 " of %" PRId64 " blocks are done; the same command goes on", s.blocks_done, s.blocks_total);
     if (code == EXIT_INTERRUPTED)
         hand_over(c, &s);
-    else if (code == EXIT_FAILED)
+    else if (code == EXIT_FAILED && s.blocks_failed > 0)
         say(c->self, "%" PRId64 " of %" PRId64 " blocks are done; `pellucid status %s --failures` tells why the others failed; the same command tries them again",
             s.blocks_done, s.blocks_total, c->output);
+    else if (code == EXIT_FAILED)
+        say(c->self, "%" PRId64 " of %" PRId64 " blocks are done; the same command goes on", s.blocks_done, s.blocks_total);
     return code;
 }
 
@@ -389,7 +392,7 @@ static int prepare(cluster *c, cluster_words *w)
     }
     (void)mkdir(run_file(log, c->output, "log"), 0777);
     if (!make_password(c)) {
-        say(c->self, "%s: cannot write the password", c->password);
+        say(c->self, "%s: cannot write the password: %s", c->password, strerror_r(errno, found, sizeof found));
         return EXIT_FAILED;
     }
     if (w->job.program)
@@ -397,7 +400,7 @@ static int prepare(cluster *c, cluster_words *w)
     else if (!own_program(c->program, sizeof c->program))
         return EXIT_FAILED;
     json_object *const o = read_manager_file(c);
-    c->port = w->port > 0 ? w->port : member(o, "port");
+    c->port = w->port > 0 ? w->port : member_integer(o, "port");
     describe_manager(c->last, sizeof c->last, o);
     json_object_put(o);
     return EXIT_DONE;
@@ -405,20 +408,23 @@ static int prepare(cluster *c, cluster_words *w)
 
 static int act(const verb *self, cluster_words *w)
 {
-    static cluster c; /* large */
-    c.self = self;
-    c.words = w;
-    const int code = prepare(&c, w);
+    cluster *const c = calloc(1, sizeof *c); /* large */
+    if (!c) {
+        say(self, "out of memory");
+        return EXIT_FAILED;
+    }
+    c->self = self;
+    c->words = w;
+    int code = prepare(c, w);
     if (code == -1) {
         if (!w->quiet)
-            say(self, "%s is done", c.output);
-        return EXIT_DONE;
+            say(self, "%s is done", c->output);
+        code = EXIT_DONE;
+    } else if (code == EXIT_DONE) {
+        code = w->detach && !detach(c) ? EXIT_FAILED : report(c, run_cluster(c));
     }
-    if (code != EXIT_DONE)
-        return code;
-    if (w->detach && !detach(&c))
-        return EXIT_FAILED;
-    return report(&c, run_cluster(&c));
+    free(c);
+    return code;
 }
 
 int verb_cluster(const verb *self, int argc, char **argv)

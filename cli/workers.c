@@ -134,9 +134,11 @@ static void print_variable(FILE *to, const char *name)
     (void)fprintf(to, "\"${%s:+:$%s}\"\nexport %s\n", name, name, name);
 }
 
-/* A name of its own for each command: a host's view of a shared folder may lag behind. */
-static bool write_script(cluster *c)
+/* A name of its own for each command: a host's view of a shared folder may lag behind. Without it no host elsewhere could begin. */
+static bool write_script(cluster *c, pel_error *err)
 {
+    static const char failed[] = "--runner: %s: cannot write the command for workers on other hosts: %s";
+    char reason[128];
     worker_command worker;
     char folder[RUN_PATH];
     make_command(&worker, c);
@@ -144,15 +146,17 @@ static bool write_script(cluster *c)
     (void)snprintf(c->worker_script, sizeof c->worker_script, "%.3900s/runner-%" PRId64 "-%ld.sh", folder, (int64_t)time(NULL), (long)getpid());
     FILE *const f = fopen(c->worker_script, "we");
     if (!f)
-        return false;
+        return set_error(err, PEL_IO, failed, c->worker_script, strerror_r(errno, reason, sizeof reason));
     (void)fputs("#!/bin/sh\n# A worker on another host of `pellucid cluster --runner`, with the ways of the host that started it first.\n", f);
     print_variable(f, "PATH");
     print_variable(f, "LD_LIBRARY_PATH");
     (void)fputs("exec ", f);
     script_print_words(f, worker.words);
     (void)fputc('\n', f);
-    const bool ok = !ferror(f);
-    return fclose(f) == 0 && ok;
+    const bool ok = fflush(f) == 0;
+    const int why = errno;
+    const bool closed = fclose(f) == 0;
+    return (ok && closed) || set_error(err, PEL_IO, failed, c->worker_script, strerror_r(ok ? errno : why, reason, sizeof reason));
 }
 
 /* host "": here. Launched elsewhere by the words of the launcher, then the host, then the command. */
@@ -279,12 +283,11 @@ static void keep_jobs(cluster *c, int64_t blocks_left)
 
 bool workers_find(cluster *c, pel_error *err)
 {
-    static cluster_words with_launcher;
     if (c->kind == CLUSTER_RUNNER) {
-        with_launcher = *c->words;
-        if (!hosts_find(c, &with_launcher, err) || !script_goes_through(c, with_launcher.launcher, err))
+        c->with_launcher = *c->words;
+        c->words = &c->with_launcher;
+        if (!hosts_find(c, &c->with_launcher, err) || !script_goes_through(c, c->words->launcher, err))
             return false;
-        c->words = &with_launcher;
         const char *const nodes = getenv("SLURM_JOB_NUM_NODES");
         c->most = strcmp(c->processes[0].host, "*") == 0 && nodes ? strtoll(nodes, NULL, 10) : c->process_count;
     } else if (c->kind == CLUSTER_LOCAL) {
@@ -293,15 +296,16 @@ bool workers_find(cluster *c, pel_error *err)
     return true;
 }
 
-void workers_begin(cluster *c)
+bool workers_begin(cluster *c, pel_error *err)
 {
     c->last_poll = 0;
     if (c->kind == CLUSTER_SCHEDULER && c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
         jobs_cancel(c->output);
-    if (is_any_elsewhere(c) && !write_script(c))
-        say(c->self, "%s: cannot be written", c->worker_script);
+    if (is_any_elsewhere(c) && !write_script(c, err))
+        return false;
     for (int k = 0; k < c->process_count; k++)
         start_process(c, k);
+    return true;
 }
 
 void workers_keep(cluster *c, int64_t blocks_left)

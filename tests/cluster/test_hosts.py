@@ -176,6 +176,19 @@ def test_a_host_that_lets_nobody_in_is_named(run, site, tmp_path):  # noqa: F811
     assert "ssh: n3 is not of this job" in open(run.file("log/workers.log")).read()
 
 
+def test_no_command_for_other_hosts_is_an_end_with_a_reason(run, site, tmp_path):  # noqa: F811
+    """Nobody could ever come to the manager: it is ended, too, nothing is started, and once the folder may be written the same command does it all."""
+    with open(run.file("submit"), "w") as f:
+        f.write("not a folder")
+    p = runner(run, site("n1"), "--hosts", "n1")
+    said = finish(p, 1)
+    assert "submit/runner-" in said and "cannot write the command for workers on other hosts: Not a directory" in said, said
+    assert started(tmp_path) == set() and not os.path.exists(f"/proc/{run.manager()['pid']}")
+    os.unlink(run.file("submit"))
+    finish(runner(run, site("n1"), "--hosts", "n1"))
+    run.is_done()
+
+
 def test_a_name_that_would_be_taken_apart_is_refused(cli, embryo, tmp_path, site):  # noqa: F811
     out = tmp_path / "two words.ome.zarr"
     cli.ok("gaussian", embryo, out, "--sigma", "x=1", "--prepare", "--quiet")
