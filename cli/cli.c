@@ -78,6 +78,24 @@ void json_print(json_object *document)
     json_object_put(document);
 }
 
+static json_object *member(const json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+const char *member_text(const json_object *o, const char *name)
+{
+    json_object *const v = member(o, name);
+    const char *const text = v ? json_object_get_string(v) : NULL;
+    return text ? text : "";
+}
+
+int64_t member_integer(const json_object *o, const char *name)
+{
+    return json_object_get_int64(member(o, name));
+}
+
 const char *text_bytes(char *out, size_t size, double bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

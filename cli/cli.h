@@ -57,6 +57,11 @@ json_object *json_number(double value);
 json_object *json_axes(const int64_t values[PEL_AXES]); /* {"t": …, "c": …, "z": …, "y": …, "x": …} */
 void json_print(json_object *document);                  /* takes it */
 
+/* ---- members of JSON that others wrote; of an object that is not there, too ------------------------------------------ */
+
+const char *member_text(const json_object *o, const char *name); /* borrowed; "" where there is none */
+int64_t member_integer(const json_object *o, const char *name);  /* 0 where there is none */
+
 /* ---- quantities as a person reads them; the text is returned -------------------------------------------------- */
 
 const char *text_bytes(char *out, size_t size, double bytes);     /* "1.46 GiB" */

@@ -19,17 +19,6 @@ static json_object *member(json_object *o, const char *name)
     return o && json_object_object_get_ex(o, name, &v) ? v : NULL;
 }
 
-static int64_t integer(json_object *o, const char *name)
-{
-    return json_object_get_int64(member(o, name));
-}
-
-static const char *text(json_object *o, const char *name)
-{
-    const char *const t = json_object_get_string(member(o, name));
-    return t ? t : "";
-}
-
 /* ---- the manager and the jobs --------------------------------------------------------------------------------------- */
 
 /* NULL: no manager is at work. */
@@ -37,8 +26,8 @@ static json_object *load_manager(const char *output, bool *alive)
 {
     char path[RUN_PATH];
     json_object *const o = json_object_from_file(run_file(path, output, "manager.json"));
-    const char *const state = text(o, "state");
-    *alive = (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - integer(o, "at") < FRESH_SECONDS;
+    const char *const state = member_text(o, "state");
+    *alive = (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - member_integer(o, "at") < FRESH_SECONDS;
     return o;
 }
 
@@ -80,8 +69,8 @@ static void print_given_up(json_object *manager)
                      json_object_get_string(json_object_array_get_idx(hosts, i)));
     for (size_t i = 0; blocks && i < json_object_array_length(blocks) && i < 20; i++) {
         json_object *const b = json_object_array_get_idx(blocks, i);
-        (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: %s\n", integer(b, "block"), integer(b, "failures"),
-                     text(b, "host"), text(b, "error"));
+        (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: %s\n", member_integer(b, "block"), member_integer(b, "failures"),
+                     member_text(b, "host"), member_text(b, "error"));
     }
 }
 
@@ -91,8 +80,8 @@ void cluster_status_print(const char *output)
     char a[32];
     json_object *const m = load_manager(output, &alive);
     if (alive)
-        (void)printf("  manager   %s, port %" PRId64 "%s: %" PRId64 " workers connected, %" PRId64 " tasks running, %s a block\n", text(m, "host"),
-                     integer(m, "port"), json_object_get_boolean(member(m, "tls")) ? " (TLS)" : "", integer(m, "workers"), integer(m, "tasks_running"),
+        (void)printf("  manager   %s, port %" PRId64 "%s: %" PRId64 " workers connected, %" PRId64 " tasks running, %s a block\n", member_text(m, "host"),
+                     member_integer(m, "port"), json_object_get_boolean(member(m, "tls")) ? " (TLS)" : "", member_integer(m, "workers"), member_integer(m, "tasks_running"),
                      text_duration(a, sizeof a, json_object_get_double(member(m, "seconds_per_block"))));
     print_given_up(m);
     json_object_put(m);
@@ -214,12 +203,12 @@ static void add_events(entries *e, const char *output)
     while (f && getline(&record, &size, f) > 0) {
         json_object *const o = json_tokener_parse(record), *const blocks = member(o, "blocks");
         if (o && json_object_is_type(blocks, json_type_array) && concerns(blocks, e->block)) {
-            time_text(when, integer(o, "at_us"));
+            time_text(when, member_integer(o, "at_us"));
             const size_t n = json_object_array_length(blocks);
             const int64_t first = n > 0 ? json_object_get_int64(json_object_array_get_idx(blocks, 0)) : -1;
             (void)snprintf(line, sizeof line, "%s task of %zu block%s from block %" PRId64 " on %s: %s", when, n, n == 1 ? "" : "s", first,
-                           text(o, "host"), text(o, "text"));
-            add_entry(e, integer(o, "at_us"), line);
+                           member_text(o, "host"), member_text(o, "text"));
+            add_entry(e, member_integer(o, "at_us"), line);
         }
         json_object_put(o);
     }

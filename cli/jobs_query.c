@@ -27,19 +27,6 @@ typedef struct {
 
 /* ---- the noted jobs --------------------------------------------------------------------------------------------------- */
 
-static const char *text_of(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-    const char *const text = json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : NULL;
-    return text ? text : "";
-}
-
-static int64_t number_of(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-    return json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
-}
-
 /* PBS calls an array 12[]. */
 static void add_id(query *q, const char *id, int64_t jobs)
 {
@@ -58,8 +45,8 @@ static void read_jobs(query *q, const char *output)
     FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
-        if (o && strcmp(text_of(o, "scheduler"), q->scheduler) == 0 && (!q->only_workers || number_of(o, "workers")))
-            add_id(q, text_of(o, "id"), number_of(o, "jobs"));
+        if (o && strcmp(member_text(o, "scheduler"), q->scheduler) == 0 && (!q->only_workers || member_integer(o, "workers")))
+            add_id(q, member_text(o, "id"), member_integer(o, "jobs"));
         json_object_put(o);
     }
     if (f)

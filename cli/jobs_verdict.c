@@ -82,19 +82,6 @@ void job_note_attempt(const char *output, const char *part, const char *blocks)
     (void)fclose(f);
 }
 
-static const char *text_of(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-    const char *const text = json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : NULL;
-    return text ? text : "";
-}
-
-static int64_t number_of(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-    return json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
-}
-
 /* "3/16", "3,7-9" */
 static bool concerns(const char *part, const char *blocks, int64_t block)
 {
@@ -121,9 +108,9 @@ static void read_attempts(const char *path, const char *name, int64_t block, on_
     char *const dash = strchr(job, '-');
     while (f && dash && getline(&line, &size, f) > 0) {
         json_object *const o = json_tokener_parse(line);
-        if (o && concerns(text_of(o, "part"), text_of(o, "blocks"), block)) {
-            const job_attempt a = {.at_us = number_of(o, "at_us"), .pid = number_of(o, "pid"), .host = text_of(o, "host"), .job = dash + 1,
-                                   .scheduler = job, .part = text_of(o, "part")};
+        if (o && concerns(member_text(o, "part"), member_text(o, "blocks"), block)) {
+            const job_attempt a = {.at_us = member_integer(o, "at_us"), .pid = member_integer(o, "pid"), .host = member_text(o, "host"), .job = dash + 1,
+                                   .scheduler = job, .part = member_text(o, "part")};
             *dash = '\0';
             each(arg, &a);
             *dash = '-';
@@ -406,8 +393,8 @@ static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output
     FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
-        if (o && same_scheduler(text_of(o, "scheduler"), v->scheduler))
-            add_id(ids, v, text_of(o, "id"), number_of(o, "jobs"));
+        if (o && same_scheduler(member_text(o, "scheduler"), v->scheduler))
+            add_id(ids, v, member_text(o, "id"), member_integer(o, "jobs"));
         json_object_put(o);
     }
     if (f)
@@ -435,11 +422,11 @@ static void load(verdicts *v, const char *output)
     FILE *const f = fopen(run_file(path, output, "verdicts.jsonl"), "re");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
-        verdict one = {.at = o ? number_of(o, "at") : 0, .good = o && number_of(o, "good") != 0};
-        (void)snprintf(one.scheduler, sizeof one.scheduler, "%s", o ? text_of(o, "scheduler") : "");
-        (void)snprintf(one.job, sizeof one.job, "%s", o ? text_of(o, "job") : "");
-        (void)snprintf(one.host, sizeof one.host, "%s", o ? text_of(o, "host") : "");
-        (void)snprintf(one.text, sizeof one.text, "%s", o ? text_of(o, "text") : "");
+        verdict one = {.at = o ? member_integer(o, "at") : 0, .good = o && member_integer(o, "good") != 0};
+        (void)snprintf(one.scheduler, sizeof one.scheduler, "%s", o ? member_text(o, "scheduler") : "");
+        (void)snprintf(one.job, sizeof one.job, "%s", o ? member_text(o, "job") : "");
+        (void)snprintf(one.host, sizeof one.host, "%s", o ? member_text(o, "host") : "");
+        (void)snprintf(one.text, sizeof one.text, "%s", o ? member_text(o, "text") : "");
         add(v, &one);
         json_object_put(o);
     }

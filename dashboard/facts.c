@@ -24,7 +24,7 @@ static bool fail(pel_error *err, int32_t code, const char *text)
 
 /* ---- the plan ------------------------------------------------------------------------------------------------------------ */
 
-static json_object *member(const json_object *o, const char *name, json_type type)
+json_object *facts_member(const json_object *o, const char *name, json_type type)
 {
     json_object *v = NULL;
     return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, type) ? v : NULL;
@@ -33,7 +33,7 @@ static json_object *member(const json_object *o, const char *name, json_type typ
 const char *facts_text(const facts *f, const char *section, const char *name)
 {
     json_object *v = NULL;
-    const json_object *s = section ? member(f->plan, section, json_type_object) : f->plan;
+    const json_object *s = section ? facts_member(f->plan, section, json_type_object) : f->plan;
     const char *text = s && json_object_object_get_ex(s, name, &v) ? json_object_get_string(v) : "";
     return text ? text : "";
 }
@@ -58,7 +58,7 @@ static json_object *load_json(const char *path)
 
 static bool read_axes(const json_object *o, const char *name, int64_t out[PEL_AXES])
 {
-    json_object *list = member(o, name, json_type_array);
+    json_object *list = facts_member(o, name, json_type_array);
     for (int a = 0; a < PEL_AXES; a++) {
         out[a] = list ? json_object_get_int64(json_object_array_get_idx(list, (size_t)a)) : 0;
         if (out[a] < 1)
@@ -70,15 +70,15 @@ static bool read_axes(const json_object *o, const char *name, int64_t out[PEL_AX
 /* pel_run_status has held the same numbers against their bounds. */
 static bool read_images(facts *f)
 {
-    json_object *list = member(f->plan, "images", json_type_array);
+    json_object *list = facts_member(f->plan, "images", json_type_array);
     const size_t n = list ? json_object_array_length(list) : 0;
     f->images = calloc(n + 1, sizeof *f->images);
     int64_t first = 0;
     for (size_t i = 0; f->images && i < n; i++) {
         fact_image *m = &f->images[i];
         const json_object *o = json_object_array_get_idx(list, i);
-        json_object *levels = member(o, "levels", json_type_array), *owned = member(o, "owned_levels", json_type_int);
-        json_object *name = member(o, "name", json_type_string);
+        json_object *levels = facts_member(o, "levels", json_type_array), *owned = facts_member(o, "owned_levels", json_type_int);
+        json_object *name = facts_member(o, "name", json_type_string);
         if (!read_axes(o, "shape", m->shape) || !read_axes(o, "block", m->block))
             return false;
         m->name = name ? json_object_get_string(name) : "";
@@ -250,7 +250,7 @@ static void note_manager(facts *f)
     char path[4200];
     (void)snprintf(path, sizeof path, "%s/manager.json", f->folder);
     f->manager = load_json(path);
-    json_object *v = member(f->manager, "state", json_type_string), *at = member(f->manager, "at", json_type_int);
+    json_object *v = facts_member(f->manager, "state", json_type_string), *at = facts_member(f->manager, "at", json_type_int);
     const char *state = v ? json_object_get_string(v) : "";
     const int64_t at_us = at ? json_object_get_int64(at) : 0;
     if (at_us <= 0 || at_us > INT64_MAX / 1000000)

@@ -79,6 +79,9 @@ void facts_destroy(facts *f);
 
 bool facts_running(const facts *f);
 
+/* A member of that type; NULL where there is none, or of what is no object. Borrowed. */
+json_object *facts_member(const json_object *o, const char *name, json_type type);
+
 /* The text of a member of plan.json, "" where there is none; borrowed. */
 const char *facts_text(const facts *f, const char *section, const char *name);
 

@@ -10,12 +10,6 @@
 #define MOST_SETTINGS 64
 #define MOST_CHANNELS 48
 
-static json_object *member(const json_object *o, const char *name, json_type type)
-{
-    json_object *v = NULL;
-    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) && json_object_is_type(v, type) ? v : NULL;
-}
-
 static double number(const json_object *o, const char *name)
 {
     json_object *v = NULL;
@@ -38,7 +32,7 @@ static void put_table(FILE *page, const facts *f)
     put(page, "<div class=\"scroll\"><table>\n");
     put_row(page, "input", f->status.input);
     put_row(page, "program", facts_text(f, NULL, "program"));
-    json_object *settings = member(f->plan, "settings", json_type_object);
+    json_object *settings = facts_member(f->plan, "settings", json_type_object);
     if (settings) {
         json_object_object_foreach(settings, name, value)
         {
@@ -62,7 +56,7 @@ static void put_table(FILE *page, const facts *f)
 static void put_noise_row(FILE *page, const json_object *o, size_t image, size_t channel, bool many)
 {
     const double gain = number(o, "gain"), offset = number(o, "offset"), r2 = number(o, "r2");
-    const json_object *remark = member(o, "remark", json_type_string);
+    const json_object *remark = facts_member(o, "remark", json_type_string);
     put(page, "<tr><td class=\"k\">");
     if (many)
         put(page, "image %zu, ", image);
@@ -89,7 +83,7 @@ enum { CLOUD_WIDTH = 420, CLOUD_HEIGHT = 230, CLOUD_LEFT = 70, CLOUD_TOP = 20, C
 /* Pairs of mean and variance and the line, as a drawing. */
 static void put_cloud(FILE *page, const json_object *o, size_t channel)
 {
-    const json_object *cloud = member(o, "cloud", json_type_array);
+    const json_object *cloud = facts_member(o, "cloud", json_type_array);
     const size_t n = cloud ? json_object_array_length(cloud) / 2 : 0;
     const double gain = number(o, "gain"), offset = number(o, "offset");
     if (n < 2)
@@ -120,7 +114,7 @@ static void put_cloud(FILE *page, const json_object *o, size_t channel)
 
 static void put_noise(FILE *page, const facts *f)
 {
-    json_object *images = member(f->plan, "noise", json_type_array);
+    json_object *images = facts_member(f->plan, "noise", json_type_array);
     const size_t n = images ? json_object_array_length(images) : 0;
     int left = MOST_CHANNELS;
     if (n == 0)

@@ -67,6 +67,19 @@ static pel_region box2(int64_t y, int64_t x, int64_t h, int64_t w)
     return pel__region(2, (const int64_t[]){y, x}, (const int64_t[]){h, w});
 }
 
+CASE(items_are_turned_around_whole)
+{
+    static const uint8_t from[] = "abcdefghijklmnopqrstuvwx";
+    for (int64_t size = 1; size <= 12; size++) {
+        uint8_t got[24];
+        const int64_t n = 24 - 24 % size;
+        memcpy(got, from, sizeof got);
+        pel__swap_items(got, n, size);
+        for (int64_t i = 0; i < 24; i++)
+            CHECK_INT(got[i], i < n ? from[i / size * size + size - 1 - i % size] : from[i]);
+    }
+}
+
 CASE(regions_are_half_open)
 {
     const pel_region a = box2(0, 0, 2, 3), b = box2(1, 2, 5, 5), c = box2(2, 0, 1, 1);
@@ -252,6 +265,7 @@ int main(void)
     RUN(product_finds_overflow);
     RUN(checksums_have_their_check_values);
     RUN(checksums_do_not_depend_on_the_pieces);
+    RUN(items_are_turned_around_whole);
     RUN(regions_are_half_open);
     RUN(grid_covers_every_voxel_once);
     RUN(block_copy_moves_the_common_part);

@@ -24,16 +24,6 @@ UNDO_DELTA(undo_delta_64, uint64_t)
 UNDO_DELTA(undo_delta_f32, float)
 UNDO_DELTA(undo_delta_f64, double)
 
-static void swap_items(uint8_t *p, int64_t n, int64_t size)
-{
-    for (int64_t i = 0; i < n; i += size)
-        for (int64_t k = 0; k < size / 2; k++) {
-            const uint8_t t = p[i + k];
-            p[i + k] = p[i + size - 1 - k];
-            p[i + size - 1 - k] = t;
-        }
-}
-
 static void sum_up(uint8_t *p, int64_t n, pel_dtype dtype)
 {
     if (dtype == PEL_F32) {
@@ -65,10 +55,10 @@ static void undo_delta(const pel__filter_step *f, uint8_t *p, int64_t n)
 {
     const int64_t size = (int64_t)pel_dtype_size(f->dtype);
     if (f->big)
-        swap_items(p, n - n % size, size);
+        pel__swap_items(p, n - n % size, size);
     sum_up(p, n, f->dtype);
     if (f->big)
-        swap_items(p, n - n % size, size);
+        pel__swap_items(p, n - n % size, size);
 }
 
 static void undo_shuffle(uint8_t *p, int64_t n, int32_t size, uint8_t *room)

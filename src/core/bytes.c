@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Products of sizes and the two checksums. CRC-32C takes the CPU's instruction where there is one; CRC-32 and the
+ * Products of sizes, byte order, and the two checksums. CRC-32C takes the CPU's instruction where there is one; CRC-32 and the
  * fallback go eight bytes a step through tables that are computed once, on first use. */
 #include "core/bytes.h"
 
@@ -119,3 +119,33 @@ uint32_t pel__crc32c(uint32_t crc, const void *data, size_t n)
     (void)pthread_once(&tables_once, make_tables);
     return ~crc_by_tables(&crc32c_tables, ~crc, data, n);
 }
+
+/* ---- byte order ------------------------------------------------------------------------------------------------ */
+
+#define SWAP(type, swapped)                             \
+    for (int64_t i = 0; i < n; i += (int64_t)sizeof(type)) { \
+        type v;                                         \
+        memcpy(&v, p + i, sizeof v);                    \
+        v = swapped(v);                                 \
+        memcpy(p + i, &v, sizeof v);                    \
+    }
+
+void pel__swap_items(void *items, int64_t n, int64_t size)
+{
+    uint8_t *const p = items;
+    if (size == 2) {
+        SWAP(uint16_t, __builtin_bswap16)
+    } else if (size == 4) {
+        SWAP(uint32_t, __builtin_bswap32)
+    } else if (size == 8) {
+        SWAP(uint64_t, __builtin_bswap64)
+    } else {
+        for (int64_t i = 0; i < n; i += size)
+            for (int64_t k = 0; k < size / 2; k++) {
+                const uint8_t t = p[i + k];
+                p[i + k] = p[i + size - 1 - k];
+                p[i + size - 1 - k] = t;
+            }
+    }
+}
+#undef SWAP

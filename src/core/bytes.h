@@ -34,6 +34,9 @@ PEL__LE(f32, float)
 PEL__LE(f64, double)
 #undef PEL__LE
 
+/* Turns around the bytes of each item, of files in the other order. n: bytes, a multiple of size. */
+void pel__swap_items(void *items, int64_t n, int64_t size);
+
 /* CRC-32C (Castagnoli; Zarr's codec and the ledger's): start with 0, chain by passing the last result.
  * "123456789" gives 0xE3069283. */
 uint32_t pel__crc32c(uint32_t crc, const void *data, size_t n);

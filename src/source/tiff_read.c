@@ -247,17 +247,6 @@ typedef struct target {
     int32_t s0, s1;         /* wanted samples */
 } target;
 
-static void swap_bytes(void *data, int64_t n, int size)
-{
-    for (int64_t i = 0; i < n; i++)
-        switch (size) {
-        case 2: ((uint16_t *)data)[i] = __builtin_bswap16(((uint16_t *)data)[i]); break;
-        case 4: ((uint32_t *)data)[i] = __builtin_bswap32(((uint32_t *)data)[i]); break;
-        case 8: ((uint64_t *)data)[i] = __builtin_bswap64(((uint64_t *)data)[i]); break;
-        default: return;
-        }
-}
-
 static void spread(uint8_t *to, int64_t to_step, const uint8_t *from, int64_t from_step, int64_t n, size_t size)
 {
     if (to_step == (int64_t)size && from_step == (int64_t)size) {
@@ -312,7 +301,7 @@ static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p
         for (int64_t i = 0; i < n; i++) {
             uint8_t *row = (uint8_t *)h->pixels + i * p->row_bytes;
             if (p->swap)
-                swap_bytes(row, line / size, (int)size); /* aligned: row_bytes is a multiple of the sample's size */
+                pel__swap_items(row, line - line % size, size);
             place_row(w, row, y + i, p->x0, p->x1 - p->x0, p->first, p->samples);
         }
     }

@@ -76,16 +76,6 @@ int64_t pel__chain_thread_bytes(const pel__zarr_chain *chain)
 
 /* ---- decode ------------------------------------------------------------------------------------------------ */
 
-static void swap_bytes(uint8_t *p, int64_t bytes, int32_t item)
-{
-    for (int64_t i = 0; i < bytes; i += item)
-        for (int32_t k = 0; k < item / 2; k++) {
-            const uint8_t t = p[i + k];
-            p[i + k] = p[i + item - 1 - k];
-            p[i + item - 1 - k] = t;
-        }
-}
-
 /* Decodes the steps from last to first. The step that ends in voxels writes into raw; those before it write into
  * buffers 1 and 2 in turn, with the room that a chunk's stored bytes may have. Checksums need no buffer. */
 static bool undo_steps(const pel__zarr_chain *chain, pel__codec_state *state, const uint8_t **at, int64_t *n, uint8_t *raw,
@@ -130,7 +120,7 @@ bool pel__chain_decode(const pel__zarr_chain *chain, pel__codec_state *state, co
         pel__filter_undo(&chain->filter[i], raw, n, room);
     }
     if (chain->swap)
-        swap_bytes(raw, n, chain->item);
+        pel__swap_items(raw, n, chain->item);
     return true;
 }
 
