@@ -16,6 +16,8 @@
 
 #define WINDOW 256
 #define WINDOWS 64
+#define MOST_GAIN 1e15 /* squares of what is computed with them stay within float32 */
+#define MOST_OFFSET 1e30
 
 /* One channel's text: "sigma", "gain,offset" or "gain,background,readout". */
 static bool parse_one(pel_noise *out, const char *text, size_t n, pel_error *err)
@@ -32,13 +34,16 @@ static bool parse_one(pel_noise *out, const char *text, size_t n, pel_error *err
             break;
         }
     }
-    ok = ok && (count == 1 ? v[0] > 0 : v[0] > 0 && (count == 2 || v[2] >= 0));
+    ok = ok && v[0] > 0 && (count < 3 || v[2] >= 0);
     if (!ok)
         return pel__fail(err, PEL_ARGUMENT,
                          "noise: found \"%.*s\", expected sigma > 0, or gain,offset, or gain,background,readout with gain > 0",
                          (int)n, text);
     *out = (pel_noise){.gain = count == 1 ? 0 : v[0],
                        .offset = count == 1 ? v[0] * v[0] : count == 2 ? v[1] : v[2] * v[2] - v[0] * v[1]};
+    if (!(out->gain <= MOST_GAIN && fabs(out->offset) <= MOST_OFFSET && (out->gain > 0 || out->offset > 0)))
+        return pel__fail(err, PEL_ARGUMENT, "noise: found \"%.*s\", which makes variance = %g x mean %+g: beyond what float32 can work with",
+                         (int)n, text, out->gain, out->offset);
     return true;
 }
 

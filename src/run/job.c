@@ -334,6 +334,32 @@ static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, p
 }
 
 typedef struct {
+    const pel_block *block;
+    pel_error *err;
+} range_check;
+
+static bool row_fits_float(void *arg, const int64_t *at, int64_t n)
+{
+    const range_check *c = arg;
+    const char *p = pel__block_at(c->block, at);
+    for (int64_t i = 0; i < n; i++, p += c->block->stride[PEL_X] * (int64_t)sizeof(double)) {
+        double v;
+        memcpy(&v, p, sizeof v);
+        if (isfinite(v) && !isfinite((float)v))
+            return pel__fail(c->err, PEL_UNSUPPORTED, "voxel t=%lld, c=%lld, z=%lld, y=%lld, x=%lld: found %g; filters compute in float32, which ends at 3.4e+38",
+                             (long long)at[PEL_T], (long long)at[PEL_C], (long long)at[PEL_Z], (long long)at[PEL_Y], (long long)(at[PEL_X] + i), v);
+    }
+    return true;
+}
+
+/* A double beyond float32 would silently come out as infinity. */
+static bool fits_float(const pel_block *b, pel_error *err)
+{
+    range_check c = {b, err};
+    return b->dtype != PEL_F64 || !b->data || pel__region_rows(&b->region, row_fits_float, &c);
+}
+
+typedef struct {
     const pel_run *run;
     int32_t image;
 } fetching;
@@ -341,7 +367,7 @@ typedef struct {
 static bool fetch(void *arg, const pel_block *part, pel_error *err)
 {
     const fetching *f = arg;
-    return pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err);
+    return pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err) && fits_float(part, err);
 }
 
 /* The filter over `in` into the slot's out_block (which has its region, dtype and memory). */
@@ -356,7 +382,7 @@ bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, 
                                    .noise = run->noise_model ? run->noise_model[image] : NULL, .ground = run->ground, .in = in, .out = &out,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread, .kept = run->bench.kept,
                                    .stop = &run->stop};
-    return pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);
+    return fits_float(in, err) && pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);
 }
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------- */

@@ -53,7 +53,9 @@ static bool parse_range(const char **at, range *out)
         return has_begin;
     }
     (*at)++;
-    return **at < '0' || **at > '9' || digits(at, &out->end);
+    if (**at < '0' || **at > '9')
+        return true;
+    return digits(at, &out->end) && out->begin < out->end;
 }
 
 static bool parse_select(const char *text, range ranges[KEYS])
@@ -169,7 +171,7 @@ bool pel__source_view(pel_source **out, pel_source *base, const char *select, pe
     v->base.path = strdup(base->path);
     bool ok = v->base.path || pel__fail(err, PEL_NO_MEMORY, "no memory for a selection");
     if (ok && !parse_select(select, ranges))
-        ok = pel__fail(err, PEL_ARGUMENT, "selection: found \"%s\", expected such as image=0:3;c=2;z=10:200", select);
+        ok = pel__fail(err, PEL_ARGUMENT, "selection: found \"%s\", expected such as image=0:3;c=2;z=10:200, each beginning before its end", select);
     memcpy(v->axes, ranges, sizeof v->axes);
     ok = ok && cut_images(v, ranges[PEL_AXES], err);
     if (!ok) {

@@ -109,12 +109,12 @@ bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist,
         return pel__fail_errno(err, errno, "%s: cannot open", root);
     if (must_exist && !S_ISDIR(st.st_mode))
         return pel__fail(err, PEL_FORMAT, "%s: found a file, expected the folder of a Zarr store", root);
-    pel__store *const store = calloc(1, sizeof(folder_store));
-    if (!store || !(store->root = strdup(root))) {
-        free(store);
+    folder_store *const s = calloc(1, sizeof *s);
+    if (!s || !(s->base.root = strdup(root))) {
+        free(s);
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
     }
-    store->type = &folder;
-    *out = store;
+    s->base.type = &folder;
+    *out = &s->base;
     return true;
 }

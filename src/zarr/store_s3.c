@@ -212,7 +212,7 @@ static bool clear_some(removal *r, pel__pool *crew, int64_t *count, pel_error *e
     *count = 0;
     if (!list(r->store, &text, &denied, err))
         return false;
-    if (denied)
+    if (denied || !text)
         return pel__fail(err, PEL_IO, "%s: cannot be listed (HTTP 403 AccessDenied), so it cannot be emptied", r->store->base.root);
     char *at = text;
     for (char *key = next_key(&at); key && *count < PEL__LIST_MOST; key = next_key(&at)) {
