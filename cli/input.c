@@ -46,13 +46,19 @@ pel_remote remote_from_environment(void)
     };
 }
 
+pel_open_options input_how(input_options *in, const pel_remote *remote)
+{
+    return (pel_open_options){.select = selection_text(&in->select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask,
+                              .axes = in->axes, .pixel_size = in->pixel_size, .remote = remote};
+}
+
 bool input_open(const verb *self, pel_source **out, const char *path, const input_options *in, int64_t threads, int *code)
 {
     pel_error err = {0};
-    selection select = in->select;
+    input_options copy = *in;
     const pel_remote remote = remote_from_environment();
-    const pel_open_options how = {.select = selection_text(&select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .axes = in->axes, .pixel_size = in->pixel_size, .remote = &remote,
-                                  .threads = (int32_t)threads};
+    pel_open_options how = input_how(&copy, &remote);
+    how.threads = (int32_t)threads;
     if (!pel_source_open(out, path, &how, &err)) {
         *code = say_error(self, &err, true);
         return false;

@@ -43,6 +43,18 @@ typedef struct input_options {
     {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}
 
+/* The same for verbs that work with runs, which have no --image; axes: "axes", or "input-axes" beside a filter's parameter of that name. */
+#define RUN_INPUT_OPTIONS(in, axes_name)                                                                \
+    SELECT_OPTIONS((in).select),                                                                         \
+    {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &(in).level, 0, 64},                \
+    {OPTION_TEXT, axes_name, "LETTERS", "bare arrays: one letter of ptczyx an axis", &(in).axes, 0, 0},  \
+    {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                       \
+    {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &(in).recover, 0, 0},  \
+    {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &(in).mask, 0, 0}
+
+/* What the options say, and the remote: borrowed, as long as the options live. */
+pel_open_options input_how(input_options *in, const pel_remote *remote);
+
 /* Opens for `threads` readers and checks in->image. On false the reason was said and *code is what the verb returns. */
 bool input_open(const verb *self, pel_source **out, const char *path, const input_options *in, int64_t threads, int *code);
 

@@ -22,12 +22,12 @@ typedef struct {
     const char *input, *output, *state;
     const char *run; /* what the run is called from here on: its output, or the folder of its books where they lie apart */
     char folder[RUN_PATH];
-    const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block, *axes, *pixel_size;
+    const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block;
     const char *values[MOST_PARAMETERS];
     pel_remote remote;
-    int64_t memory, threads, levels, level;
-    bool recover, mask, fresh, quiet, json, no_timing, prepare;
-    selection select;
+    int64_t memory, threads, levels;
+    bool fresh, quiet, json, no_timing, prepare;
+    input_options in;
     int32_t filter;
     job_words job; /* `plan` only */
     int64_t nodes;
@@ -96,12 +96,7 @@ static int add_common(option *list, words *w)
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
         {OPTION_FLAG, "prepare", NULL, "make the output and its plan, and stop: `work` does the blocks", &w->prepare, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
-        SELECT_OPTIONS(w->select),
-        {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &w->level, 0, 64},
-        {OPTION_TEXT, axes, "LETTERS", "bare arrays: one letter of ptczyx an axis", &w->axes, 0, 0},
-        {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &w->pixel_size, 0, 0},
-        {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &w->recover, 0, 0},
-        {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &w->mask, 0, 0},
+        RUN_INPUT_OPTIONS(w->in, axes),
         {OPTION_HEADING, NULL, NULL, "messages", NULL, 0, 0},
         {OPTION_FLAG, "quiet", NULL, "no progress, no plan", &w->quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "the plan or the result as JSON on standard output", &w->json, 0, 0},
@@ -114,8 +109,8 @@ static int add_common(option *list, words *w)
 static void take_walltime(words *w)
 {
     const char *why = NULL;
-    if (w->select.time && parse_time(w->select.time, &w->job.time, &why))
-        w->select.time = NULL;
+    if (w->in.select.time && parse_time(w->in.select.time, &w->job.time, &why))
+        w->in.select.time = NULL;
 }
 
 /* --memory and --time are there already: what a job's program may take, and points of time. */
@@ -231,6 +226,18 @@ static void print_tuning(FILE *to, const pel_run *run)
     }
 }
 
+static void print_time(FILE *to, const pel_plan_summary *s)
+{
+    char a[32], b[32];
+    if (s->seconds_estimated < 0.1)
+        (void)fprintf(to, "  time     less than 0.1 s on this machine");
+    else
+        (void)fprintf(to, "  time     about %s on this machine", text_duration(a, sizeof a, s->seconds_estimated));
+    if (s->seconds_settled >= 0.5)
+        (void)fprintf(to, ", after %s for noise and tuning", text_duration(b, sizeof b, s->seconds_settled));
+    (void)fputc('\n', to);
+}
+
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output)
 {
     pel_plan_summary s;
@@ -255,7 +262,7 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     (void)fprintf(to, "  output   at most %s files, %s before compression\n", text_count(a, sizeof a, s.files),
                   text_bytes(b, sizeof b, (double)s.bytes_out));
     if (s.seconds_estimated > 0)
-        (void)fprintf(to, "  time     about %s on this machine\n", text_duration(a, sizeof a, s.seconds_estimated));
+        print_time(to, &s);
 }
 
 static json_object *noise_json(const pel_run *run)
@@ -297,6 +304,7 @@ json_object *plan_json(const pel_run *run)
     json_object_object_add(o, "halo_read", json_number(s.halo_read));
     json_object_object_add(o, "halo_work", json_number(s.halo_work));
     json_object_object_add(o, "seconds_estimated", s.seconds_estimated > 0 ? json_number(s.seconds_estimated) : NULL);
+    json_object_object_add(o, "seconds_settled", json_number(s.seconds_settled));
     json_object_object_add(o, "noise", noise_json(run));
     json_object_object_add(o, "resumed", json_object_new_boolean(s.resumed));
     return o;
@@ -326,8 +334,7 @@ static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
                          .levels = (int32_t)w->levels, .fresh = w->fresh};
     w->remote = remote_from_environment();
-    o.open = (pel_open_options){.remote = &w->remote, .level = (int32_t)w->level, .recover = w->recover, .use_mask = w->mask, .axes = w->axes, .pixel_size = w->pixel_size,
-                                .select = selection_text(&w->select)};
+    o.open = input_how(&w->in, &w->remote);
     for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
         pel_parameter p;
         pel_filter_parameter(w->filter, i, &p);

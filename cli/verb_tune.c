@@ -49,7 +49,7 @@ static json_object *channel_json(const pel_run *run, int64_t channel)
 int verb_tune(const verb *self, int argc, char **argv)
 {
     const char *input = NULL, *noise = NULL, *quality = NULL, *joint = NULL;
-    selection select = {0};
+    input_options in = {0};
     int64_t threads = 0;
     bool json = false, quiet = false;
     const operand operands[] = {{"IN", "CZI, TIFF or Zarr", &input, false}};
@@ -57,7 +57,7 @@ int verb_tune(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "noise", "MODEL", "sigma | gain,offset | gain,background,readout; default: estimated", &noise, 0, 0},
         {OPTION_TEXT, "quality", "VALUE", "fast|standard|strong: the windows that bound the cost (default standard)", &quality, 0, 0},
         {OPTION_TEXT, "channels", "VALUE", "apart (default), joint: as denoise --channels; auto: whichever is better", &joint, 0, 0},
-        SELECT_OPTIONS(select),
+        RUN_INPUT_OPTIONS(in, "input-axes"),
         {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
@@ -77,8 +77,9 @@ int verb_tune(const verb *self, int argc, char **argv)
         settings[count++] = (pel_setting){.name = "quality", .value = quality};
     if (joint)
         settings[count++] = (pel_setting){.name = "channels", .value = joint};
+    const pel_remote remote = remote_from_environment();
     const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .settings = settings, .setting_count = count, .tune = "auto", .threads = (int32_t)threads,
-                               .open = {.select = selection_text(&select)}};
+                               .open = input_how(&in, &remote)};
     progress line = progress_start(self->name, quiet);
     stop_install();
     const bool ok = pel_run_plan(&run, &o, progress_show, &line, &err);

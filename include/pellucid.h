@@ -300,6 +300,8 @@ typedef struct pel_plan_summary {
     int64_t memory_limit, memory_promised; /* bytes */
     int64_t memory_source, memory_filter, memory_buffers, memory_write, memory_base; /* the parts of the promise */
     double seconds_estimated;            /* 0: not timed */
+    double seconds_reading;              /* of them, for reading the input (made images: for making it) */
+    double seconds_settled;              /* before them, once a run: what noise and tuning took here; 0: the plan was taken over */
     bool rounds;                         /* a filter works in float32 on a type that has more bits */
     bool resumed;                        /* the plan was found in the output, not made anew */
 } pel_plan_summary;

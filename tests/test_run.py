@@ -457,10 +457,18 @@ def test_a_changed_plan_is_refused_not_believed(cli, embryo, undisturbed, tmp_pa
 
 
 def test_bench_tells_speeds_and_writes_nothing(cli, embryo, tmp_path):
-    rows = cli.json("bench", embryo, *NOISE, "--threads", "2", cwd=tmp_path)
+    rows = cli.json("bench", embryo, *NOISE, "--threads", "2", "--tune", "off", cwd=tmp_path)
     assert [r["quality"] for r in rows] == ["fast", "standard", "strong"]
     assert all(r["voxels_per_second"] > 0 and r["seconds"] > 0 for r in rows)
     assert os.listdir(tmp_path) == []
+
+
+def test_bench_tells_what_comes_before_the_work(cli, tmp_path):
+    """Noise and tuning, as denoise does them; how long they take is told beside the run's own time."""
+    rows = cli.json("bench", "phantom:z=1,y=100,x=100;noise=2,-191", cwd=tmp_path)
+    assert all(r["seconds_settled"] > 0 for r in rows)
+    assert 'tune: found on, expected auto or off' in cli.fails(2, "bench", "phantom:z=1,y=100,x=100", "--tune", "on", cwd=tmp_path)
+    assert cli.json("plan", "denoise", "phantom:z=1,y=100,x=100;noise=2,-191", "no.ome.zarr", cwd=tmp_path)["seconds_settled"] > 0
 
 
 def test_a_block_is_told_as_long_as_the_axis_not_as_its_chunks(cli, tmp_path):

@@ -2,7 +2,9 @@
 """--tune auto: the data choose the settings, once, channel by channel; what was typed stays; a resumed run keeps the choice."""
 import json
 
+import numpy as np
 import pytest
+import zarr
 
 IMAGE = "phantom:c=2,z=1,y=420,x=420;seed=4;noise=2,-191"
 TRUTH = IMAGE.replace("phantom:", "phantom-truth:")
@@ -88,6 +90,22 @@ def test_a_small_image_keeps_the_default(cli, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
     cli.ok("denoise", small, out, *NOISE, "--quiet")
     assert plan(out)["settings"]["strength"] == "1" and plan(out)["tuning"] == []
+
+
+@pytest.mark.parametrize("verb", ["tune", "bench"])
+def test_inputs_are_those_of_denoise(cli, tmp_path, verb):
+    """What an array's axes are, which part of it: as with denoise, or it would speak of another image."""
+    path = str(tmp_path / "bare.zarr")
+    pixels = np.random.default_rng(1).poisson(50, (2, 3, 30, 40)).astype(np.uint16)
+    zarr.create_array(path, data=pixels, chunks=(1, 1, 30, 40))
+    words = (verb, path, "--noise", "7", "--input-axes", "cpyx")
+    one, two = cli.json(*words, "--position", "1", "--channel", "0"), cli.json(*words, "--position", "0")
+    if verb == "tune":
+        assert (len(one), len(two)) == (1, 2)
+    else:
+        assert len(one) == len(two) == 3
+    assert "--input-axes" in cli.fails(2, *words[:-2], "--input-axes", "qq") or "axes" in cli.fails(2, *words[:-2], "--input-axes", "qq")
+    assert "the selection begins at 7" in cli.fails(2, *words, "--position", "7").replace("has images 0 to 2, ", "")
 
 
 def test_channels_with_choices_of_their_own(cli, tmp_path):

@@ -78,7 +78,7 @@ struct pel_run {
     pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */
     pel__tuning *tuning;   /* one a channel; NULL where nothing was tuned in this process */
     bool resumed, fresh;
-    double seconds_estimated;
+    double seconds_estimated, seconds_reading, seconds_settled; /* as in pel_plan_summary */
 
     /* at work */
     pel__lock *lock, *finish_lock;

@@ -350,17 +350,19 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
 {
     pel_run *run = NULL;
     const watcher w = {on_progress, arg};
+    const double start = pel__now();
     if (!o->input)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
                     settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
-                    (o->output == NULL || plan_or_resume(run, o, err));
+                    (run->seconds_settled = pel__now() - start, true) && (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);
         return false;
     }
     run->fresh = o->fresh;
+    run->seconds_settled = run->resumed ? 0 : run->seconds_settled;
     *out = run;
     return true;
 }

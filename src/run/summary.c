@@ -6,6 +6,7 @@
 #include "core/region.h"
 #include "run/run.h"
 
+#include <math.h>
 #include <string.h>
 
 static void add_image(pel_plan_summary *s, const pel_run *run, int32_t image)
@@ -30,7 +31,7 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
         .sweep = plan->sweep && plan->images[0].block[PEL_Y] < run->images[0]->shape[PEL_Y], .halo_read = plan->halo_read, .halo_work = plan->halo_work, .memory_limit = run->request.memory_bytes,
         .memory_promised = plan->memory.total, .memory_source = plan->memory.source, .memory_filter = plan->memory.filter,
         .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
-        .seconds_estimated = run->seconds_estimated, .resumed = run->resumed};
+        .seconds_estimated = run->seconds_estimated, .seconds_reading = run->seconds_reading, .seconds_settled = run->seconds_settled, .resumed = run->resumed};
     out->rounds = run->pipeline->stage[0].type->apply && pel__dtype_wide(run->images[0]->dtype);
     int64_t after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[0], out->halo, after);
@@ -78,23 +79,30 @@ void pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_
     *out = (pel_candidate){.settings = c->text, .risk = c->risk, .error = c->error, .chosen = number == t->chosen};
 }
 
-#define SAMPLE_VOXELS ((int64_t)1 << 18)
+#define SAMPLE_VOXELS ((int64_t)1 << 18) /* to begin with */
+#define SAMPLE_SECONDS 3.0               /* that the larger sample may take */
 
-/* A part of the first block, small enough to take a second or two, in the middle of the first image. */
-static pel_region sample_region(const pel__plan_image *p)
+typedef struct {
+    double read, filter; /* seconds */
+} pace;
+
+/* A part of the first block, of so many voxels at most, in the middle of the first image. */
+static pel_region sample_region(const pel__plan_image *p, int64_t most)
 {
     pel_region r = {.ndim = PEL_AXES};
     for (int a = 0; a < PEL_AXES; a++)
         r.shape[a] = pel__min(p->block[a], p->bounds.shape[a]);
-    for (int a = 0; pel__region_voxels(&r) > SAMPLE_VOXELS; a = (a + 1) % PEL_AXES)
+    for (int a = 0; pel__region_voxels(&r) > most; a = (a + 1) % PEL_AXES)
         r.shape[a] = pel__max(1, r.shape[a] / 2);
     for (int a = 0; a < PEL_AXES; a++)
         r.origin[a] = (p->bounds.shape[a] - r.shape[a]) / 2;
     return r;
 }
 
-static bool time_sample(pel_run *run, const pel_region *out, const pel_region *in, double *seconds, pel_error *err)
+/* The better of two turns, of which the first warms up, or one that took its time. */
+static bool time_sample(pel_run *run, const pel_region *out, const pel_region *in, pace *took, pel_error *err)
 {
+    pel__bench_free(run);
     pel__bench *b = &run->bench;
     pel__slot *slot = &b->slot[0];
     b->slots = 1;
@@ -112,30 +120,64 @@ static bool time_sample(pel_run *run, const pel_region *out, const pel_region *i
     const pel_block from = pel__block_dense(in, run->images[0]->dtype, slot->in);
     slot->out_block = pel__block_dense(out, run->dtype, slot->out);
     bool ok = true;
-    for (int turn = 0; ok && turn < 2; turn++) { /* the first one warms up */
+    for (int turn = 0; ok && turn < 2 && (turn == 0 || took->filter < 0.2 * SAMPLE_SECONDS); turn++) {
         const double start = pel__now();
-        ok = pel__read_region(run->source, 0, &from, run->pool, NULL, err) && pel__filter_region(run, 0, &from, slot, err);
-        *seconds = pel__now() - start;
+        ok = pel__read_region(run->source, 0, &from, run->pool, NULL, err);
+        const double middle = pel__now();
+        ok = ok && pel__filter_region(run, 0, &from, slot, err);
+        const double end = pel__now();
+        *took = turn == 0 ? (pace){middle - start, end - middle} : (pace){fmin(took->read, middle - start), fmin(took->filter, end - middle)};
     }
+    return ok;
+}
+
+typedef struct {
+    pel_region in, out;
+    double cost; /* what the filter says, nanoseconds on some machine */
+} sample;
+
+static sample sample_of(const pel_run *run, int64_t most)
+{
+    const pel__plan_image *p = &run->plan.images[0];
+    int64_t before[PEL_AXES], after[PEL_AXES];
+    pel__pipeline_halo(run->pipeline, run->images[0], before, after);
+    sample s = {.out = sample_region(p, most)};
+    s.in = pel__region_grow(&s.out, before, after, &p->bounds);
+    s.cost = pel__pipeline_cost(run->pipeline, run->images[0], &s.in, &s.out) * (double)pel__region_voxels(&s.out);
+    return s;
+}
+
+/* A small sample, and by its pace one that is as much of a block as may be in some seconds: the larger, the more a halo weighs as it does in the
+ * run, and the less the start of the threads. */
+static bool time_enough(pel_run *run, pace *took, sample *large, pel_error *err)
+{
+    const sample small = sample_of(run, SAMPLE_VOXELS);
+    bool ok = time_sample(run, &small.out, &small.in, took, err);
+    *large = small;
+    for (int64_t most = SAMPLE_VOXELS; ok;) {
+        const sample next = sample_of(run, most *= 2);
+        if (pel__region_voxels(&next.out) == pel__region_voxels(&large->out) || next.cost * took->filter > SAMPLE_SECONDS * small.cost)
+            break;
+        *large = next;
+    }
+    if (ok && pel__region_voxels(&large->out) > pel__region_voxels(&small.out))
+        ok = time_sample(run, &large->out, &large->in, took, err);
+    pel__bench_free(run);
     return ok;
 }
 
 bool pel_run_time(pel_run *run, pel_error *err)
 {
     const pel__plan_image *p = &run->plan.images[0];
-    int64_t before[PEL_AXES], after[PEL_AXES];
-    double seconds = 0, all = 0;
-    const pel_region out = sample_region(p);
-    pel__pipeline_halo(run->pipeline, run->images[0], before, after);
-    const pel_region in = pel__region_grow(&out, before, after, &p->bounds);
-    const bool ok = pel__run_take_means(run, err) && time_sample(run, &out, &in, &seconds, err);
-    pel__bench_free(run);
-    if (!ok)
+    pace took = {0};
+    sample s;
+    double all = 0;
+    if (!pel__run_take_means(run, err) || !time_enough(run, &took, &s, err))
         return false;
-    const double sample = pel__pipeline_cost(run->pipeline, run->images[0], &in, &out) * (double)pel__region_voxels(&out);
     for (int32_t i = 0; i < run->plan.image_count; i++)
         all += (double)pel__region_voxels(&run->plan.images[i].bounds);
     const double bare = pel__pipeline_cost(run->pipeline, run->images[0], &p->bounds, &p->bounds);
-    run->seconds_estimated = all * bare * run->plan.halo_work * seconds / sample;
+    run->seconds_reading = all * run->plan.halo_read * took.read / (double)pel__region_voxels(&s.in);
+    run->seconds_estimated = run->seconds_reading + all * bare * run->plan.halo_work * took.filter / s.cost;
     return true;
 }
