@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PANELS_AT_MOST 16
 
@@ -19,6 +20,7 @@ typedef struct job {
     int drawn_count;
     bool json, quiet;
     progress line;
+    pel_error refused; /* the first one */
 } job;
 
 static json_object *noise_json(const pel_noise *n, int64_t channel)
@@ -48,6 +50,20 @@ static void print_noise(const pel_noise *n, const char *name, int64_t channel)
         (void)printf("    saturated: %.3g %% of the sampled pixels, left out with the blocks around them\n", 100 * n->saturated);
     if (n->remark[0])
         (void)printf("    doubtful: %s\n", n->remark);
+}
+
+/* One channel that cannot tell leaves the others what they are worth. */
+static void take_refusal(job *j, json_object *list, const char *name, int64_t channel, const pel_error *err)
+{
+    const char *const where = strstr(err->text, "noise of channel "), *const end = where ? strstr(where, ": ") : NULL;
+    json_object *const o = json_object_new_object();
+    json_object_object_add(o, "channel", json_object_new_int64(channel));
+    json_object_object_add(o, "refused", json_object_new_string(end ? end + 2 : err->text));
+    json_object_array_add(list, o);
+    if (!j->json)
+        (void)printf("  channel %" PRId64 "%s%s: refused: %s\n", channel, name[0] ? " " : "", name, end ? end + 2 : err->text);
+    if (j->refused.code == PEL_OK)
+        j->refused = *err;
 }
 
 static void keep_for_plot(job *j, const pel_noise *n, int32_t image, int64_t channel)
@@ -100,13 +116,19 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
     if (!j->json)
         (void)printf("image %" PRId32 "%s%s\n", image, im->name[0] ? " " : "", im->name);
     double values[CHANNELS_AT_MOST][2];
+    bool complete = im->shape[PEL_C] <= CHANNELS_AT_MOST;
     for (int64_t c = 0; c < im->shape[PEL_C]; c++) {
         pel_noise n = {0};
         const bool ok = pel_noise_estimate(&n, source, image, c, progress_show, &j->line, err);
         progress_end(&j->line);
         keep_for_plot(j, &n, image, c);
-        if (!ok)
+        if (!ok && err->code != PEL_REFUSED)
             return false;
+        if (!ok) {
+            complete = false;
+            take_refusal(j, list, im->channels[c].name, c, err);
+            continue;
+        }
         json_object_array_add(list, noise_json(&n, c));
         if (!j->json)
             print_noise(&n, im->channels[c].name, c);
@@ -115,7 +137,7 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
             values[c][1] = n.offset;
         }
     }
-    if (!j->json && im->shape[PEL_C] <= CHANNELS_AT_MOST)
+    if (!j->json && complete)
         print_setting(values, im->shape[PEL_C]);
     return true;
 }
@@ -136,7 +158,8 @@ static int run(const verb *self, job *j, pel_source *source)
         json_print(document);
     else
         json_object_put(document);
-    const int code = ok ? EXIT_DONE : say_error(self, &err, true);
+    const pel_error *const why = ok ? &j->refused : &err;
+    const int code = why->code == PEL_OK ? EXIT_DONE : say_error(self, why, true);
     return !j->plot || draw(self, j) || !ok ? code : EXIT_FAILED;
 }
 
@@ -157,7 +180,7 @@ int verb_noise(const verb *self, int argc, char **argv)
                                "background. It is fitted to pairs of local mean and variance from a fixed sample of the whole "
                                "image, the one that denoise takes when no --noise is given. R² says how well the line fits. "
                                "Refused, with the reason, where the data cannot tell: one grey level only, saturated or constant, noise "
-                               "that neighbouring pixels share (filtered, resampled or compressed before).",
+                               "that neighbouring pixels share (filtered, resampled or compressed before); the other channels are told all the same.",
                        .examples = "  pellucid noise embryo.czi --plot cloud.png"};
     int code = EXIT_DONE;
     pel_source *source = NULL;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The cloud of means and variances as a picture: `noise --plot`, also where the estimate is refused, and in the report."""
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -35,6 +37,21 @@ def test_drawn_without_a_line_where_the_estimate_is_refused(cli, tmp_path):
     assert count(colours(tmp_path / "cloud.png"), 0x20, 0x60, 0xC0) > 200
     tifffile.imwrite(tmp_path / "rough.tif", noisy)
     assert "as a setting" in cli.ok("noise", tmp_path / "rough.tif", "--quiet")
+
+
+def test_a_channel_that_is_refused_leaves_the_others(cli, tmp_path):
+    """Each with its own reason and the file's name; no setting, for there is none for all."""
+    rng = np.random.default_rng(3)
+    rough = rng.poisson(np.tile(np.linspace(20, 80, 200), (200, 1))).astype(np.float32)
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.stack([gaussian_filter(rough, 0.8), rough, np.full_like(rough, 7)]), imagej=True, metadata={"axes": "CYX"})
+    done = cli("noise", path, "--quiet")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("  channel")]
+    assert done.returncode == 2 and "refused" in lines[0] and "filtered" in lines[0] and "variance =" in lines[1] and "constant" in lines[2]
+    assert "as a setting" not in done.stdout and f"{path}: noise of channel 0: " in done.stderr
+    done = cli("noise", path, "--json", "--quiet")
+    channels = json.loads(done.stdout)["images"][0]["channels"]
+    assert done.returncode == 2 and [("refused" in c, "gain" in c) for c in channels] == [(True, False), (False, True), (True, False)]
 
 
 @pytest.mark.parametrize("value", ["saturated", "one"])

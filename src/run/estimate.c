@@ -163,8 +163,11 @@ static bool estimate(pel_noise *out, pel_source *source, const sample *s, pel_er
     *out = (pel_noise){.gain = fit.poisson ? fit.gain : 0, .offset = fit.offset, .gain_error = fit.gain_error,
                        .offset_error = fit.offset_error, .r2 = fit.r2, .saturated = fit.saturated, .pairs = fit.blocks};
     memcpy(out->cloud, fit.cloud, sizeof out->cloud);
+    char image[32] = "";
+    if (s->first == s->last && source->image_count > 1)
+        (void)snprintf(image, sizeof image, "image %d: ", (int)s->first);
     if (!ok)
-        return pel__where(err, "noise of channel %lld: ", (long long)s->channel);
+        return pel__where(err, "%s: %snoise of channel %lld: ", source->path, image, (long long)s->channel);
     (void)snprintf(out->remark, sizeof out->remark, "%s", fit.remark);
     return true;
 }
