@@ -95,7 +95,7 @@ def main():
     os.environ.setdefault("PELLUCID_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
     passed = failed = skipped = 0
     for name, command, env in unit_programs(args.build):
-        p, f, s = run_unit(name, command, env, 1200 if args.sanitized else 600)
+        p, f, s = run_unit(name, command, env, 3600 if args.sanitized else 600)
         passed, failed, skipped = passed + p, failed + f, skipped + s
     if not args.unit:
         p, f, s = run_pytest(args.build, args.paths or ["tests"], args.sanitized)

@@ -123,7 +123,7 @@ def finished(cli, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dashboard")
     image = folder / "in.czi"
     cli.ok("phantom", image, "--size", "c=2,z=6,y=300,x=300")
-    cli.ok("denoise", image, folder / "out.ome.zarr", "--chunk", "z=6,y=64,x=64", "--block", "z=6,y=128,x=128", "--memory", "500M", "--quiet")
+    cli.ok("denoise", image, folder / "out.ome.zarr", "--chunk", "z=6,y=64,x=64", "--block", "z=6,y=128,x=128", "--tune", "off", "--memory", "500M", "--quiet")
     return folder / "out.ome.zarr"
 
 
@@ -192,7 +192,7 @@ def test_page_while_it_runs(cli, tmp_path):
     """Stopped with SIGSTOP, so that the run is caught at work."""
     image = cli.ok("phantom", "--computed", "--size", "t=8,z=8,y=256,x=256").strip()
     output = tmp_path / "out.ome.zarr"
-    run = subprocess.Popen([cli.path, "denoise", image, str(output), "--noise", "3.92,-388", "--threads", "1", "--block", "t=1,z=8,y=128,x=128",
+    run = subprocess.Popen([cli.path, "denoise", image, str(output), "--noise", "3.92,-388", "--tune", "off", "--threads", "1", "--block", "t=1,z=8,y=128,x=128",
                             "--chunk", "t=1,z=8,y=64,x=64", "--memory", "500M", "--quiet"])
     try:
         path = str(output) + ".run/index.html"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 MIB = 1 << 20
-QUICK = ("--noise", "3.92,-388", "--iterations", "1", "--radius-xy", "1", "--radius-z", "1")
+QUICK = ("--noise", "3.92,-388", "--tune", "off", "--iterations", "1", "--radius-xy", "1", "--radius-z", "1")
 # MiB of uint16 pixels, --memory
 SIZES = [(64, "300M"), (64, "4G"), (256, "300M")]
 SOAK = [(1024, "300M"), (1024, "2G"), (4096, "300M"), (4096, "1G")]

@@ -25,7 +25,7 @@ def run(cli, tmp_path_factory):
     folder = tmp_path_factory.mktemp("submit")
     cli.ok("phantom", folder / "a.czi", "--size", "c=2,z=8,y=128,x=192", "--quiet")
     out = str(folder / "a.ome.zarr")
-    cli.ok("denoise", folder / "a.czi", out, "--noise", "3.92,-388", "--iterations", "1", "--chunk", "z=4,y=64,x=64", "--block",
+    cli.ok("denoise", folder / "a.czi", out, "--noise", "3.92,-388", "--tune", "off", "--iterations", "1", "--chunk", "z=4,y=64,x=64", "--block",
            "z=4,y=64,x=64", "--prepare", "--quiet")
     return out
 
@@ -156,7 +156,7 @@ def test_now_hands_the_script_to_the_scheduler_and_notes_the_job(cli, run, tmp_p
 
 def test_plan_shows_script_and_core_hours(cli, run, tmp_path):
     czi = os.path.join(os.path.dirname(run), "a.czi")
-    words = ("plan", "denoise", czi, tmp_path / "new.ome.zarr", "--noise", "3.92,-388", "--chunk", "z=4,y=64,x=64", "--block",
+    words = ("plan", "denoise", czi, tmp_path / "new.ome.zarr", "--noise", "3.92,-388", "--tune", "off", "--chunk", "z=4,y=64,x=64", "--block",
              "z=4,y=64,x=64", "--scheduler", "slurm", "--nodes", "7", "--cores", "4")
     text = cli.ok(*words, "--time", "12:00:00")
     assert "core-hours" in text and "fits: all blocks" in text and "#SBATCH --array=1-7\n" in text and "--threads 4 --seconds 42900" in text
