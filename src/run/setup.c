@@ -256,6 +256,15 @@ static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *er
     return same && pel__document_read_plan(run, err) && check_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
 }
 
+/* Before the tuning, which takes its time: chunks and blocks that do not go together, memory that holds not even the settings as they are. */
+static bool check_request(const pel_run *run, pel_error *err)
+{
+    pel__plan plan = {0};
+    const bool ok = run->document || pel__plan_make(&plan, &run->request, err);
+    pel__plan_destroy(&plan);
+    return ok;
+}
+
 static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     pel_open_options open = o->open;
@@ -355,7 +364,8 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
-                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) && settle_tuning(run, o->tune, &w, err) &&
+                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) &&
+                    (o->output == NULL || check_request(run, err)) && settle_tuning(run, o->tune, &w, err) &&
                     (run->seconds_settled = pel__now() - start, true) && (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);
