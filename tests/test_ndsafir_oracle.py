@@ -212,11 +212,11 @@ def test_spots_equal_oracle(shape, scales):
 
 @pytest.mark.parametrize("isa", ["scalar", "v2", "avx2", "avx512"])
 def test_spots_same_bits(isa):
-    y = starry((1, 2, 71, 230), 6)
+    y = starry((1, 2, 53, 131), 6)
     settings = dict(quality="fast", strength=0.4, axes="yx")
     want = run(y, isa="scalar", **settings)
     assert np.isfinite(want).all() and not np.array_equal(want, run(y, spots=0, **settings))
-    check_same_bits(y, want, isa, (("1,1,1,7,9", 1), ("1,1,2,33,50", 2), ("1,1,1,71,1", 3)), settings)
+    check_same_bits(y, want, isa, (("1,1,1,7,9", 1), ("1,1,2,33,50", 2), ("1,1,1,53,1", 3)), settings)
 
 
 def test_poisson_noise_goes_through_the_exact_transform():

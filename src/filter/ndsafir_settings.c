@@ -26,7 +26,7 @@ const pel__param pel__ndsafir_params[PEL__NDSAFIR_PARAMS] = {
     {.name = "channels", .unit = "", .fallback = "apart", .choices = "apart|joint|auto", .kind = PEL__CHOICE, .exact = true,
      .help = "joint: patches are compared over all channels together, for colour and markers of the same structures; auto: the data choose"},
     {.name = "quality", .unit = "", .fallback = "standard", .choices = "fast|standard|strong", .kind = PEL__CHOICE, .exact = true,
-     .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,8, 1,2,4,8,16 (strong: much noise)"},
+     .help = "bounds the cost by the windows that auto means: in a plane 1,2,4 (fast), 1,2,4,7 (standard), 1,2,4,8,16 (strong: much noise)"},
     {.name = "iterations", .unit = "", .fallback = "auto", .min = 1, .max = PEL__MAX_STEPS, .kind = PEL__INTEGER, .exact = true,
      .help = "times that the window grows; auto: by quality, standard 4 in a plane, 3 with depth or time"},
     {.name = "p-value", .unit = "", .fallback = "0.01", .min = 1e-9, .max = 0.5, .kind = PEL__NUMBER, .exact = true,
@@ -213,7 +213,7 @@ bool pel__ndsafir_check(const pel__values *v, const pel_image *image, pel_error 
 {
     int64_t patch[PEL_AXES], radii[PEL__MAX_STEPS], samples = 1;
     if (pel__value_letters(v, "axes") & 1U << PEL_C)
-        return pel__fail(err, PEL_UNSUPPORTED, "axes: c: channels cannot be searched; --channels joint compares them together");
+        return pel__fail(err, PEL_ARGUMENT, "axes: c: channels cannot be searched; --channels joint compares them together");
     if (!check_lists(v, fine_lists, pel__value_integer(v, "iterations"), err) ||
         !check_lists(v, cell_lists, pel__value_steps(v, "coarse-xy", radii), err))
         return false;

@@ -130,6 +130,7 @@ static void give(const tile *t, const pel_block *u)
     }
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): written through the tile
 void pel__spots_give(const pel__spots *s, const pel_region *part, float *scratch)
 {
     const int64_t cell[PEL_AXES] = {1, 1, 1, ROWS, COLUMNS}, count = pel__grid_cells(part, cell);
