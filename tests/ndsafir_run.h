@@ -53,7 +53,7 @@ static inline void *ndsafir_room(ndsafir_run *r, int which, int64_t n)
     return r->room[which];
 }
 
-/* One block: copies what it may read, poisons everything else that it gets. */
+/* One block: copies what it may read, poisons everything else that it gets; neither where timed and it is the whole image. */
 static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_block *in, const pel_block *out, const pel_region *cell, pel_error *err)
 {
     int64_t before[PEL_AXES], after[PEL_AXES];
@@ -64,15 +64,17 @@ static inline bool ndsafir_block(ndsafir_run *r, pel__pool *pool, const pel_bloc
     const int64_t n_thread = pel__filter_ndsafir.thread_bytes(&r->values, &r->image) * r->threads;
     float *pixels = ndsafir_room(r, 0, pel__region_voxels(&from) * (int64_t)sizeof *pixels);
     void *scratch = ndsafir_room(r, 1, n_block), *thread_scratch = ndsafir_room(r, 2, n_thread);
+    const bool whole = r->timed && pel__region_voxels(&from) == pel__region_voxels(&bounds);
     bool ok = false;
     if (pixels && scratch && thread_scratch) {
         if (!r->timed) {
             memset(scratch, 0xff, (size_t)n_block); /* NaN everywhere */
             memset(thread_scratch, 0xff, (size_t)n_thread);
         }
-        pel_block part = pel__block_dense(&from, PEL_F32, pixels);
+        pel_block part = whole ? *in : pel__block_dense(&from, PEL_F32, pixels);
         const pel_block result = pel__block_view(out, cell);
-        pel__block_copy(&part, in);
+        if (!whole)
+            pel__block_copy(&part, in);
         /* The arena aligns within what it gets. */
         const pel__filter_call call = {.values = &r->values, .image = &r->image, .noise = r->noise, .in = &part, .out = &result,
                                        .pool = pool, .scratch = scratch, .thread_scratch = thread_scratch};

@@ -148,7 +148,6 @@ static double touched(int64_t floats, bool reads, bool writes)
 typedef struct alone {
     float *u, *state, *kept, *out;
     feed f;
-    slots at;
 } alone;
 
 static alone prepare(void)
@@ -174,12 +173,12 @@ INLINE void differences(const alone *a)
 
 INLINE void along_y(const alone *a)
 {
-    float *state = a->state;
-    for (int64_t x = 0; x < ROW; x += PEL_LANES, state += 2 * PATCH * GROUP * PEL_LANES) {
+    float *state = a->state, *singles = state + PATCH * GROUP * ROW;
+    for (int64_t x = 0; x < ROW; x += PEL_LANES, state += PATCH * GROUP * PEL_LANES, singles += GROUP * PEL_LANES) {
 #pragma GCC unroll 4
         for (int g = 0; g < GROUP; g++) {
             vf e[2] = {splat(0.1f), splat(0.2f)};
-            push(&a->at, state + g * PEL_LANES, e, GROUP, PATCH);
+            push(0, state + g * PEL_LANES, singles + g * PEL_LANES, e, GROUP, PATCH);
             KEEP_VECTOR(e[0]);
             KEEP_VECTOR(e[1]);
         }

@@ -540,13 +540,35 @@ static bool check_noise(const pel__noise *noise, int64_t channel, pel_error *err
     return true;
 }
 
-/* Chooses this iteration's tiles: lower ones where there would be too few to keep all threads busy. Returns how many. */
+/* Rows that a tile takes beside its own: pairs whose second end lies in it, and those that box sums along y begin with. */
+static int64_t margin_rows(const work *w)
+{
+    const int64_t patches = w->s.aggregate && w->step == w->s.steps - 1 ? 2 : 1;
+    return w->s.radius[w->step][PEL__NY] / 2 + 2 * patches * w->s.patch[PEL__NY];
+}
+
+#define LOWEST_TILE 16 /* rows, where there are threads to share them */
+
+/* Chooses this iteration's tiles, all about equal, and lower ones where the threads are done sooner then: each takes a
+ * number of tiles and on average, since they never run quite alike, waits for an eighth of one. Returns how many. */
 static int64_t share_out(work *w, int32_t threads)
 {
     const pel_region *r = &w->region[w->step + 1];
+    double least = INFINITY;
     tile_shape(&w->s, &w->image, w->tile);
-    while (threads > 1 && w->tile[PEL_Y] > 16 && pel__grid_cells(r, w->tile) < 4 * (int64_t)threads)
-        w->tile[PEL_Y] = pel__ceil_div(w->tile[PEL_Y], 2);
+    for (int a = 0; a < PEL_AXES; a++) {
+        const int64_t most = w->tile[a], equal = pel__ceil_div(r->shape[a], pel__ceil_div(r->shape[a], most));
+        w->tile[a] = a == PEL_X ? pel__min(most, pel__round_up(equal, PEL__ND_VECTOR)) : equal;
+    }
+    const int64_t rows = r->shape[PEL_Y], fewest = pel__ceil_div(rows, w->tile[PEL_Y]), beside = pel__grid_cells(r, w->tile) / fewest;
+    for (int64_t n = fewest; n == fewest || (threads > 1 && rows / n >= LOWEST_TILE); n++) {
+        const int64_t height = pel__ceil_div(rows, n);
+        const double took = ((double)pel__ceil_div(beside * n, threads) + 0.125) * (double)(height + margin_rows(w));
+        if (took < least) {
+            least = took;
+            w->tile[PEL_Y] = height;
+        }
+    }
     return pel__grid_cells(r, w->tile);
 }
 

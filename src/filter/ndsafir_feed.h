@@ -10,7 +10,7 @@
 #include <assert.h>
 
 #define INLINE static inline __attribute__((always_inline))
-#define GROUP (PEL_LANES == 16 ? 4 : PEL_LANES == 8 ? 2 : 1) /* displacements whose sums fit into the registers */
+#define GROUP PEL__ND_GROUP
 
 typedef struct range {
     int64_t from, to;
@@ -75,8 +75,8 @@ static void sum_row(float *w, const float *s, int64_t n, int64_t p, bool weigh, 
 
 /* Two rows enter, r and r + 1 (r even); those of which they are the last of the patch are complete: r - p and r + 1 - p.
  * Sums over 2 p + 1 rows are those of p pairs of rows and a single one, before or after them. State, for each of the
- * planes, vectors along x and displacements: the sum of the last p pairs, the second rows of the last p pairs, the sums
- * of the last p - 1 pairs. */
+ * planes, vectors along x and displacements: the sum of the last p pairs, the sums of the last p - 1 pairs; and apart from
+ * these, since each turn touches one of them only, the second rows of the last p pairs. */
 typedef struct feed {
     const float *in;                    /* row r that enters: first plane, first x */
     int64_t t, z, row, shift;           /* strides between planes, to row r + 1, between displacements */
@@ -85,9 +85,10 @@ typedef struct feed {
     int64_t channels, input;            /* jointly compared; from one to the next */
     int64_t planes[2], patch[PEL__ND];  /* planes that enter */
     int64_t vectors, turn;              /* pairs of rows that came before */
+    bool early;                         /* nothing is complete yet */
     int64_t finished;                   /* vectors of `whole` … */
     range valid[PEL__ND_GROUP];         /* … and what of them is not zero, each displacement */
-    float *state, *buffer;
+    float *state, *singles, *buffer;    /* singles: for this turn's second rows */
     rows sums, whole;                   /* what comes out: sums but for those along x, or weights (sums where rows are summed as they are) */
     bool odd;
 } feed;
@@ -141,21 +142,14 @@ INLINE void enter(const feed *f, const float *u, const ends *own, vf *e, const i
     }
 }
 
-/* Where the oldest are kept: in floats. */
-typedef struct slots {
-    int64_t single, pair;
-} slots;
-
-INLINE slots slots_of(const feed *f, int64_t count, int64_t p)
-{
-    return (slots){p > 0 ? f->turn % p * count * PEL_LANES : 0, p > 1 ? f->turn % (p - 1) * count * PEL_LANES : 0};
-}
+/* Where the oldest pair is kept: in floats. */
+INLINE int64_t oldest(const feed *f, int64_t count, int64_t p) { return p > 1 ? f->turn % (p - 1) * count * PEL_LANES : 0; }
 
 /* Takes a vector of two rows of one plane and displacement; leaves in its place the sums that they complete. */
-INLINE void push(const slots *at, float *state, vf *e, const int count, const int64_t p)
+INLINE void push(int64_t at, float *state, float *single, vf *e, const int count, const int64_t p)
 {
     const int64_t one = count * PEL_LANES;
-    float *single = state + one + at->single, *pairs = state + (p + 1) * one;
+    float *pairs = state + one;
     const vf two = e[0] + e[1], single_row = e[1];
     if (p == 0)
         return;
@@ -165,15 +159,15 @@ INLINE void push(const slots *at, float *state, vf *e, const int count, const in
         store(pairs, two);
     } else if (p == 3) {
         sum = (load(pairs) + load(pairs + one)) + two; /* either order: the same bits */
-        store(pairs + at->pair, two);
+        store(pairs + at, two);
     } else if (p > 3) {
-        sum = load(pairs + at->pair);
+        sum = load(pairs + at);
         for (int64_t i = 1; i < p - 1; i++) {
-            const int64_t next = at->pair + i * one;
+            const int64_t next = at + i * one;
             sum += load(pairs + (next < (p - 1) * one ? next : next - (p - 1) * one));
         }
         sum += two;
-        store(pairs + at->pair, two);
+        store(pairs + at, two);
     }
     e[0] = load(state) + e[0];
     e[1] = load(single) + sum;
@@ -208,8 +202,8 @@ INLINE void valid_lanes(lanes *to, const range *valid, int64_t x, const int coun
 INLINE void feed_rows(const feed *given, const int count, const int p, const int planes, const int kind)
 {
     const feed f = *given;
-    const slots at = slots_of(&f, count, p);
-    float *state = f.state;
+    const int64_t at = oldest(&f, count, p);
+    float *state = f.state, *singles = f.singles;
     for (int64_t v = 0; v < f.finished + BEHIND(p); v++) {
         const float *u = f.in + v * PEL_LANES;
         float *out = f.whole.at + (v - BEHIND(p)) * PEL_LANES, *kept = f.buffer;
@@ -242,17 +236,20 @@ INLINE void feed_rows(const feed *given, const int count, const int p, const int
             }
 #pragma GCC unroll 4
             for (int g = 0; g < count; g++)
-                push(&at, state + g * PEL_LANES, e + 2 * g, count, p);
+                push(at, state + g * PEL_LANES, singles + g * PEL_LANES, e + 2 * g, count, p);
+            state += p * count * PEL_LANES;
+            singles += count * PEL_LANES;
+            if (f.early)
+                continue;
 #pragma GCC unroll 8
             for (int i = 0; i < 2 * count; i++)
                 e[i] = finish(kept + i * BEHIND(p) * PEL_LANES, e[i], p);
+            kept += 2 * count * BEHIND(p) * PEL_LANES;
             if (full) {
 #pragma GCC unroll 8
                 for (int i = 0; i < 2 * count; i++)
                     store(out + i / 2 * f.whole.shift + i % 2 * f.whole.row, outcome(e[i], kind != PLAIN, valid[i / 2]));
             }
-            state += 2 * p * count * PEL_LANES;
-            kept += 2 * count * BEHIND(p) * PEL_LANES;
         }
     }
 }
@@ -262,8 +259,8 @@ INLINE void feed_slowly(const feed *f, const int count)
 {
     const int64_t p = f->patch[PEL__NY], pt = f->patch[0], pz = f->patch[1], all = 2 * count * PEL_LANES;
     const int kind = f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS;
-    const slots at = slots_of(f, count, p);
-    float *state = f->state;
+    const int64_t at = oldest(f, count, p);
+    float *state = f->state, *singles = f->singles;
     for (int64_t v = 0; v < f->vectors; v++) {
         float *out = f->sums.at + v * PEL_LANES;
         for (int64_t i = 0; i < f->planes[0] * f->planes[1]; i++) {
@@ -277,7 +274,7 @@ INLINE void feed_slowly(const feed *f, const int count)
             }
         }
         for (int64_t t = 0; t < f->planes[0] - 2 * pt; t++) {
-            for (int64_t z = 0; z < f->planes[1] - 2 * pz; z++, out += f->sums.plane, state += 2 * p * count * PEL_LANES) {
+            for (int64_t z = 0; z < f->planes[1] - 2 * pz; z++, out += f->sums.plane, state += p * count * PEL_LANES, singles += count * PEL_LANES) {
                 for (int g = 0; g < count; g++) {
                     const float *in = f->buffer + (t * f->planes[1] + z) * all + 2 * g * PEL_LANES;
                     vf e[2] = {load(in), load(in + PEL_LANES)};
@@ -286,7 +283,7 @@ INLINE void feed_slowly(const feed *f, const int count)
                         e[0] += load(next);
                         e[1] += load(next + PEL_LANES);
                     }
-                    push(&at, state + g * PEL_LANES, e, count, p);
+                    push(at, state + g * PEL_LANES, singles + g * PEL_LANES, e, count, p);
                     store(out + g * f->sums.shift, e[0]);
                     store(out + g * f->sums.shift + f->sums.row, e[1]);
                 }
@@ -317,23 +314,15 @@ static bool feed_any(const feed *given, int64_t count)
     const int kind = f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS;
     switch (p > 4 || p != f->patch[PEL__NX] || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 3 + kind) {
         FEED_KIND(1, PLAIN) FEED_KIND(1, PAIRS) FEED_KIND(1, JOINT)
-#if GROUP > 1
         FEED_KIND(2, PAIRS) FEED_KIND(2, JOINT)
-#endif
-#if GROUP > 2
         FEED_KIND(3, PAIRS) FEED_KIND(4, PAIRS)
-#endif
     default: break;
     }
     switch (count) {
     case 1: feed_slowly(given, 1); break;
-#if GROUP > 1
     case 2: feed_slowly(given, 2); break;
-#endif
-#if GROUP > 2
     case 3: feed_slowly(given, 3); break;
     case 4: feed_slowly(given, 4); break;
-#endif
     default: assert(count < 0); break;
     }
     return false;

@@ -93,10 +93,12 @@ static group group_of(const sweep *s, int64_t first, int64_t count)
     return g;
 }
 
-/* State of a group begins there. */
-static float *state_of(const sweep *s, float *state, const group *g, const range *planes)
+/* State of a group: p arrays of sums, one behind the other, then second rows of the last p pairs, an array each. */
+static void place_state(feed *f, const sweep *s, float *state, const group *g, const range *planes)
 {
-    return state + g->first * length(planes[0]) * length(planes[1]) * s->k->stride[PEL__NY] * 2 * s->k->patch[PEL__NY];
+    const int64_t p = s->k->patch[PEL__NY], one = length(planes[0]) * length(planes[1]) * s->k->stride[PEL__NY];
+    f->state = state + g->first * one * 2 * p;
+    f->singles = f->state + g->count * one * (p + (p > 0 ? f->turn % p : 0));
 }
 
 /* What is left to do after feed_any, for rows y and y + 1 of weights of pairs or sums of those over the patch. */
@@ -182,7 +184,8 @@ static void make_weights(const sweep *s, const group *g, int64_t r, int64_t turn
     for (int64_t i = 0; i < g->count; i++)
         f.valid[i] = valid_of(s, g, i, grow);
     f.whole = rows_from(&s->weights, s->kept, s->made[0].from, s->made[1].from, g->first, g->x0 - grow);
-    f.state = state_of(s, s->sums, g, s->made);
+    place_state(&f, s, s->sums, g, s->made);
+    f.early = r + 1 - p[PEL__NY] < s->kept[2].from;
     bool summed;
     TIMED(FEEDING, 2 * g->count * (f.finished + 1) * f.planes[0] * f.planes[1], summed = feed_any(&f, g->count));
     const finish_of weights = {&s->weights, s->kept, s->made, grow, true, summed};
@@ -209,7 +212,8 @@ static void make_finals(const sweep *s, const group *g, int64_t r, int64_t turn)
         f.in = s->weights.at + one.first * s->weights.shift + x;
         f.valid[0] = valid_of(s, g, i, 0);
         f.whole = rows_from(&s->finals, s->wanted, s->wanted[0].from, s->wanted[1].from, one.first, g->x0);
-        f.state = state_of(s, s->weight_sums, &one, s->wanted);
+        place_state(&f, s, s->weight_sums, &one, s->wanted);
+        f.early = r + 1 - p[PEL__NY] < s->wanted[2].from;
         summed = feed_any(&f, 1);
     }
     const finish_of finals = {&s->finals, s->wanted, s->wanted, 0, false, summed};
@@ -370,7 +374,7 @@ static void sweep_rows(sweep *s)
 {
     const pel__ndsafir_tile *k = s->k;
     const int64_t p = k->patch[PEL__NY], lag = k->aggregate ? 2 * p : p;
-    const int64_t most = k->channels > 1 && GROUP > 2 ? 2 : GROUP, groups = (s->count + most - 1) / most;
+    const int64_t most = k->channels > 1 ? 2 : GROUP, groups = (s->count + most - 1) / most;
     place_all(s);
     const int64_t from = s->wanted[2].from - lag, start = from - ((from - k->low[PEL__NY]) & 1);
     for (int64_t r = start, turn = 0; r - lag < s->wanted[2].to; r += 2, turn++) {
