@@ -245,6 +245,10 @@ static bool wait_for_port(cluster *c, int *status)
             return true;
         if (waitpid(c->manager, status, WNOHANG) != 0)
             return false;
+        if (stop_asked() && !c->told) {
+            c->told = true;
+            (void)kill(c->manager, SIGTERM);
+        }
         (void)usleep(20000);
     }
 }

@@ -134,7 +134,8 @@ static void add_integers(json_object *o, const manager *m)
     json_object_object_add(o, "seconds_per_block", json_object_new_double(c.seconds_per_block));
 }
 
-static void write_status(manager *m, const char *state)
+/* False: not written. Once workers may be there that must not end the run. */
+static bool put_status(manager *m, const char *state, pel_error *err)
 {
     char path[PEL__PATH_MAX], host[256] = "";
     m->state = state;
@@ -152,9 +153,14 @@ static void write_status(manager *m, const char *state)
     json_object_object_add(o, "hosts_avoided", hosts);
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
     const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
-    if (pel__path_join(path, sizeof path, m->folder, "manager.json", NULL))
-        (void)pel__file_replace(path, piece, 2, NULL); /* a status that cannot be written must not end the run */
+    const bool ok = pel__path_join(path, sizeof path, m->folder, "manager.json", err) && pel__file_replace(path, piece, 2, err);
     json_object_put(o);
+    return ok;
+}
+
+static void write_status(manager *m, const char *state)
+{
+    (void)put_status(m, state, NULL);
 }
 
 /* ---- tasks -------------------------------------------------------------------------------------------------------------------- */
@@ -698,8 +704,7 @@ static int run_manager(manager *m)
     int code = 2;
     if (ok) {
         m->began = m->hopeless_since = pel__now();
-        write_status(m, "running");
-        code = work(m, &err);
+        code = put_status(m, "running", &err) ? work(m, &err) : 1; /* nobody would learn the port */
         write_status(m, code == 0 ? "done" : code == 4 ? "stopped" : "incomplete");
         if (code != 4)
             (void)work_queue_shut_down_workers(m->queue, 0);

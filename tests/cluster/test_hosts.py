@@ -189,6 +189,16 @@ def test_no_command_for_other_hosts_is_an_end_with_a_reason(run, site, tmp_path)
     run.is_done()
 
 
+def test_a_manager_that_cannot_tell_its_port_ends_with_the_reason(run, site):  # noqa: F811
+    """As on a full disk: nobody would ever find it, and the command would wait for ever."""
+    os.makedirs(run.file("manager.json/taken"))
+    said = finish(runner(run, site("n1"), "--hosts", "n1"), 1)
+    assert "manager.json: cannot" in said and "did not begin" in said, said
+    os.removedirs(run.file("manager.json/taken"))
+    finish(runner(run, site("n1"), "--hosts", "n1"))
+    run.is_done()
+
+
 def test_a_name_that_would_be_taken_apart_is_refused(cli, embryo, tmp_path, site):  # noqa: F811
     out = tmp_path / "two words.ome.zarr"
     cli.ok("gaussian", embryo, out, "--sigma", "x=1", "--prepare", "--quiet")
