@@ -272,4 +272,10 @@ def strike(pids, number):
 
 
 def manager_of(process):
-    return next(pid for pid, line in descendants(process.pid) if "pellucid-manager" in line.split(" ")[0])
+    """Waited for: where enough was done before, nothing else says that it has begun."""
+    while True:
+        for pid, line in descendants(process.pid):
+            if "pellucid-manager" in line.split(" ")[0]:
+                return pid
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
