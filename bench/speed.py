@@ -6,8 +6,10 @@ Then the operations counted beside what the machine can do, two threads beside o
     python bench/speed.py [--isa scalar|v2|avx2|avx512] [--no-package] [--json] [--only WORDS]"""
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from images import BUILD  # noqa: E402
+
+CAMBRIDGE = dict(axes="tzyx", patch="z=1,y=3,x=3", p_value=0.1, aggregate="no", iterations=4, radius_xy="1,2,4,8", radius_z="0,1,2,3", radius_t="0,0,0,1", spots=0)
 
 
 def plane(n=512):
@@ -37,12 +41,15 @@ def stack(t, z, n):
     return (2 * rng.poisson(clean) + 100 + rng.normal(0, 3, clean.shape)).astype(np.float32), 2 * clean + 100
 
 
-def ours(y, noise, repeat, isa, **settings):
-    """Least processor seconds, least seconds, bytes a voxel of block and halo, bytes a thread; the result."""
+def command_of(y, noise, repeat, isa, **settings):
     shape = (1,) * (4 - y.ndim) + y.shape
     words = [f"{k.replace('_', '-')}={v}" for k, v in settings.items()]
-    command = [BUILD / "tests" / "tool_ndsafir", "{},1,{},{},{}".format(*shape), noise, f"repeat={repeat}", f"isa={isa}", *words]
-    done = subprocess.run(command, input=y.tobytes(), capture_output=True)
+    return [BUILD / "tests" / "tool_ndsafir", "{},1,{},{},{}".format(*shape), noise, f"repeat={repeat}", f"isa={isa}", *words]
+
+
+def ours(y, noise, repeat, isa, **settings):
+    """Least processor seconds, least seconds, bytes a voxel of block and halo, bytes a thread; the result."""
+    done = subprocess.run(command_of(y, noise, repeat, isa, **settings), input=y.tobytes(), capture_output=True)
     if done.returncode:
         raise SystemExit(done.stderr.decode())
     return [float(w) for w in done.stderr.split()[:4]], np.frombuffer(done.stdout, np.float32).reshape(y.shape)
@@ -82,8 +89,6 @@ def cases(package):
     deep, deep_clean = deep[0], deep_clean[0]
     gauss = dict(noise_std=20.0, patch=[3, 3], axes="YX", nthreads=1, pvalue=0.01)
     counts = dict(gains=[2.0], offsets=[9.0 - 200.0], nthreads=1, pvalue=0.1, max_iter=4)
-    cambridge = dict(axes="tzyx", patch="z=1,y=3,x=3", p_value=0.1, aggregate="no", iterations=4, radius_xy="1,2,4,8",
-                     radius_z="0,1,2,3", radius_t="0,0,0,1", spots=0)
 
     def of_plane(image, iterations):
         return package and (lambda: package.denoise_gaussian(image, max_iter=iterations, **gauss))
@@ -97,7 +102,7 @@ def cases(package):
     yield "2D, R 1,2,4,8, patch 3, plain", flat, None, "0,400", dict(radius_xy="1,2,4,8", aggregate="no", spots=0), of_plane(flat, 4), 6, 2, None, operations((3, 3), radii)
     yield "2D standard: two scales, R 1,2,4,7, aggregated", flat, None, "0,400", dict(), of_plane(flat, 4), 6, 2, 25, None
     yield "2D, R 1,2,4,8,16, patch 3, plain", small, None, "0,400", dict(radius_xy="1,2,4,8,16", aggregate="no", spots=0), of_plane(small, 5), 3, 1, None, operations((3, 3), [*radii, (16, 16)])
-    yield "4D 3x8x96x96, Cambridge windows, patch z1 y3 x3", four, four_clean, "2,-191", cambridge, of_counts(four, "TZYX", [0, 1, 3, 3]), 2, 1, 25, None
+    yield "4D 3x8x96x96, Cambridge windows, patch z1 y3 x3", four, four_clean, "2,-191", CAMBRIDGE, of_counts(four, "TZYX", [0, 1, 3, 3]), 2, 1, 25, None
     yield "3D fast 32x128x128: two scales, aggregated", deep, deep_clean, "2,-191", dict(quality="fast"), of_counts(deep, "ZYX", [1, 3, 3]), 6, 1, 100, None
     yield "3D standard 32x128x128: two scales, aggregated", deep, deep_clean, "2,-191", dict(), of_counts(deep, "ZYX", [1, 3, 3]), 5, 1, None, None
 
@@ -129,11 +134,30 @@ def printed(row, peak):
           f"{row['bytes_a_voxel']:5.1f} {row['bytes_a_thread'] / 2**20:5.1f}", flush=True)
 
 
+def beside(y, noise, isa, repeat, **settings):
+    """Least wall seconds of two processes of one thread that run at the same time, each on a processor of its own: their mean."""
+    with tempfile.TemporaryFile() as image:
+        image.write(y.tobytes())
+        both = []
+        for cpu in sorted(os.sched_getaffinity(0))[:2]:
+            given = os.open(f"/proc/self/fd/{image.fileno()}", os.O_RDONLY)
+            command = ["taskset", "-c", str(cpu), *command_of(y, noise, repeat, isa, **settings)]
+            both.append(subprocess.Popen(command, stdin=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+            os.close(given)
+        return sum(float(p.communicate()[1].split()[1]) for p in both) / 2
+
+
 def threads(isa):
-    """One thread's wall time beside that of two, each the least of several; the machine must have two idle cores."""
-    y = np.tile(plane(), (2, 2))
-    one, two = (ours(y, "0,400", 4, isa, threads=n)[0][1] for n in (1, 2))
-    print(f"\n2D standard, {y.shape[0]} x {y.shape[1]}, wall seconds with one thread {one:.3f}, with two {two:.3f}: {one / two / 2:.3f} of twice the speed (aim 0.95)")
+    """One thread's wall time beside that of two, each the least of several, and of two processes at once, which is what the
+    machine itself allows (caches, memory and clock are shared); it must have two idle cores."""
+    four, deep = stack(3, 8, 96)[0], stack(1, 32, 128)[0][0]
+    print("\ntwo threads (aim 0.95 of twice the speed)    one s     two s   of twice   two processes   of what these reach")
+    for name, y, noise, repeat, settings in (("2D standard, 1024 x 1024", np.tile(plane(), (2, 2)), "0,400", 8, {}), ("2D standard, 512 x 512", plane(), "0,400", 20, {}),
+                                             ("2D fast, 512 x 512", plane(), "0,400", 40, {"quality": "fast"}), ("3D standard, 32 x 128 x 128", deep, "2,-191", 8, {}),
+                                             ("4D 3 x 8 x 96 x 96, Cambridge windows", four, "2,-191", 4, CAMBRIDGE)):
+        one, two, again = (ours(y, noise, repeat, isa, threads=n, **settings)[0][1] for n in (1, 2, 1))
+        one, both = min(one, again), beside(y, noise, isa, repeat, **settings)
+        print(f"{name:40s} {one:9.4f} {two:9.4f} {one / two / 2:10.3f} {one / both:15.3f} {both / two / 2:21.3f}", flush=True)
 
 
 def stages(isa):

@@ -251,12 +251,12 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
         return false;
     const int64_t input = lay_out(&k, &w->s, n, tile.shape, &origin), all = k.channels * input;
     pel__arena arena = pel__arena_over((char *)w->call->thread_scratch + worker * w->thread_bytes, w->thread_bytes);
+    k.scratch = pel__arena_take(&arena, pel__ndsafir_scratch(&k) * 4); /* first: the end may lie on small pages */
     float *u = pel__arena_take(&arena, all * 4), *q = pel__arena_take(&arena, input * 4), *y = pel__arena_take(&arena, all * 4);
     k.estimate = pel__arena_take(&arena, k.channels * k.result * 4);
     k.precision = pel__arena_take(&arena, k.result * 4);
     k.width = pel__arena_take(&arena, k.result * 4);
-    k.scratch = pel__arena_take(&arena, pel__ndsafir_scratch(&k) * 4);
-    if (!k.scratch)
+    if (!k.width)
         return pel__fail(err, PEL_INTERNAL, "ndsafir: a tile does not fit into its scratch");
     const row_walk rows = walk_rows(w, &k, &tile);
     for (int a = 0; a < PEL__ND; a++) {
