@@ -100,29 +100,36 @@ static void choose_windows(tuner *t)
     }
 }
 
-static int by_value(const void *a, const void *b)
+typedef struct {
+    double rank, mean; /* of the two halves of a square, as on a chessboard: their noises are independent */
+} dark_square;
+
+static int by_rank(const void *a, const void *b)
 {
-    const double p = *(const double *)a, q = *(const double *)b;
+    const double p = ((const dark_square *)a)->rank, q = ((const dark_square *)b)->rank;
     return (p > q) - (p < q);
 }
 
-/* Means of squares of the window, where all of it is numbers; how many. */
-static int64_t square_means(const pel_block *raw, double *out)
+/* Squares of the window, where all of it is numbers; how many. */
+static int64_t find_squares(const pel_block *raw, dark_square *out)
 {
     const pel_region *w = &raw->region;
     const int64_t cell[PEL_AXES] = {1, 1, 1, DARK_SIDE, DARK_SIDE}, cells = pel__grid_cells(w, cell);
     int64_t count = 0;
     for (int64_t i = 0; i < cells; i++) {
         const pel_region r = pel__grid_cell(w, cell, i);
-        double sum = 0;
+        double sum[2] = {0};
+        int64_t voxels[2] = {0};
         for (int64_t y = 0; y < r.shape[PEL_Y]; y++) {
             const int64_t at[PEL_AXES] = {r.origin[PEL_T], r.origin[PEL_C], r.origin[PEL_Z], r.origin[PEL_Y] + y, r.origin[PEL_X]};
             const float *row = pel__block_at(raw, at);
-            for (int64_t x = 0; x < r.shape[PEL_X]; x++)
-                sum += row[x];
+            for (int64_t x = 0; x < r.shape[PEL_X]; x++) {
+                sum[(x + y) % 2] += row[x];
+                voxels[(x + y) % 2]++;
+            }
         }
-        out[count] = sum / (double)pel__region_voxels(&r);
-        count += fabs(out[count]) < (double)INFINITY;
+        if (voxels[1] > 0 && fabs(sum[0] + sum[1]) < (double)INFINITY)
+            out[count++] = (dark_square){sum[0] / (double)voxels[0], sum[1] / (double)voxels[1]};
     }
     return count;
 }
@@ -149,26 +156,31 @@ static pel_region channel_of(const tuner *t, const pel_region *r, int64_t c)
     return one;
 }
 
-/* What a hundredth of the sample's squares is darker than, in units of the split. */
+/* Mean of the darkest hundredth of the sample's squares, in units of the split. Which are darkest is told by one half of
+ * their pixels, how dark they are by the other: the lowest of many noisy means is too low. */
 static bool find_dark(tuner *t, int64_t c, pel_error *err)
 {
     pel__split *split = &t->split[c];
     const int64_t most = pel__ceil_div(pel__region_voxels(&t->window[0]), DARK_SIDE) + t->window[0].shape[PEL_Y];
-    double *const means = malloc((size_t)(most * t->window_count) * sizeof *means);
+    dark_square *const squares = malloc((size_t)(most * t->window_count) * sizeof *squares);
     int64_t count = 0;
-    bool ok = means || pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
+    double sum = 0;
+    bool ok = squares || pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
     for (int32_t i = 0; ok && i < t->window_count; i++) {
         pel_block raw;
         const pel_region one = channel_of(t, &t->window[i], c);
         ok = read_block(t, &one, &raw, err);
         if (ok)
-            count += square_means(&raw, means + count);
+            count += find_squares(&raw, squares + count);
     }
     if (ok && count > 0) {
-        qsort(means, (size_t)count, sizeof *means, by_value);
-        split->dark = fmax(0, (means[count / 100] + split->shift) / split->scale);
+        const int64_t dark = count / 100 + 1;
+        qsort(squares, (size_t)count, sizeof *squares, by_rank);
+        for (int64_t i = 0; i < dark; i++)
+            sum += squares[i].mean / (double)dark;
+        split->dark = fmax(0, (sum + split->shift) / split->scale);
     }
-    free(means);
+    free(squares);
     return ok;
 }
 
