@@ -219,6 +219,22 @@ def test_spots_same_bits(isa):
     check_same_bits(y, want, isa, (("1,1,1,7,9", 1), ("1,1,2,33,50", 2), ("1,1,1,53,1", 3)), settings)
 
 
+@pytest.mark.parametrize("photons", [0.1, 0.5, 2, 10])
+def test_no_more_spots_in_few_photons_than_in_gaussian_noise(photons):
+    """Few photons have a long tail to the bright side, but the transform leaves them less than unit variance."""
+    from scipy.ndimage import label
+    rng, shape = np.random.default_rng(8), (1, 1, 1500, 1500)
+
+    def places(y, noise, threshold):
+        given = run(y, noise=noise, quality="fast", spots=threshold) - run(y, noise=noise, quality="fast", spots=0)
+        return label(given[0, 0] > 0, np.ones((3, 3)))[1]
+
+    poisson, gaussian = rng.poisson(photons, shape).astype(np.float32), rng.normal(0, 1, shape).astype(np.float32)
+    assert places(poisson, "1,0", 4.3) <= 2
+    most = places(gaussian, "0,1", 3.2)
+    assert 50 < most < 1500 and places(poisson, "1,0", 3.2) <= most
+
+
 def test_poisson_noise_goes_through_the_exact_transform():
     rng = np.random.default_rng(1)
     gain, background, readout = 2.0, 100.0, 3.0

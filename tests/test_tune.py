@@ -81,6 +81,27 @@ def test_blocks_and_threads_change_no_bit_of_a_tuned_result(cli, tuned, tmp_path
     assert cli("compare", tuned, out).returncode == 0
 
 
+@pytest.mark.parametrize("background", [0.1, 0.5])
+def test_estimate_under_read_out_noise(cli, tmp_path, background):
+    """Hardly any light under read-out noise: the worst candidate's distance from the default as estimated and as it is. (Where
+    the light of the dark parts and read-out noise are told apart badly, it is 0.76, or 1.35.)"""
+    import tifffile
+    import zarr
+    estimated = true = 0
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        flat, out = str(tmp_path / f"{seed}.tif"), str(tmp_path / f"{seed}.ome.zarr")
+        tifffile.imwrite(flat, (2 * rng.poisson(background, (640, 640)) + 100 + rng.normal(0, 3, (640, 640))).astype(np.float32))
+        table = cli.json("tune", flat, *NOISE, "--quiet")[0]
+        worst = max(table, key=lambda c: c["risk"])
+        estimated += worst["risk"] - table[0]["risk"]
+        for settings, sign in ((worst["settings"], 1), ("", -1)):
+            words = [w for item in settings.split() for w in ("--" + item.split("=", 1)[0], item.split("=", 1)[1])]
+            cli.ok("denoise", flat, out, *NOISE, "--tune", "off", "--dtype", "float32", "--fresh", "--quiet", *words)
+            true += sign * float(np.mean((zarr.open(out, mode="r")["0"][...] - 2 * background - 100) ** 2))
+    assert 0.85 < estimated / true < 1.2
+
+
 def test_what_was_typed_stays(cli, tmp_path):
     out = str(tmp_path / "out.ome.zarr")
     cli.ok("denoise", IMAGE, out, *NOISE, "--strength", "0.9", "--quality", "fast", "--quiet")

@@ -4,7 +4,7 @@
  * (thinning): then both are Poisson and independent. For Gaussian noise of variance m, image 2 = e n + sqrt(e (1 - e) m) z.
  * The first leaves a third joint cumulant of -(1 - e)^2 e r where r of the variance is read-out noise, the second one of
  * (1 - e)^2 e (m - r) where the rest is light: so each voxel draws lots, light with probability (m - r) / m, and the
- * two cancel. m is the mean of 5 x 5 pixels; for r stands the mean of the darkest parts of the image. Where counts are many
+ * two cancel. m is the mean of 5 x 5 pixels; r is told by the darkest parts of the image (tune.c). Where counts are many
  * neither matters, where they are few it decides (docs/denoising.md has figures).
  *
  * With f the filter's result on image 1 over 1 - e, all = image 1 + image 2, w = image 2 - e all, and any c that knows only

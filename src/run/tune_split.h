@@ -11,7 +11,7 @@
 typedef struct pel__split {
     bool counts;          /* false: Gaussian noise */
     double scale, shift;  /* a grey value y stands for (y + shift) / scale, whose variance is its mean, or 1 */
-    double dark;          /* counts: mean of the darkest parts, taken as read-out noise (its variance) */
+    double dark;          /* counts: variance of read-out noise, as the darkest parts tell it */
     double saturation;    /* grey values from here on judge nothing; 0: none */
     double none[128];     /* probability that none of n is taken */
 } pel__split;
