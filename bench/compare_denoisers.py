@@ -198,9 +198,10 @@ def plot():
                 continue
             ours = name.startswith("pellucid")
             panel.plot(r["mvoxel_s"], r["db"], "o", color="#c03020" if ours else "#2060c0", markersize=8 if ours else 6)
-            right = r["mvoxel_s"] > 2
+            left = r["mvoxel_s"] > 2
             label = name.replace("pellucid --quality ", "").replace("ndsafir package, ", "package, ").replace("iterations", "it.")
-            panel.annotate(label, (r["mvoxel_s"], r["db"]), xytext=(-7 if right else 7, 4), textcoords="offset points", ha="right" if right else "left", fontsize=9)
+            panel.annotate(label, (r["mvoxel_s"], r["db"]), xytext=(-3, -6) if ours else (-7 if left else 7, 4), textcoords="offset points",
+                           ha="right" if left else "left", va="top" if ours else "baseline", rotation=35 if ours else 0, rotation_mode="anchor", fontsize=9)
         panel.set_xscale("log")
         panel.set_title(kind)
         panel.set_xlabel("Mvoxel a processor second, one thread")

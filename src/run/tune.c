@@ -22,9 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLE_VOXELS 420000 /* of a channel; the estimate's own error is then small against what separates candidates */
+#define SAMPLE_VOXELS 960000 /* of a channel; the estimate's own error is then small against what separates candidates */
 #define LEAST_VOXELS 40000   /* an image smaller than this keeps the default */
-#define MOST_WINDOWS 24
+#define MOST_WINDOWS 56
 #define LEAST_SIDE 24        /* of a window, where memory is short */
 #define JUDGED_VOXELS 1300000 /* together in all passes */
 #define LEAST_GAIN(counts) ((counts) ? 0.01 : 0.003)     /* of the error: what is not worth leaving the default for */
@@ -492,7 +492,7 @@ static bool start_split(tuner *t, pel_error *err)
 {
     const pel_run *run = t->run;
     const int64_t voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]) / t->channels;
-    t->passes = pel__min(8, pel__max(3, pel__ceil_div(JUDGED_VOXELS, voxels)));
+    t->passes = pel__min(20, pel__max(3, pel__ceil_div(JUDGED_VOXELS, voxels)));
     for (int64_t c = 0; c < t->channels; c++) {
         const pel__noise *model = &run->noise_model[0][t->first + c];
         t->split[c] = pel__split_make(model->gain, model->offset, pel__saturation(run->images[0]));
