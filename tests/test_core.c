@@ -160,6 +160,31 @@ CASE(integers_saturate_and_are_counted)
     CHECK(back[4] == 65535.0f && back[3] == 2.0f);
 }
 
+/* Every half and what lies just beside it, over all values of 16 bits and beyond. */
+CASE(short_integers_round_half_to_even)
+{
+    static const pel_dtype types[] = {PEL_U8, PEL_I8, PEL_U16, PEL_I16};
+    static const float least[] = {0, -128, 0, -32768}, most[] = {255, 127, 65535, 32767};
+    for (int k = 0; k < 4; k++) {
+        int64_t wrong = 0;
+        for (float half = -70000.0f; half <= 70000.0f; half += 0.5f) {
+            const float in[] = {nextafterf(half, -INFINITY), half, nextafterf(half, INFINITY)};
+            char stored[8];
+            float back[3];
+            int64_t clipped = 0, outside = 0;
+            pel__from_float(stored, types[k], in, 3, &clipped);
+            pel__to_float(back, stored, types[k], 3);
+            for (int i = 0; i < 3; i++) {
+                const float want = fminf(fmaxf(rintf(in[i]), least[k]), most[k]);
+                outside += want != rintf(in[i]);
+                wrong += back[i] != want;
+            }
+            wrong += clipped != outside;
+        }
+        CHECK_INT(wrong, 0);
+    }
+}
+
 CASE(files_are_replaced_whole)
 {
     char folder[] = "/tmp/pellucid-test-XXXXXX";
@@ -270,6 +295,7 @@ int main(void)
     RUN(grid_covers_every_voxel_once);
     RUN(block_copy_moves_the_common_part);
     RUN(integers_saturate_and_are_counted);
+    RUN(short_integers_round_half_to_even);
     RUN(files_are_replaced_whole);
     RUN(pool_runs_each_task_once);
     RUN(budget_keeps_its_limit);

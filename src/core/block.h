@@ -28,6 +28,9 @@ bool pel__block_is_zero(const pel_block *b);
 void pel__to_float(float *dst, const void *src, pel_dtype type, int64_t n);
 void pel__from_float(void *dst, pel_dtype type, const float *src, int64_t n, int64_t *clipped);
 
+/* n floats into the voxels of b along its last axis from `at` on, converted like that. */
+void pel__block_put(const pel_block *b, const int64_t *at, const float *src, int64_t n, int64_t *clipped);
+
 /* Do values of the type have more bits than a float32? */
 bool pel__dtype_wide(pel_dtype type);
 
