@@ -2,7 +2,9 @@
 """--then: filters in a row give the bits of one run after the other, without the copy between them."""
 import json
 
+import numpy as np
 import pytest
+import zarr
 
 IMAGE = "phantom:c=2,z=5,y=110,x=130;seed=6;noise=3.92,-388"
 FIRST = ("--noise", "3.92,-388", "--tune", "off", "--iterations", "2")
@@ -56,3 +58,24 @@ def test_the_halo_is_the_sum(cli, tmp_path):
                                        ("gaussian sigma=1 | " * 5 + "gaussian sigma=1", "more than 4")])
 def test_what_cannot_follow_is_said(cli, tmp_path, then, part):
     assert part in cli.fails(2, "denoise", IMAGE, tmp_path / "out", *FIRST, "--then", then)
+
+
+@pytest.mark.parametrize("words", [("denoise", *FIRST), ("median", "--radius", "y=1,x=1"), ("gaussian", "--sigma", "1.5"),
+                                   ("denoise", *FIRST, "--then", "gaussian sigma=1"), ("gaussian", "--sigma", "1", "--then", "median radius=x=1")])
+@pytest.mark.parametrize("dtype", ["int8", "uint16"])
+def test_integers_are_the_rounded_floats(cli, tmp_path, words, dtype):
+    """Whoever converts, the filter row by row or the run after it. Of the image's 16 bits many are beyond 7 bits."""
+    command, *settings = words
+    made = {}
+    for kind in ("float32", dtype):
+        out = str(tmp_path / f"{kind}.ome.zarr")
+        cli.ok(command, IMAGE, out, *settings, "--dtype", kind, *SMALL)
+        made[kind] = zarr.open(out)["0"][...]
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    rounded = np.rint(made["float32"])
+    assert np.array_equal(made[dtype], np.clip(rounded, least, most).astype(dtype))
+    assert cli.json("status", out)["clipped"] == ((rounded < least) | (rounded > most)).sum()
+    assert (rounded > most).any() == (dtype == "int8")
+    ledger = [json.loads(line[9:]) for path in (tmp_path / f"{dtype}.ome.zarr.run/ledger").iterdir() for line in path.read_text().splitlines()]
+    blocks = [r for r in ledger if r.get("voxels")]
+    assert min(r["min"] for r in blocks) == made[dtype].min() and max(r["max"] for r in blocks) == made[dtype].max()

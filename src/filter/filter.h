@@ -33,7 +33,8 @@ typedef struct pel__filter_call {
     const pel__noise *noise;     /* image->shape[PEL_C] of them, NULL where the filter does not need it */
     const float *ground;         /* as many, for filters that take one: a value within the image's range, or 0; NULL: 0 everywhere */
     const pel_block *in;         /* any dtype; out's region grown by the halo, cut at the image */
-    const pel_block *out;        /* float32, rows dense; no halo */
+    const pel_block *out;        /* no halo; float32 with dense rows, but any dtype and stride for filters that store */
+    atomic_llong *clipped;       /* grows by the values that an integer `out` could not hold; NULL where it is float32 */
     /* For filters that fetch: in->data may be NULL. Then this fills part->region, within in's region, with in's dtype. */
     bool (*fetch)(void *arg, const pel_block *part, pel_error *err);
     void *fetch_arg;
@@ -51,6 +52,7 @@ typedef struct pel__filter_type {
     bool needs_noise;
     bool takes_ground; /* its sums keep more digits where a value near the image's own is taken off first */
     bool fetches;     /* can take its input part by part: a block with its halo need not be in memory */
+    bool stores;      /* can write results of any dtype: no float32 block of them is needed before they are converted */
     bool makes_float; /* results may be negative or fractions: float32 unless the user says otherwise */
     /* Replaces "auto" texts by explicit values for this image. */
     bool (*resolve)(pel__values *v, const pel_image *image, pel_error *err);

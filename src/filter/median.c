@@ -213,13 +213,6 @@ static void select_row(const median *m, const bench *b, int32_t *out, const int3
         out[x] = (int32_t)(found[x] ^ flip);
 }
 
-static void put_row(const pel_block *out, const int64_t at[PEL_AXES], const float *value, int64_t n)
-{
-    float *dst = pel__block_at(out, at);
-    for (int64_t x = 0; x < n; x++)
-        dst[x * out->stride[PEL_X]] = value[x];
-}
-
 static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
     const work *w = arg;
@@ -233,6 +226,7 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     b.offset = pel__arena_take(&arena, 4 * w->m.window);
     if (!b.key || !b.line || !b.offset)
         return pel__fail(err, PEL_INTERNAL, "median: a tile does not fit into its scratch");
+    int64_t clipped = 0;
     list_box(&w->m, &b);
     take_tile(w, &b, &tile);
     for (int64_t z = 0; z < tile.shape[PEL_Z]; z++) {
@@ -243,9 +237,11 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
                                           tile.origin[PEL_X]};
             select_row(&w->m, &b, key, b.key + z * b.stride[PEL_Z] + y * b.stride[PEL_Y], tile.shape[PEL_X]);
             values_of(&w->m, value, key, tile.shape[PEL_X]);
-            put_row(w->call->out, at, value, tile.shape[PEL_X]);
+            pel__block_put(w->call->out, at, value, tile.shape[PEL_X], &clipped);
         }
     }
+    if (clipped > 0)
+        atomic_fetch_add(w->call->clipped, clipped);
     return true;
 }
 
@@ -294,6 +290,7 @@ const pel__filter_type pel__filter_median = {
     .help = "median, or another percentile, of a box around each voxel",
     .params = params,
     .param_count = sizeof params / sizeof params[0],
+    .stores = true,
     .resolve = resolve,
     .check = check,
     .halo = halo,

@@ -385,27 +385,27 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     const pel_block *in = w->call->in, *out = w->call->out;
     const char *raw = pel__block_at(in, at);
     const float *u = pel__block_at(&w->u[result_of(w)], at);
-    float *dst = pel__block_at(out, at), part[CHUNK];
+    float part[CHUNK];
     const pel__scales scales = scales_of(w);
-    bool odd = false;
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
-    const int64_t step = out->stride[PEL_X], raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
-    int64_t here[PEL_AXES];
+    const int64_t raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
+    int64_t here[PEL_AXES], clipped = 0;
     memcpy(here, at, sizeof here);
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t count = pel__min(CHUNK, n - i);
         here[PEL_X] = at[PEL_X] + i;
-        odd |= w->s.isa->copy(part, u + i, count, 1.0f);
+        const bool odd = w->s.isa->copy(part, u + i, count, 1.0f);
         if (w->cell.data)
             pel__scales_correct(part, here, count, &w->cell, &scales);
-        pel__unstabilise(step == 1 ? dst + i : part, part, count, noise->gain, noise->offset);
-        for (int64_t x = 0; x < count && step != 1; x++)
-            dst[(i + x) * step] = part[x];
+        pel__unstabilise(part, part, count, noise->gain, noise->offset);
+        for (int64_t x = 0; x < count && odd; x++) {
+            if (u[i + x] != u[i + x])
+                pel__to_float(part + x, raw + (i + x) * raw_step, in->dtype, 1);
+        }
+        pel__block_put(out, here, part, count, &clipped);
     }
-    for (int64_t x = 0; x < n && odd; x++) {
-        if (u[x] != u[x])
-            pel__to_float(dst + x * step, raw + x * raw_step, in->dtype, 1);
-    }
+    if (clipped > 0)
+        atomic_fetch_add(w->call->clipped, clipped);
     return true;
 }
 
@@ -786,6 +786,7 @@ const pel__filter_type pel__filter_ndsafir = {
     .params = pel__ndsafir_params,
     .param_count = PEL__NDSAFIR_PARAMS,
     .needs_noise = true,
+    .stores = true,
     .resolve = pel__ndsafir_resolve,
     .check = pel__ndsafir_check,
     .halo = halo,

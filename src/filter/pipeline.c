@@ -103,6 +103,11 @@ bool pel__pipeline_fetches(const pel__pipeline *pipeline)
     return pipeline->stage[0].type->fetches;
 }
 
+bool pel__pipeline_stores(const pel__pipeline *pipeline)
+{
+    return pipeline->stage[pipeline->count - 1].type->stores;
+}
+
 /* The image as stage k sees it. */
 static pel_image seen_by(const pel_image *image, int32_t k)
 {

@@ -33,6 +33,8 @@ bool pel__pipeline_makes_float(const pel__pipeline *pipeline); /* any stage: its
 
 bool pel__pipeline_fetches(const pel__pipeline *pipeline);     /* the first stage takes its input part by part */
 
+bool pel__pipeline_stores(const pel__pipeline *pipeline);      /* the last stage writes results of any dtype */
+
 bool pel__pipeline_resolve(pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 bool pel__pipeline_check(const pel__pipeline *pipeline, const pel_image *image, pel_error *err);
 void pel__pipeline_halo(const pel__pipeline *pipeline, const pel_image *image, int64_t before[PEL_AXES], int64_t after[PEL_AXES]);

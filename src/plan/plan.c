@@ -63,8 +63,8 @@ static int64_t write_bytes(const pel__plan_request *q, const pel__plan_image *p)
     return most;
 }
 
-/* A pyramid job holds a shard, what it is pooled from, and the scratch of reading that. */
-static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_image *p)
+/* `slots` pyramid jobs hold a shard each, what it is pooled from, and the scratch of reading that. */
+static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_image *p, int32_t slots)
 {
     const int64_t size = (int64_t)pel_dtype_size(q->dtype);
     int64_t most = 0;
@@ -78,7 +78,7 @@ static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_ima
             chunk *= p->layout.level[k - 1].chunk[a];
         const pel__sink_spec spec = spec_of(q, &p->layout);
         const int64_t reading = INT64_C(3) * q->threads * chunk * size + q->sink->read_back_bytes(&spec, 0, k - 1, q->threads);
-        most = pel__max(most, (pel__region_voxels(&r) + pel__region_voxels(&from)) * size + reading);
+        most = pel__max(most, slots * (pel__region_voxels(&r) + pel__region_voxels(&from)) * size + reading);
     }
     return most;
 }
@@ -92,7 +92,7 @@ static int64_t buffer_bytes(const pel__plan_request *q, const pel__plan_image *p
     int64_t n = slots * voxels_in * size_in + pyramid_voxels(p, out) * size_out;
     if (!through)
         n += slots * voxels_out * size_out;
-    if (pel__pipeline_computes(q->pipeline) && q->dtype != PEL_F32)
+    if (pel__pipeline_computes(q->pipeline) && q->dtype != PEL_F32 && !pel__pipeline_stores(q->pipeline))
         n += voxels_out * 4; /* the filter's float32 result before it is converted */
     return n;
 }
@@ -110,7 +110,7 @@ static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, 
                q->threads * pel__pipeline_thread_bytes(q->pipeline, image);
     m.buffers = buffer_bytes(q, p, image, &in, &out, slots);
     m.write = write_bytes(q, p);
-    m.buffers = pel__max(m.buffers, pyramid_job_bytes(q, p) - m.filter);
+    m.buffers = pel__max(m.buffers, pyramid_job_bytes(q, p, 1) - m.filter);
     m.total = m.base + m.source + m.filter + m.buffers + m.write;
     return m;
 }
@@ -377,11 +377,14 @@ bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *er
 {
     for (plan->slots = 2; plan->slots >= 1; plan->slots--) {
         plan->memory = (pel__memory){0};
+        plan->pyramid_slots = 2;
         int32_t worst = 0;
         for (int32_t i = 0; i < plan->image_count; i++) {
             pel__pipeline_halo(q->pipeline, q->images[i], plan->halo_before, plan->halo_after);
             const pel__memory m = memory_of(plan, q, &plan->images[i], q->images[i], plan->slots);
             worst = m.total > plan->memory.total ? i : worst;
+            if (pyramid_job_bytes(q, &plan->images[i], 2) > m.filter + m.buffers)
+                plan->pyramid_slots = 1;
             keep_largest(&plan->memory, &m);
         }
         if (plan->memory.total <= q->memory_bytes) {

@@ -54,7 +54,8 @@ typedef struct pel__plan {
     pel__plan_image *images;
     int64_t halo_before[PEL_AXES], halo_after[PEL_AXES];
     int64_t block_count, job_count;
-    int32_t slots; /* 2: a block is read and another one written while one is worked; 1: less memory */
+    int32_t slots;         /* 2: a block is read and another one written while one is worked; 1: less memory */
+    int32_t pyramid_slots; /* the same for jobs of the pyramid */
     pel__memory memory;
     double halo_read, halo_work;
     bool sweep; /* blocks along y hand on what they share: they are worked in that order */

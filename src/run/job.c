@@ -112,6 +112,12 @@ static int64_t lower_voxels(const pel__plan_image *p, const pel_region *block)
     return n;
 }
 
+/* Of the result before it is converted, where the filter does not do that itself. */
+static int64_t float_bytes(const pel_run *run, const pel_region *out)
+{
+    return run->dtype == PEL_F32 || pel__pipeline_stores(run->pipeline) ? 0 : pel__region_voxels(out) * (int64_t)sizeof(float);
+}
+
 /* What the blocks of one image need; the bench keeps the largest of each. */
 static void measure_blocks(pel_run *run, int32_t image)
 {
@@ -127,8 +133,7 @@ static void measure_blocks(pel_run *run, int32_t image)
             b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&out) * size_out);
         if (!pel__pipeline_computes(run->pipeline))
             continue;
-        if (run->dtype != PEL_F32)
-            b->float_bytes = pel__max(b->float_bytes, pel__region_voxels(&out) * 4);
+        b->float_bytes = pel__max(b->float_bytes, float_bytes(run, &out));
         b->filter_bytes = pel__max(b->filter_bytes, run->plan.sweep ? pel__pipeline_sweep_bytes(run->pipeline, run->images[image], &out)
                                                                     : pel__pipeline_block_bytes(run->pipeline, run->images[image], &in, &out));
     }
@@ -167,11 +172,19 @@ static bool alloc_slots(pel_run *run, pel_error *err)
     return true;
 }
 
+static bool alloc_filter(pel_run *run, pel_error *err)
+{
+    pel__bench *b = &run->bench;
+    return pel__budget_alloc(run->budget, &b->result, b->float_bytes, "result", err) &&
+           pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
+           pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err);
+}
+
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
 {
     pel__bench *b = &run->bench;
     pel__bench_free(run);
-    b->slots = level == 0 ? run->plan.slots : 1;
+    b->slots = level == 0 ? run->plan.slots : run->plan.pyramid_slots;
     for (int32_t i = 0; i < run->image_count; i++) {
         const pel__plan_image *p = &run->plan.images[i];
         if (level == 0) {
@@ -185,11 +198,27 @@ bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
     b->thread_bytes *= run->request.threads;
     run->kept = (pel__kept){.any = false};
     b->kept = level == 0 && run->plan.sweep ? &run->kept : NULL;
-    return alloc_slots(run, err) && pel__budget_alloc(run->budget, &b->result, b->float_bytes, "result", err) &&
-           pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
-           pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err) &&
+    return alloc_slots(run, err) && alloc_filter(run, err) &&
            pel__budget_alloc(run->budget, &b->pyramid, b->pyramid_bytes, "lower levels", err) &&
            pel__budget_alloc(run->budget, &b->write, b->write_bytes, "compression", err);
+}
+
+bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err)
+{
+    pel__bench_free(run);
+    pel__bench *b = &run->bench;
+    const pel_image *const of = run->images[image];
+    b->slots = 1;
+    b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(of->dtype);
+    b->out_bytes = pel__region_voxels(out) * (int64_t)pel_dtype_size(run->dtype);
+    b->float_bytes = float_bytes(run, out);
+    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, of, in, out);
+    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, of) * run->request.threads;
+    if (!alloc_slots(run, err) || !alloc_filter(run, err))
+        return false;
+    b->slot[0].in_block = pel__block_dense(in, of->dtype, b->slot[0].in);
+    b->slot[0].out_block = pel__block_dense(out, run->dtype, b->slot[0].out);
+    return true;
 }
 
 void pel__bench_free(pel_run *run)
@@ -296,6 +325,7 @@ static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *er
         whole(r, (const char *)c->src->data + (size_t)(index * c->per_band) * in, end - index * c->per_band);
         return true;
     }
+    measure_whole *const converted = c->src != c->dst ? whole_measure(c->dst->dtype) : NULL;
     float v[CONVERT_AT_ONCE];
     for (int64_t i = index * c->per_band; i < end; i += CONVERT_AT_ONCE) {
         const int64_t n = pel__min(CONVERT_AT_ONCE, end - i);
@@ -305,7 +335,10 @@ static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *er
                                &r->clipped);
         else if (c->src != c->dst)
             pel__from_float((char *)c->dst->data + (size_t)i * out, c->dst->dtype, v, n, &r->clipped);
-        measure(r, v, n);
+        if (converted)
+            converted(r, (const char *)c->dst->data + (size_t)i * out, n);
+        else
+            measure(r, v, n);
     }
     return true;
 }
@@ -320,7 +353,6 @@ static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, p
     const int64_t bands = pel__ceil_div(c.voxels, c.per_band);
     if (!pel__pool_run(run->pool, PEL__COMPUTE_LAST, bands, convert_band, &c, err))
         return false;
-    slot->clipped = 0;
     slot->minimum = INFINITY;
     slot->maximum = -INFINITY;
     slot->sum = 0;
@@ -370,19 +402,23 @@ static bool fetch(void *arg, const pel_block *part, pel_error *err)
     return pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err) && fits_float(part, err);
 }
 
-/* The filter over `in` into the slot's out_block (which has its region, dtype and memory). */
 bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err)
 {
+    slot->clipped = 0;
     if (!pel__pipeline_computes(run->pipeline))
         return convert(run, in, slot, err);
-    void *result = run->dtype == PEL_F32 ? slot->out_block.data : run->bench.result;
-    const pel_block out = pel__block_dense(&slot->out_block.region, PEL_F32, result);
+    const bool direct = run->dtype == PEL_F32 || pel__pipeline_stores(run->pipeline);
+    const pel_block out = direct ? slot->out_block : pel__block_dense(&slot->out_block.region, PEL_F32, run->bench.result);
+    atomic_llong clipped = 0;
     fetching from = {run, image};
     const pel__filter_call call = {.fetch = fetch, .fetch_arg = &from, .image = run->images[image],
-                                   .noise = run->noise_model ? run->noise_model[image] : NULL, .ground = run->ground, .in = in, .out = &out,
+                                   .noise = run->noise_model ? run->noise_model[image] : NULL, .ground = run->ground, .in = in, .out = &out, .clipped = &clipped,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread, .kept = run->bench.kept,
                                    .stop = &run->stop};
-    return fits_float(in, err) && pel__pipeline_apply(run->pipeline, &call, err) && convert(run, &out, slot, err);
+    if (!fits_float(in, err) || !pel__pipeline_apply(run->pipeline, &call, err) || !convert(run, &out, slot, err))
+        return false;
+    slot->clipped += atomic_load(&clipped);
+    return true;
 }
 
 /* ---- stages ---------------------------------------------------------------------------------------------------------- */
@@ -449,6 +485,7 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
         int64_t factor[PEL_AXES];
         (void)pel__plan_pooled_from(&run->plan.images[job.image].layout, job.level, &job.region, factor);
         to->out_block = pel__block_dense(&job.region, run->dtype, to->out);
+        to->clipped = 0;
         ok = pel__downsample(&to->out_block, &from->in_block, factor, run->pool, err) && convert(run, &to->out_block, to, err);
     } else {
         void *memory = passes_through(run) ? to->in : to->out;

@@ -142,11 +142,12 @@ bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_er
 
 /* job.c: the stages; pel__jobs of a phase */
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);
+bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err); /* for one region, in slot 0 */
 void pel__bench_free(pel_run *run);
 pel__jobs pel__run_jobs(pel_run *run);
 bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, pel__pool *pool, const atomic_bool *stop,
                       pel_error *err);
-bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err);
+bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err); /* into the slot's out_block, which has its region, dtype and memory */
 
 /* work.c: what pel_run_work does around the engine */
 bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_progress, void *arg, pel_error *err);

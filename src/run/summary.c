@@ -102,29 +102,15 @@ static pel_region sample_region(const pel__plan_image *p, int64_t most)
 /* The better of two turns, of which the first warms up, or one that took its time. */
 static bool time_sample(pel_run *run, const pel_region *out, const pel_region *in, pace *took, pel_error *err)
 {
-    pel__bench_free(run);
-    pel__bench *b = &run->bench;
-    pel__slot *slot = &b->slot[0];
-    b->slots = 1;
-    b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(run->images[0]->dtype);
-    b->out_bytes = pel__region_voxels(out) * (int64_t)pel_dtype_size(run->dtype);
-    b->float_bytes = pel__region_voxels(out) * 4;
-    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, run->images[0], in, out);
-    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, run->images[0]) * run->request.threads;
-    if (!pel__budget_alloc(run->budget, &slot->in, b->in_bytes, "sample", err) ||
-        !pel__budget_alloc(run->budget, &slot->out, b->out_bytes, "sample", err) ||
-        !pel__budget_alloc(run->budget, &b->result, b->float_bytes, "sample", err) ||
-        !pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "sample", err) ||
-        !pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "sample", err))
+    pel__slot *slot = &run->bench.slot[0];
+    if (!pel__bench_window(run, 0, in, out, err))
         return false;
-    const pel_block from = pel__block_dense(in, run->images[0]->dtype, slot->in);
-    slot->out_block = pel__block_dense(out, run->dtype, slot->out);
     bool ok = true;
     for (int turn = 0; ok && turn < 2 && (turn == 0 || took->filter < 0.2 * SAMPLE_SECONDS); turn++) {
         const double start = pel__now();
-        ok = pel__read_region(run->source, 0, &from, run->pool, NULL, err);
+        ok = pel__read_region(run->source, 0, &slot->in_block, run->pool, NULL, err);
         const double middle = pel__now();
-        ok = ok && pel__filter_region(run, 0, &from, slot, err);
+        ok = ok && pel__filter_region(run, 0, &slot->in_block, slot, err);
         const double end = pel__now();
         *took = turn == 0 ? (pace){middle - start, end - middle} : (pace){fmin(took->read, middle - start), fmin(took->filter, end - middle)};
     }

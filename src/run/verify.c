@@ -50,25 +50,6 @@ typedef struct {
     pel_verify_result *out;
 } verifier;
 
-static bool alloc_window(pel_run *run, int32_t image, const pel_region *window, const pel_region *in, void **stored, pel_error *err)
-{
-    pel__bench *b = &run->bench;
-    pel__bench_free(run);
-    const int64_t voxels = pel__region_voxels(window), size = (int64_t)pel_dtype_size(run->dtype);
-    b->slots = 1;
-    b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(run->images[image]->dtype);
-    b->out_bytes = voxels * size;
-    b->float_bytes = voxels * 4;
-    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, run->images[image], in, window);
-    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, run->images[image]) * run->request.threads;
-    return pel__budget_alloc(run->budget, &b->slot[0].in, b->in_bytes, "window", err) &&
-           pel__budget_alloc(run->budget, &b->slot[0].out, b->out_bytes, "window", err) &&
-           pel__budget_alloc(run->budget, &b->result, b->float_bytes, "window", err) &&
-           pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
-           pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err) &&
-           pel__budget_alloc(run->budget, stored, voxels * size, "window", err);
-}
-
 static void compare_window(const verifier *v, int32_t image, const pel_region *window, const void *stored)
 {
     const pel_run *run = v->run;
@@ -95,13 +76,12 @@ static bool verify_window(verifier *v, int32_t image, const pel_region *window, 
     const pel_region in = pel__region_grow(window, before, after, &run->plan.images[image].bounds);
     void *stored = NULL;
     pel__slot *slot = &run->bench.slot[0];
-    bool ok = alloc_window(run, image, window, &in, &stored, err);
+    bool ok = pel__bench_window(run, image, &in, window, err) &&
+              pel__budget_alloc(run->budget, &stored, run->bench.out_bytes, "window", err);
     if (ok) {
-        const pel_block from = pel__block_dense(&in, run->images[image]->dtype, slot->in);
         const pel_block there = pel__block_dense(window, run->dtype, stored);
-        slot->out_block = pel__block_dense(window, run->dtype, slot->out);
-        ok = pel__read_region(run->source, image, &from, run->pool, NULL, err) &&
-             pel__filter_region(run, image, &from, slot, err) &&
+        ok = pel__read_region(run->source, image, &slot->in_block, run->pool, NULL, err) &&
+             pel__filter_region(run, image, &slot->in_block, slot, err) &&
              pel__read_region(v->written[image], 0, &there, run->pool, NULL, err);
     }
     if (ok)
