@@ -11,7 +11,7 @@
 
 #include "core/bytes.h"
 #include "core/region.h"
-#include "filter/border.h"
+#include "filter/ndsafir_gather.h"
 #include "filter/ndsafir_scales.h"
 #include "filter/ndsafir_spots.h"
 #include "noise/noise.h"
@@ -71,6 +71,8 @@ static int64_t results_floats(const pel__ndsafir_tile *k)
     return k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY] * pel__ndsafir_padded(k->n[PEL__NX]);
 }
 
+static int64_t padding(int64_t reach) { return pel__round_up(reach, PEL__ND_VECTOR) + PEL__ND_VECTOR; }
+
 /* How far along x the first voxel of a tile lies behind an aligned place: that is where differences begin. */
 static int64_t shift_of(const pel__ndsafir_tile *k) { return (k->aggregate ? 2 : 1) * k->patch[PEL__NX] % PEL__ND_VECTOR; }
 
@@ -85,7 +87,7 @@ static int64_t lay_out(pel__ndsafir_tile *k, const pel__ndsafir *s, int32_t step
         reach[a] = pel__ndsafir_reach(s, step, a);
         size[a] = k->n[a] + 2 * reach[a];
     }
-    const int64_t pad = pel__round_up(reach[PEL__NX], PEL__ND_VECTOR) + PEL__ND_VECTOR;
+    const int64_t pad = padding(reach[PEL__NX]);
     size[PEL__NX] = pel__ndsafir_padded(k->n[PEL__NX]) + 2 * pad;
     if (size[PEL__NX] / PEL__ND_VECTOR % 2 == 0) /* an odd number of cache lines: columns then use every set */
         size[PEL__NX] += PEL__ND_VECTOR;
@@ -122,70 +124,23 @@ static int64_t tile_bytes(const pel__ndsafir *s, const pel_region *image)
 
 /* ---- into a tile and out of it ----------------------------------------------------------------------------- */
 
-/* One row of n voxels from global x0 on, mirrored, times factor; src is the block's row, first voxel at `origin`. Returns
- * whether a NaN was among it. */
-static bool copy_row(const work *w, float *dst, const float *src, int64_t x0, int64_t n, int64_t origin, float factor)
+static pel__gather around_tile(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
 {
-    const int64_t image = w->image.shape[PEL_X], begin = pel__max(x0, 0), end = pel__min(x0 + n, image);
-    bool odd = w->s.isa->copy(dst + (begin - x0), src + (begin - origin), end - begin, factor);
-    for (int64_t x = x0; x < begin; x++)
-        dst[x - x0] = src[pel__border_at(PEL__MIRROR, x, image) - origin] * factor;
-    for (int64_t x = end; x < x0 + n; x++)
-        dst[x - x0] = src[pel__border_at(PEL__MIRROR, x, image) - origin] * factor;
-    for (int64_t x = 0; x < begin - x0; x++)
-        odd |= dst[x] != dst[x];
-    for (int64_t x = end - x0; x < n; x++)
-        odd |= dst[x] != dst[x];
-    return odd;
-}
-
-/* Rows of a tile's padded input, in the order of memory: which global row, and whether it is the last. */
-typedef struct row_walk {
-    const pel__ndsafir_tile *k;
-    int64_t first[PEL__ND], at[PEL__ND], size[PEL__ND]; /* size along x without padding */
-} row_walk;
-
-static row_walk walk_rows(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
-{
-    row_walk r = {.k = k};
+    pel__gather g = {.isa = w->s.isa, .image = &w->image, .stride = k->stride[PEL__NY]};
     for (int a = 0; a < PEL__ND; a++) {
         const int64_t reach = pel__ndsafir_reach(&w->s, w->step, a);
-        r.first[a] = tile->origin[pel__ndsafir_axis(a)] - reach;
-        r.size[a] = k->n[a] + 2 * reach;
+        g.first[a] = tile->origin[pel__ndsafir_axis(a)] - reach;
+        g.size[a] = k->n[a] + 2 * reach;
+        g.left = a == PEL__NX ? padding(reach) + shift_of(k) - reach : g.left;
     }
-    return r;
+    return g;
 }
 
-/* Copies a channel of block b around the tile, times factor, into dst (padding zero). Returns whether a NaN was among it. */
-static bool gather(const work *w, row_walk r, const pel_block *b, int64_t channel, float factor, float *dst)
-{
-    const int64_t stride = r.k->stride[PEL__NY], n = r.size[PEL__NX];
-    const int64_t left = pel__round_up((n - r.k->n[PEL__NX]) / 2, PEL__ND_VECTOR) + PEL__ND_VECTOR + shift_of(r.k) - (n - r.k->n[PEL__NX]) / 2;
-    const int64_t rows = r.size[PEL__NT] * r.size[PEL__NZ] * r.size[PEL__NY];
-    bool odd = false;
-    memset(dst, 0, (size_t)stride * sizeof *dst);
-    memset(dst + (rows + 1) * stride, 0, (size_t)stride * sizeof *dst);
-    dst += stride;
-    for (int64_t i = 0; i < rows; i++, dst += stride) {
-        int64_t at[PEL_AXES] = {0};
-        at[PEL_T] = pel__border_at(PEL__MIRROR, r.first[PEL__NT] + i / r.size[PEL__NY] / r.size[PEL__NZ], w->image.shape[PEL_T]);
-        at[PEL_C] = b->region.origin[PEL_C] + channel;
-        at[PEL_Z] = pel__border_at(PEL__MIRROR, r.first[PEL__NZ] + i / r.size[PEL__NY] % r.size[PEL__NZ], w->image.shape[PEL_Z]);
-        at[PEL_Y] = pel__border_at(PEL__MIRROR, r.first[PEL__NY] + i % r.size[PEL__NY], w->image.shape[PEL_Y]);
-        at[PEL_X] = b->region.origin[PEL_X];
-        memset(dst, 0, (size_t)left * sizeof *dst);
-        odd |= copy_row(w, dst + left, pel__block_at(b, at), r.first[PEL__NX], n, at[PEL_X], factor);
-        memset(dst + left + n, 0, (size_t)(stride - left - n) * sizeof *dst);
-    }
-    return odd;
-}
-
-/* The same of all channels, one after the other. */
-static bool gather_all(const work *w, row_walk r, const pel_block *b, float *dst)
+static bool gather_all(const pel__gather *g, const pel__ndsafir_tile *k, const pel_block *b, float *dst)
 {
     bool odd = false;
-    for (int64_t c = 0; c < r.k->channels; c++)
-        odd |= gather(w, r, b, c, 1.0f, dst + c * r.k->input);
+    for (int64_t c = 0; c < k->channels; c++)
+        odd |= pel__gather_channel(g, b, c, 1.0f, dst + c * k->input);
     return odd;
 }
 
@@ -258,19 +213,19 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     k.width = pel__arena_take(&arena, k.result * 4);
     if (!k.width)
         return pel__fail(err, PEL_INTERNAL, "ndsafir: a tile does not fit into its scratch");
-    const row_walk rows = walk_rows(w, &k, &tile);
+    const pel__gather around = around_tile(w, &k, &tile);
     for (int a = 0; a < PEL__ND; a++) {
         k.low[a] = -tile.origin[pel__ndsafir_axis(a)];
         k.high[a] = k.low[a] + w->image.shape[pel__ndsafir_axis(a)];
     }
-    k.odd = gather_all(w, rows, n ? &w->u[before] : &w->raw, u);
+    k.odd = gather_all(&around, &k, n ? &w->u[before] : &w->raw, u);
     if (n)
-        (void)gather(w, rows, &w->q[before], 0, -w->s.exponent[n], q);
+        (void)pel__gather_channel(&around, &w->q[before], 0, -w->s.exponent[n], q);
     else
         fill(q, input, -w->s.exponent[n]);
     if (n == 0 && !k.odd)
         y = u; /* the same, and without NaN */
-    else if (gather_all(w, rows, &w->raw, y))
+    else if (gather_all(&around, &k, &w->raw, y))
         odd_to_zero(y, all);
     k.u = u + origin;
     k.q = q + origin;
@@ -394,7 +349,7 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     for (int64_t i = 0; i < n; i += CHUNK) {
         const int64_t count = pel__min(CHUNK, n - i);
         here[PEL_X] = at[PEL_X] + i;
-        const bool odd = w->s.isa->copy(part, u + i, count, 1.0f);
+        const bool odd = w->s.isa->copy(part, u + i, count, 1.0f, 0);
         if (w->cell.data)
             pel__scales_correct(part, here, count, &w->cell, &scales);
         pel__unstabilise(part, part, count, noise->gain, noise->offset);

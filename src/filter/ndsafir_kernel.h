@@ -76,7 +76,7 @@ typedef struct pel__ndsafir_search {
 typedef struct pel__ndsafir_isa {
     pel__ndsafir_kernel *run;
     void (*settle)(const pel__ndsafir_row *row, int64_t n);
-    bool (*copy)(float *dst, const float *src, int64_t n, float factor); /* times factor; true: a NaN was among it */
+    bool (*copy)(float *dst, const float *src, int64_t n, float factor, int64_t ahead); /* times factor; true: a NaN was among it; fetches what lies so many floats further, too */
     /* dst[i] = sum of voxels 2 i and 2 i + 1 of both rows, times factor. */
     void (*bin)(float *dst, const float *const rows[2], int64_t n, float factor);
     /* dst[2 i] = the sum of taps[k] src[i + k], dst[2 i + 1] that of taps[3 - k] src[i + 1 + k]. */
@@ -89,7 +89,7 @@ typedef struct pel__ndsafir_isa {
 #define PEL__ND_DECLARE(name)                                                                                     \
     pel__ndsafir_kernel name;                                                                                     \
     void name##_settle(const pel__ndsafir_row *row, int64_t n);                                                   \
-    bool name##_copy(float *dst, const float *src, int64_t n, float factor);                                      \
+    bool name##_copy(float *dst, const float *src, int64_t n, float factor, int64_t ahead);                       \
     void name##_bin(float *dst, const float *const rows[2], int64_t n, float factor);                             \
     void name##_spread(float *dst, const float *src, const float taps[4], int64_t n);                             \
     bool name##_search(float *dst, const float *src, const pel__ndsafir_search *s, int64_t n)

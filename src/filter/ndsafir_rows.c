@@ -114,10 +114,11 @@ void NAMED(PEL_KERNEL, _settle)(const pel__ndsafir_row *r, int64_t n)
         first(r, n);
 }
 
-bool NAMED(PEL_KERNEL, _copy)(float *dst, const float *src, int64_t n, float factor)
+bool NAMED(PEL_KERNEL, _copy)(float *dst, const float *src, int64_t n, float factor, int64_t ahead)
 {
     vu odd = {0};
     for (int64_t x = 0; x < n; x += PEL_LANES) {
+        __builtin_prefetch(src + x + ahead);
         const vf v = get(src, x, n);
         odd |= (vu)(v != v); /* NOLINT(misc-redundant-expression): true for NaN */
         put(dst, x, n, v * splat(factor));
