@@ -29,6 +29,13 @@
 #define JUDGED_VOXELS 1300000 /* together in all passes */
 #define LEAST_GAIN(counts) ((counts) ? 0.01 : 0.003)     /* of the error: what is not worth leaving the default for */
 #define DARK_SIDE 8          /* of the squares whose means tell what is dark */
+#define STRIP_ROWS 16        /* that one thread takes at once */
+
+/* Of the voxels of a strip that judge. */
+typedef struct {
+    int64_t count;
+    double sum[PEL__MOST_CANDIDATES]; /* of errors */
+} strip_sums;
 
 typedef struct {
     pel_run *run;
@@ -43,8 +50,9 @@ typedef struct {
     pel__noise *noise;    /* what the filter is told, by channel of the image */
     int64_t passes;
     float *raw, *kept, *out;
+    strip_sums *sums;     /* one a strip of a window */
     void *native, *scratch, *thread;
-    int64_t raw_bytes, native_bytes, out_bytes, scratch_bytes, thread_bytes;
+    int64_t raw_bytes, native_bytes, out_bytes, sums_bytes, scratch_bytes, thread_bytes;
 } tuner;
 
 /* ---- the sample ----------------------------------------------------------------------------------------------------------- */
@@ -229,35 +237,86 @@ static pel_region reach(const tuner *t, const pel__values *v, const pel_region *
     return pel__region_grow(window, before, after, &bounds);
 }
 
+/* What the crew does with one draw of one window: strips of rows, in an order that is nobody's. */
 typedef struct {
     const tuner *t;
-    const pel_block *raw;
-    int64_t pass, next, count, channel; /* of one channel of the group */
-    double sum[PEL__MOST_CANDIDATES];
-} judge_arg;
+    const pel_block *raw, *kept;
+    const pel_region *all; /* that is cut into strips */
+    int64_t pass;
+} draw;
 
-/* The results of all candidates lie one after the other, in each the windows' voxels in order. */
-static bool judge_row(void *arg, const int64_t *at, int64_t n)
+static pel_region strip(const pel_region *r, int64_t index)
 {
-    judge_arg *j = arg;
-    const tuner *t = j->t;
-    const int64_t size = pel__region_voxels(&t->window[0]);
+    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    return pel__grid_cell(r, cell, index);
+}
+
+static int64_t strips(const pel_region *r)
+{
+    const int64_t cell[PEL_AXES] = {1, 1, 1, STRIP_ROWS, r->shape[PEL_X]};
+    return pel__grid_cells(r, cell);
+}
+
+static bool keep_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const draw *d = arg;
+    const pel_region r = strip(d->all, index);
+    pel__split_keep(&d->t->split[r.origin[PEL_C] - d->t->first], d->raw, d->kept, &r, d->pass);
+    return true;
+}
+
+/* Each row adds to its strip's own sums. */
+static void judge_row(const draw *d, strip_sums *s, const int64_t at[PEL_AXES], int64_t n)
+{
+    const tuner *t = d->t;
     const pel__split *split = &t->split[at[PEL_C] - t->first];
     const double top = split->saturation;
+    const pel_block results = pel__block_dense(d->all, PEL_F32, t->out); /* of the first candidate; the others' lie behind it */
+    const float *found = pel__block_at(&results, at), *y = pel__block_at(d->raw, at);
+    const int64_t size = pel__region_voxels(d->all);
     int64_t here[PEL_AXES] = {at[PEL_T], at[PEL_C], at[PEL_Z], at[PEL_Y], 0};
-    if (at[PEL_C] - t->first != j->channel) {
-        j->next += n;
-        return true;
-    }
-    for (int64_t i = 0; i < n; i++, j->next++) {
+    for (int64_t i = 0; i < n; i++) {
         here[PEL_X] = at[PEL_X] + i;
-        const float y = *(const float *)pel__block_at(j->raw, here);
-        if (!(fabsf(y) < INFINITY) || (top > 0 && y >= top))
+        if (!(fabsf(y[i]) < INFINITY) || (top > 0 && y[i] >= top))
             continue;
-        const pel__split_voxel v = pel__split_at(split, j->raw, here, j->pass);
-        j->count++;
+        const pel__split_voxel v = pel__split_at(split, d->raw, here, d->pass);
+        s->count++;
         for (int32_t c = 0; c < t->tuning->count; c++)
-            j->sum[c] += pel__split_error(split, &v, t->out[c * size + j->next]);
+            s->sum[c] += pel__split_error(split, &v, found[c * size + i]);
+    }
+}
+
+static bool judge_strip(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    const draw *d = arg;
+    const pel_region r = strip(d->all, index);
+    strip_sums *const s = &d->t->sums[index];
+    *s = (strip_sums){0};
+    for (int64_t y = 0; y < r.shape[PEL_Y]; y++) {
+        const int64_t at[PEL_AXES] = {r.origin[PEL_T], r.origin[PEL_C], r.origin[PEL_Z], r.origin[PEL_Y] + y, r.origin[PEL_X]};
+        judge_row(d, s, at, r.shape[PEL_X]);
+    }
+    return true;
+}
+
+/* Adds the strips in their order, whoever made them. */
+static bool judge_pass(tuner *t, int32_t window, const pel_block *whole, int64_t pass, pel_error *err)
+{
+    const pel_region *w = &t->window[window];
+    const draw d = {.t = t, .raw = whole, .all = w, .pass = pass};
+    if (!pel__pool_run(t->run->pool, PEL__COMPUTE_LAST, strips(w), judge_strip, (void *)(uintptr_t)&d, err))
+        return false;
+    for (int64_t c = 0; c < t->channels; c++) {
+        strip_sums all = {0};
+        for (int64_t i = 0; i < strips(w); i++) {
+            if (strip(w, i).origin[PEL_C] != t->first + c)
+                continue;
+            all.count += t->sums[i].count;
+            for (int32_t k = 0; k < t->tuning->count; k++)
+                all.sum[k] += t->sums[i].sum[k];
+        }
+        for (int32_t k = 0; k < t->tuning->count; k++)
+            t->risk[c][k][window] += all.sum[k] / (double)(t->passes * pel__max(1, all.count));
     }
     return true;
 }
@@ -266,11 +325,9 @@ static bool judge_row(void *arg, const int64_t *at, int64_t n)
 static bool filter_pass(tuner *t, const pel_region *w, const pel_block *whole, int64_t pass, pel_error *err)
 {
     const pel_block kept = pel__block_dense(&whole->region, PEL_F32, t->kept);
-    for (int64_t c = 0; c < t->channels; c++) {
-        const pel_region one = channel_of(t, &whole->region, c);
-        const pel_block from = pel__block_view(whole, &one), to = pel__block_view(&kept, &one);
-        pel__split_keep(&t->split[c], &from, &to, pass);
-    }
+    const draw d = {.t = t, .raw = whole, .kept = &kept, .all = &whole->region, .pass = pass};
+    if (!pel__pool_run(t->run->pool, PEL__COMPUTE_LAST, strips(&whole->region), keep_strip, (void *)(uintptr_t)&d, err))
+        return false;
     for (int32_t c = 0; c < t->tuning->count; c++) {
         const pel_region in = reach(t, &t->values[c], w);
         const pel_block view = pel__block_view(&kept, &in);
@@ -289,14 +346,8 @@ static bool try_window(tuner *t, int32_t window, const pel_block *whole, pel_err
             t->risk[c][k][window] = 0;
     }
     for (int64_t pass = 0; pass < t->passes; pass++) {
-        if (!filter_pass(t, w, whole, pass, err))
+        if (!filter_pass(t, w, whole, pass, err) || !judge_pass(t, window, whole, pass, err))
             return false;
-        for (int64_t c = 0; c < t->channels; c++) {
-            judge_arg j = {.t = t, .raw = whole, .pass = pass, .channel = c};
-            (void)pel__region_rows(w, judge_row, &j);
-            for (int32_t k = 0; k < t->tuning->count; k++)
-                t->risk[c][k][window] += j.sum[k] / (double)(t->passes * pel__max(1, j.count));
-        }
     }
     return true;
 }
@@ -318,6 +369,7 @@ static void measure(tuner *t)
         }
         t->thread_bytes = pel__max(t->thread_bytes, type->thread_bytes(&t->values[c], image) * run->request.threads);
     }
+    t->sums_bytes = strips(&t->window[0]) * (int64_t)sizeof *t->sums;
     t->raw_bytes *= 2; /* the union of all reaches, which is more than the largest where axes differ */
     t->native_bytes = t->raw_bytes / 4 * (int64_t)pel_dtype_size(image->dtype);
 }
@@ -332,7 +384,7 @@ static void choose_side(tuner *t)
     for (;; t->side /= 2) {
         choose_windows(t);
         measure(t);
-        const int64_t all = 2 * t->raw_bytes + t->out_bytes + t->native_bytes + t->scratch_bytes + t->thread_bytes;
+        const int64_t all = 2 * t->raw_bytes + t->out_bytes + t->sums_bytes + t->native_bytes + t->scratch_bytes + t->thread_bytes;
         if (all + others <= q->memory_bytes || t->side / 2 < LEAST_SIDE)
             return;
     }
@@ -341,16 +393,18 @@ static void choose_side(tuner *t)
 static bool alloc_tuner(tuner *t, pel_error *err)
 {
     const pel_run *run = t->run;
-    void *p[3] = {NULL};
+    void *p[4] = {NULL};
     const bool ok = pel__budget_alloc(run->budget, &p[0], t->raw_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &p[1], t->raw_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &p[2], t->out_bytes, "tuning", err) &&
+                    pel__budget_alloc(run->budget, &p[3], t->sums_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->native, t->native_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->scratch, t->scratch_bytes, "tuning", err) &&
                     pel__budget_alloc(run->budget, &t->thread, t->thread_bytes, "tuning", err);
     t->raw = p[0];
     t->kept = p[1];
     t->out = p[2];
+    t->sums = p[3];
     return ok;
 }
 
@@ -360,6 +414,7 @@ static void free_tuner(tuner *t)
     pel__budget_free(b, t->raw, t->raw_bytes);
     pel__budget_free(b, t->kept, t->raw_bytes);
     pel__budget_free(b, t->out, t->out_bytes);
+    pel__budget_free(b, t->sums, t->sums_bytes);
     pel__budget_free(b, t->native, t->native_bytes);
     pel__budget_free(b, t->scratch, t->scratch_bytes);
     pel__budget_free(b, t->thread, t->thread_bytes);

@@ -84,9 +84,9 @@ static double local_mean(const pel__split *s, const pel_block *raw, const int64_
     const int64_t y0 = pel__max(at[PEL_Y] - 2, origin[PEL_Y]), y1 = pel__min(at[PEL_Y] + 3, origin[PEL_Y] + shape[PEL_Y]);
     const int64_t x0 = pel__max(at[PEL_X] - 2, origin[PEL_X]), x1 = pel__min(at[PEL_X] + 3, origin[PEL_X] + shape[PEL_X]);
     double sum = 0, count = 0;
-    for (int64_t y = y0; y < y1; y++) {
-        const int64_t first[PEL_AXES] = {at[PEL_T], at[PEL_C], at[PEL_Z], y, x0};
-        const float *row = pel__block_at(raw, first);
+    const int64_t first[PEL_AXES] = {at[PEL_T], at[PEL_C], at[PEL_Z], y0, x0};
+    const float *row = pel__block_at(raw, first);
+    for (int64_t y = y0; y < y1; y++, row += raw->stride[PEL_Y]) {
         for (int64_t x = 0; x < x1 - x0; x++) {
             const bool number = fabsf(row[x]) < INFINITY;
             sum += number ? (double)row[x] : 0;
@@ -133,10 +133,10 @@ static bool keep_row(void *arg, const int64_t *at, int64_t n)
     return true;
 }
 
-void pel__split_keep(const pel__split *s, const pel_block *raw, const pel_block *kept, int64_t pass)
+void pel__split_keep(const pel__split *s, const pel_block *raw, const pel_block *kept, const pel_region *part, int64_t pass)
 {
     keep_arg k = {s, raw, kept, pass};
-    (void)pel__region_rows(&raw->region, keep_row, &k);
+    (void)pel__region_rows(part, keep_row, &k);
 }
 
 double pel__split_error(const pel__split *s, const pel__split_voxel *v, double found)

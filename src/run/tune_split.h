@@ -23,8 +23,9 @@ typedef struct pel__split_voxel {
 
 pel__split pel__split_make(double gain, double offset, double saturation);
 
-/* `raw`, `kept`: float blocks of the same region. What the filter shall see, in pass 0, 1, …: another draw each. */
-void pel__split_keep(const pel__split *s, const pel_block *raw, const pel_block *kept, int64_t pass);
+/* `raw`, `kept`: float blocks of the same region, of which `part` is filled. What the filter shall see, in pass 0, 1, …: another
+ * draw each. */
+void pel__split_keep(const pel__split *s, const pel_block *raw, const pel_block *kept, const pel_region *part, int64_t pass);
 
 /* The voxel at `at`, as pel__split_keep() saw it. */
 pel__split_voxel pel__split_at(const pel__split *s, const pel_block *raw, const int64_t at[PEL_AXES], int64_t pass);
