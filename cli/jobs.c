@@ -153,7 +153,7 @@ static void hear(int fd, char *out, size_t size)
     for (;;) {
         const bool room = n + 1 < size;
         const ssize_t k = read(fd, room ? out + n : rest, room ? size - 1 - n : sizeof rest);
-        if (k <= 0 && errno != EINTR)
+        if (k == 0 || (k < 0 && errno != EINTR))
             break;
         if (room && k > 0)
             n += (size_t)k;
@@ -175,7 +175,6 @@ int run_program(char *out, size_t size, const char *const *words, pel_error *err
         _exit(127);
     }
     (void)close(ends[1]);
-    errno = 0;
     if (child > 0)
         hear(ends[0], out, size);
     (void)close(ends[0]);

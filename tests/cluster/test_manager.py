@@ -103,6 +103,21 @@ def test_nothing_listens_on_a_public_address_unless_told(run, tmp_path, words):
         finish(p, 4)
 
 
+def test_asked_to_stop_while_a_scheduler_thinks(run, tmp_path):
+    """What the scheduler says is read to its end, though a signal came in between; then the command stops."""
+    asked, go = tmp_path / "asked", tmp_path / "go"
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\ntouch {asked}\nwhile [ ! -e {go} ]; do sleep 0.01; done\necho Submitted batch job 1\n")
+    for name in ("squeue", "scancel"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+    for name in ("sbatch", "squeue", "scancel"):
+        (tmp_path / name).chmod(0o755)
+    p = run.start("--workers", "1", "--scheduler", "slurm", "--cores", "1", "--interface", "lo", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    run.wait_for(asked.exists)
+    p.send_signal(signal.SIGTERM)
+    go.touch()
+    finish(p, 4, timeout=120)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1], ids=["killed", "terminated", "vacated"])
 def test_workers_are_killed(run, number):
     choose = random.Random(5)
