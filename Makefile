@@ -4,8 +4,8 @@
 #   make test          all tests; the last line is "N passed, N failed"
 #   make sanitize      unit tests with address+undefined and with thread sanitizers
 #   make tidy          the blocking clang-tidy checks
-#   make bench         speed, side by side with the tools that pellucid replaces
-#   make bench-quality PSNR of the denoiser, side by side
+#   make bench         the tables of docs/performance.md, side by side with the tools that pellucid replaces;
+#                      TABLES="speed quality" only those (names: bench/bench.sh)
 #   make soak          a long run of randomised kills and resumes
 #   make install       into PREFIX (default /usr/local)
 # On Debian 12, demo, test and sanitize install what is missing when run by root.
@@ -19,7 +19,7 @@ SANITIZED_TESTS := $(addprefix tests/test_,cli.py run.py tiff.py czi_convert.py 
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: all deps test-deps demo test sanitize soak bench bench-quality install tidy lint clean
+.PHONY: all deps test-deps demo test sanitize soak bench install tidy lint clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -38,6 +38,11 @@ test-deps:
 $(VENV)/.ready: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+# Denoisers to compare with, and what draws pictures.
+$(VENV)/.bench: $(VENV)/.ready bench/requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	touch $@
 
 # The prerequisites in order: packages, then everything that needs them.
@@ -77,10 +82,10 @@ soak: test-deps
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 100
 
-bench bench-quality: test-deps
+bench: test-deps
 	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory $(VENV)/.ready
-	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/$@.sh
+	@$(MAKE) --no-print-directory $(VENV)/.bench
+	@PELLUCID=$(BUILD)/pellucid PYTHON=$(PYTHON) bench/bench.sh $(TABLES)
 
 install: all
 	meson configure --prefix $(PREFIX) $(BUILD)

@@ -1,9 +1,35 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Speed, side by side with the tools that pellucid replaces: every bench/*speed*.py and bench/dog.py in turn.
-set -e
+# Prints the tables of docs/performance.md and docs/denoising.md, pellucid side by side with the tools that it replaces, one table after the
+# other; without names all of them, which takes some hours.
+#   bench/bench.sh [speed|denoisers|io|noise|quality|tune|dog|zarr|convert …]
+set -eu
 cd "$(dirname "$0")/.."
-for script in bench/*speed*.py bench/dog.py; do
-    echo "== $script"
-    "${PYTHON:-python3}" "$script"
-done
+
+run() {
+    echo "== bench/$*"
+    script=$1
+    shift
+    "${PYTHON:-python3}" "bench/$script" "$@"
+}
+
+table() {
+    case $1 in
+    speed) run speed.py ;;         # ND-SAFIR beside the package, threads, where the time goes
+    denoisers)                     # quality against speed, beside other denoisers
+        run compare_denoisers.py quality
+        run compare_denoisers.py speed
+        run compare_denoisers.py table ;;
+    io) run io_share.py ;;         # a run beside its filter's own time
+    noise) run noise.py --peaks 20,100 ;;
+    quality) run quality.py ;;     # PSNR beside the package
+    tune) run tune.py --seed 31 ;; # what is chosen beside the best of the grid
+    dog) run dog.py ;;
+    zarr) run zarr_speed.py ;;
+    convert) run convert_speed.py ;;
+    *) echo "bench: no table '$1'; there are: speed denoisers io noise quality tune dog zarr convert" >&2 && exit 2 ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- speed denoisers io noise quality tune dog zarr convert
+for name in "$@"; do table "$name"; done

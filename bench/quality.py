@@ -4,10 +4,11 @@ clipping, Poisson noise, and made fluorescence in 2-D, 3-D and time. pellucid is
 fast|standard|strong` with the noise given and all else left to --tune auto; cells that miss their aim are named at the end.
 The package's results are kept under the build folder. Speed is bench/speed.py.
 
-    python bench/quality.py [published|gauss|poisson|fluorescence …] [--seed N] [--no-package] [--images FOLDER] [--sigma S …] [--peak P …]
+    python bench/quality.py [published|gauss|poisson|fluorescence …] [--seed N] [--no-package] [--unseen | --images FOLDER] [--sigma S …] [--peak P …]
                             [--quality Q …]
 
---images: photographs in place of the five, all grey or colour PNG of the folder (needs scikit-image)."""
+--unseen: in place of the five photographs the middles (256 x 256) of ten that nothing was chosen on (needs bench/requirements.txt);
+--images: all PNG of a folder, likewise."""
 import argparse
 import os
 import subprocess
@@ -172,15 +173,27 @@ def made(shape, seed=7, move=True):
     return out
 
 
-def others(folder):
+# Photographs that nothing was chosen on: scikit-image's and scikit-learn's.
+UNSEEN = {"skimage": ("data/clock_motion.png", "data/coffee.png", "data/gravel.png", "data/hubble_deep_field.jpg", "data/ihc.png", "data/motorcycle_left.png",
+                      "data/retina.jpg", "data/rocket.jpg"), "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg")}
+
+
+def grey(path, side):
+    """The middle of a picture, 0 to 255."""
     from skimage import color, io
-    out = {}
-    for path in sorted(folder.glob("*.png")):
-        a = io.imread(path)
-        grey = a if a.ndim == 2 else color.rgb2gray(a[..., :3]) * 255
-        if min(grey.shape) >= 256 and grey.dtype != bool:
-            out[path.stem] = grey[:512, :512].astype(np.float32)
-    return out
+    a = io.imread(path)
+    a = a if a.ndim == 2 else color.rgb2gray(a[..., :3]) * 255
+    top, left = (max(0, (n - side) // 2) for n in a.shape)
+    return a[top:top + side, left:left + side].astype(np.float32)
+
+
+def unseen():
+    import importlib.util
+    found = {}
+    for module, names in UNSEEN.items():
+        home = Path(importlib.util.find_spec(module).origin).parent
+        found |= {Path(n).stem: grey(home / n, 256) for n in names}
+    return found
 
 
 TABLES = {"published": published, "gauss": gauss, "poisson": poisson, "fluorescence": fluorescence}
@@ -192,6 +205,7 @@ def main():
     options.add_argument("tables", nargs="*", choices=[*TABLES, []])
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--no-package", action="store_true")
+    options.add_argument("--unseen", action="store_true")
     options.add_argument("--images", type=Path)
     options.add_argument("--sigma", type=int, nargs="*", default=SIGMAS)
     options.add_argument("--peak", type=int, nargs="*", default=PEAKS)
@@ -200,7 +214,11 @@ def main():
     if chosen.no_package:
         package = None
     SIGMAS, PEAKS, PRESETS = chosen.sigma, chosen.peak, [p for p in PRESETS if p[0] in chosen.quality]
-    clean = others(chosen.images) if chosen.images else {n: image(n) for n in NAMES}
+    clean = {n: image(n) for n in NAMES}
+    if chosen.unseen:
+        clean = unseen()
+    elif chosen.images:
+        clean = {p.stem: grey(p, 512) for p in sorted(chosen.images.glob("*.png"))}
     for name in chosen.tables or TABLES:
         TABLES[name](clean, chosen.seed)
     print(f"\n{len(missed)} cells missed their aim" + "".join(f"\n    {name}" for name in missed))

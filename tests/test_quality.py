@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Pictures as good as published: the table of the method's paper on five photographs, Poisson anchors, and the noise
-estimate on the same content. The complete table is `make bench-quality`."""
+estimate on the same content. The complete table is `make bench TABLES=quality`."""
 import json
 import subprocess
 
