@@ -51,17 +51,19 @@ static void regions(work *w, const pel_region *out)
 }
 
 /* Voxels of a tile: two rows of all its planes, with what sums along y keep of a line of displacements, should stay in the
- * second-level cache; sweeps along y should be long. Several frames, where time is searched, so that pairs across time serve
- * both ends, too. Any shape gives the same bits. */
+ * second-level cache (so a wide window wants a narrow tile); sweeps along y should be long. Several frames, where time is
+ * searched, so that pairs across time serve both ends, too. Any shape gives the same bits. */
 static void tile_shape(const pel__ndsafir *s, const pel_region *image, int64_t tile[PEL_AXES])
 {
-    bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0;
+    bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0, wide = false;
     for (int32_t n = 0; n < s->steps; n++) {
         deep |= s->radius[n][PEL__NZ] > 0;
         moving |= s->radius[n][PEL__NT] > 0;
+        wide |= s->radius[n][PEL__NX] > 8;
     }
-    const int64_t rows = pel__max(32, (deep ? 128 : 512) / s->channels);
-    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, s->channels, deep ? 8 : 1, rows, deep ? 128 : 256};
+    const int64_t columns = pel__min(deep || wide ? 256 : 512, image->shape[PEL_X]);
+    const int64_t rows = pel__max(32, (deep ? 128 * 128 : 256 * 512) / columns / s->channels);
+    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, s->channels, deep ? 8 : 1, rows, columns};
     for (int a = 0; a < PEL_AXES; a++)
         tile[a] = pel__min(shape[a], image->shape[a]);
 }

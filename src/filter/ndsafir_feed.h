@@ -314,8 +314,9 @@ static bool feed_any(const feed *given, int64_t count)
     const int kind = f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS;
     switch (p > 4 || p != f->patch[PEL__NX] || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 3 + kind) {
         FEED_KIND(1, PLAIN) FEED_KIND(1, PAIRS) FEED_KIND(1, JOINT)
-        FEED_KIND(2, PAIRS) FEED_KIND(2, JOINT)
-        FEED_KIND(3, PAIRS) FEED_KIND(4, PAIRS)
+        FEED_KIND(2, PLAIN) FEED_KIND(2, PAIRS) FEED_KIND(2, JOINT)
+        FEED_KIND(3, PLAIN) FEED_KIND(3, PAIRS)
+        FEED_KIND(4, PLAIN) FEED_KIND(4, PAIRS)
     default: break;
     }
     switch (count) {

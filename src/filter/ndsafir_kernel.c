@@ -20,7 +20,6 @@
 
 #include "filter/ndsafir_feed.h"
 
-#include <math.h>
 #include <string.h>
 
 #ifndef TIMED /* by tests/tool_stages.c, which also wants to know how many vectors there were */
@@ -197,25 +196,21 @@ static void make_weights(const sweep *s, const group *g, int64_t r, int64_t turn
 static void make_finals(const sweep *s, const group *g, int64_t r, int64_t turn)
 {
     const int64_t *p = s->k->patch, x = g->x0 - p[PEL__NX];
-    group one = *g;
-    feed f = {.row = s->weights.row, .z = s->weights.plane, .turn = turn, .buffer = s->planes, .sums = s->line};
-    bool summed = false;
+    feed f = {.row = s->weights.row, .z = s->weights.plane, .shift = s->weights.shift, .turn = turn, .buffer = s->planes, .sums = s->line};
+    f.in = s->weights.at + g->first * s->weights.shift + x;
     f.t = f.z * length(s->kept[1]);
     f.vectors = vectors(g->x1 + p[PEL__NX] - x);
     f.finished = vectors(g->x1 - g->x0);
-    one.count = 1;
     for (int a = 0; a < PEL__ND; a++)
         f.patch[a] = p[a];
     for (int a = 0; a < 2; a++)
         f.planes[a] = length(s->kept[a]);
-    for (int64_t i = 0; i < g->count; i++, one.first++, f.sums.at += f.sums.shift) {
-        f.in = s->weights.at + one.first * s->weights.shift + x;
-        f.valid[0] = valid_of(s, g, i, 0);
-        f.whole = rows_from(&s->finals, s->wanted, s->wanted[0].from, s->wanted[1].from, one.first, g->x0);
-        place_state(&f, s, s->weight_sums, &one, s->wanted);
-        f.early = r + 1 - p[PEL__NY] < s->wanted[2].from;
-        summed = feed_any(&f, 1);
-    }
+    for (int64_t i = 0; i < g->count; i++)
+        f.valid[i] = valid_of(s, g, i, 0);
+    f.whole = rows_from(&s->finals, s->wanted, s->wanted[0].from, s->wanted[1].from, g->first, g->x0);
+    place_state(&f, s, s->weight_sums, g, s->wanted);
+    f.early = r + 1 - p[PEL__NY] < s->wanted[2].from;
+    const bool summed = feed_any(&f, g->count);
     const finish_of finals = {&s->finals, s->wanted, s->wanted, 0, false, summed};
     finish_group(s, g, &finals, r - p[PEL__NY]);
 }
@@ -440,34 +435,39 @@ INLINE int64_t patches(const pel__ndsafir_tile *k, int axis, int64_t at)
 static void begin(const pel__ndsafir_tile *k)
 {
     const int64_t *n = k->n, width = pel__ndsafir_padded(n[PEL__NX]);
+    float *const across = k->scratch; /* patches along x */
+    for (int64_t x = 0; x < width; x++)
+        across[x] = k->aggregate && x < n[PEL__NX] ? (float)patches(k, PEL__NX, x) : 1.0f;
     for (int64_t row = 0; row < n[PEL__NT] * n[PEL__NZ] * n[PEL__NY]; row++) {
         const int64_t y = row % n[PEL__NY], z = row / n[PEL__NY] % n[PEL__NZ], t = row / n[PEL__NY] / n[PEL__NZ];
-        const float *raw = k->y + t * k->stride[PEL__NT] + z * k->stride[PEL__NZ] + y * k->stride[PEL__NY];
-        const int64_t count = patches(k, PEL__NT, t) * patches(k, PEL__NZ, z) * patches(k, PEL__NY, y);
+        const float *raw = k->y + input_at(k, t, z, y);
+        const int64_t count = k->aggregate ? patches(k, PEL__NT, t) * patches(k, PEL__NZ, z) * patches(k, PEL__NY, y) : 1;
         float *num = k->estimate + row * width, *den = k->precision + row * width, *squares = k->width + row * width;
-        for (int64_t x = 0; x < width; x++)
-            den[x] = squares[x] = k->aggregate && x < n[PEL__NX] ? (float)(count * patches(k, PEL__NX, x)) : 1.0f;
-        for (int64_t c = 0; c < k->channels; c++, num += k->result, raw += k->input) {
-            for (int64_t x = 0; x < width; x += PEL_LANES)
-                store(num + x, load(raw + x) * load(den + x));
+        for (int64_t x = 0; x < width; x += PEL_LANES) {
+            const vf weights = splat((float)count) * load(across + x);
+            store(den + x, weights);
+            store(squares + x, weights);
+            for (int64_t c = 0; c < k->channels; c++)
+                store(num + c * k->result + x, load(raw + c * k->input + x) * weights);
         }
     }
 }
 
-/* From sums to estimate, precision, width. */
+/* From sums to estimate, precision, width: num/den, 1/v and rho sqrt(v), v = squares/den^2. */
 static void end(const pel__ndsafir_tile *k)
 {
-    const int64_t count = k->result;
-    float *restrict num = k->estimate, *restrict den = k->precision, *restrict squares = k->width;
-    const float rho = k->rho;
-    for (int64_t c = 0; c < k->channels; c++, num += count) {
-        for (int64_t i = 0; i < count; i++)
-            num[i] = num[i] / den[i];
-    }
-    for (int64_t i = 0; i < count && !k->last; i++) {
-        const float s = squares[i], d = den[i];
-        den[i] = d * d / s;
-        squares[i] = rho * (__builtin_sqrtf(s) / d);
+    for (int64_t i = 0; i < k->result; i += PEL_LANES) {
+        const vf den = load(k->precision + i), inv = inverse(den);
+        for (int64_t c = 0; c < k->channels; c++) {
+            float *const at = k->estimate + c * k->result + i;
+            const vf num = load(at), guess = num * inv;
+            store(at, fused(fused(-guess, den, num), inv, guess));
+        }
+        if (k->last)
+            continue;
+        const vf v = (load(k->width + i) * inv) * inv, root = inverse_root(v);
+        store(k->precision + i, root * root);
+        store(k->width + i, splat(k->rho) * (v * root));
     }
 }
 

