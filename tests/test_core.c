@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/pool.h"
 #include "core/region.h"
+#include "core/turns.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -223,6 +224,48 @@ CASE(files_are_replaced_whole)
     CHECK(rmdir(folder) == 0); /* nothing temporary was left */
 }
 
+enum { TURNS = 600, BACK = 9 };
+
+typedef struct {
+    pel__turns turns;
+    int made[TURNS]; /* no atomics: what an ended task wrote must be visible */
+    atomic_int early;
+} turns_arg;
+
+/* Each needs the one BACK before it, and those below; each ninth is short. */
+static bool in_turn(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    turns_arg *a = arg;
+    pel__turn turn;
+    pel__turns_take(&a->turns, &turn);
+    pel__turns_wait(&a->turns, turn.number - BACK);
+    int sum = 0;
+    for (int64_t i = 0; i <= turn.number - BACK; i++)
+        sum += a->made[i];
+    atomic_fetch_add(&a->early, sum != (turn.number >= BACK ? turn.number - BACK + 1 : 0));
+    for (volatile int i = 0; i < (turn.number % 9 ? 10000 : 100); i++)
+        continue;
+    a->made[turn.number] = 1;
+    pel__turns_end(&a->turns, &turn);
+    return true;
+}
+
+CASE(turns_wait_for_all_up_to_a_number)
+{
+    pel_error e = {0};
+    pel__pool *pool = NULL;
+    turns_arg *arg = calloc(1, sizeof *arg);
+    CHECK_OK(pel__pool_create(&pool, 4, &e), e);
+    pel__turns_init(&arg->turns);
+    CHECK_OK(pel__pool_run(pool, PEL__COMPUTE_LAST, TURNS, in_turn, arg, &e), e);
+    CHECK_INT(arg->early, 0);
+    CHECK_INT(arg->turns.next, TURNS);
+    CHECK(!arg->turns.first && !arg->turns.last);
+    pel__turns_finish(&arg->turns);
+    pel__pool_destroy(pool);
+    free(arg);
+}
+
 typedef struct {
     atomic_int hits[1000];
     int64_t fail_at;
@@ -299,6 +342,7 @@ int main(void)
     RUN(short_integers_round_half_to_even);
     RUN(files_are_replaced_whole);
     RUN(pool_runs_each_task_once);
+    RUN(turns_wait_for_all_up_to_a_number);
     RUN(budget_keeps_its_limit);
     return CHECK_DONE();
 }

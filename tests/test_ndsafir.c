@@ -3,6 +3,7 @@
  * instructions; constants stay, shifts commute, odd voxels harm nobody. Values against the formulas: test_ndsafir_oracle.py. */
 #include "check.h"
 #include "filter/ndsafir.h"
+#include "filter/ndsafir_tiles.h"
 #include "ndsafir_run.h"
 
 #include <math.h>
@@ -410,12 +411,97 @@ CASE(chi_square_limits)
     CHECK(fabs(pel__chi_square_limit(9261, 0.5) - 9260.3333) < 1e-2);
 }
 
+static int32_t drawn(int32_t least, int32_t most)
+{
+    state = state * 1664525U + 1013904223U;
+    return least + (int32_t)((state >> 8) % (uint32_t)(most - least + 1));
+}
+
+/* Tiles cover what is wanted once. */
+static void covered(const pel__tiles *t, const pel_region *out)
+{
+    int64_t sum = 0, outside = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        const pel_region tile = pel__tiles_at(t, t->first + i);
+        sum += pel__region_voxels(&tile);
+        outside += !pel__region_inside(&tile, out);
+        for (int64_t k = 0; k < i && t->count < 100; k++) {
+            const pel_region other = pel__tiles_at(t, t->first + k), common = pel__region_intersect(&tile, &other);
+            outside += !pel__region_empty(&common);
+        }
+    }
+    CHECK_INT(sum, pel__region_voxels(out));
+    CHECK_INT(outside, 0);
+}
+
+/* A tile waits for all of the iteration before that it reads, and for all that read what it replaces. */
+CASE(tiles_cover_and_wait_for_what_they_need)
+{
+    state = 3;
+    for (int trial = 0; trial < 200; trial++) {
+        const int64_t shape[PEL_AXES] = {drawn(1, 4), 1, drawn(1, 20), drawn(1, 700), drawn(1, 900)};
+        const pel_region image = pel__region(PEL_AXES, NULL, shape);
+        pel__ndsafir s = {.steps = 2, .channels = 1, .aggregate = drawn(0, 1), .patch = {0, drawn(0, 1), 3, 3}};
+        for (int n = 0; n < 2; n++) {
+            for (int a = 0; a < PEL__ND; a++)
+                s.radius[n][a] = shape[pel__ndsafir_axis(a)] > 1 ? drawn(0, a < PEL__NY ? 2 : 9) : 0;
+        }
+        pel_region out = image; /* of the second; the first's is as far beyond as it reaches */
+        for (int a = 0; a < PEL_AXES; a++) {
+            out.origin[a] = drawn(0, (int32_t)shape[a] - 1);
+            out.shape[a] = drawn(1, (int32_t)(shape[a] - out.origin[a]));
+        }
+        int64_t reach[PEL_AXES] = {0}, beyond[PEL_AXES] = {0};
+        for (int a = 0; a < PEL__ND; a++) {
+            reach[pel__ndsafir_axis(a)] = pel__ndsafir_reach(&s, 1, a);
+            beyond[pel__ndsafir_axis(a)] = pel__ndsafir_reach(&s, 0, a);
+        }
+        const pel_region first = pel__region_grow(&out, reach, reach, &image);
+        pel__tiles t[2] = {{.first = 0}};
+        const int32_t threads = drawn(1, 9);
+        pel__tiles_share(&t[0], &s, 0, &image, &first, threads);
+        t[1].first = t[0].count;
+        pel__tiles_share(&t[1], &s, 1, &image, &out, threads);
+        covered(&t[0], &first);
+        covered(&t[1], &out);
+        int64_t missed = 0;
+        for (int64_t i = t[1].first; i < t[1].first + t[1].count; i++) {
+            const pel_region tile = pel__tiles_at(&t[1], i), reads = pel__region_grow(&tile, reach, reach, &image);
+            const int64_t needed = pel__tiles_needed(&t[0], &s, 1, &tile);
+            for (int64_t k = needed + 1; k < t[0].count; k++) {
+                const pel_region before = pel__tiles_at(&t[0], k), its = pel__region_grow(&before, beyond, beyond, &image);
+                const pel_region made = pel__region_intersect(&before, &reads), replaced = pel__region_intersect(&its, &tile);
+                missed += !pel__region_empty(&made) || !pel__region_empty(&replaced);
+            }
+            missed += needed < 0 || needed >= t[0].count;
+        }
+        CHECK_INT(missed, 0);
+    }
+}
+
+/* More threads than tiles, and tiles of several heights. */
+CASE(threads_never_change_a_bit_in_a_plane)
+{
+    static const int64_t shape[] = {1, 1, 1, 420, 90};
+    float *src = scene(shape), *one = filtered(shape, src, NULL, NULL, 1);
+    for (int32_t threads = 2; threads <= 33 && one; threads = 2 * threads - 1) {
+        float *many = filtered(shape, src, NULL, NULL, threads);
+        if (many)
+            CHECK_INT(different(one, many, voxels(shape)), 0);
+        free(many);
+    }
+    free(one);
+    free(src);
+}
+
 int main(void)
 {
     RUN(blocks_never_change_a_bit_in_a_plane);
     RUN(blocks_of_one_voxel);
     RUN(blocks_never_change_a_bit_in_depth_and_time);
     RUN(threads_never_change_a_bit);
+    RUN(threads_never_change_a_bit_in_a_plane);
+    RUN(tiles_cover_and_wait_for_what_they_need);
     RUN(instruction_sets_never_change_a_bit);
     RUN(constants_stay);
     RUN(shifts_commute);

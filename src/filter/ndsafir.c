@@ -11,9 +11,11 @@
 
 #include "core/bytes.h"
 #include "core/region.h"
+#include "core/turns.h"
 #include "filter/ndsafir_gather.h"
 #include "filter/ndsafir_scales.h"
 #include "filter/ndsafir_spots.h"
+#include "filter/ndsafir_tiles.h"
 #include "noise/noise.h"
 
 #include <assert.h>
@@ -31,8 +33,8 @@ typedef struct work {
     bool cells;
     pel_region region[PEL__MAX_STEPS + 1]; /* [n]: where iteration n's input must be known; [steps]: the output */
     pel_block raw, u[2], q[2], low, high;  /* low, high: every estimate yet accepted lies in; low > high: frozen. q has one channel */
-    int32_t step;
-    int64_t tile[PEL_AXES];
+    pel__tiles tiles[PEL__MAX_STEPS];
+    pel__turns turns;
     int64_t thread_bytes;
     pel_block cell;                        /* data NULL: one scale; else of cells, first means of the fine result, then what it is off by */
 } work;
@@ -48,24 +50,6 @@ static void regions(work *w, const pel_region *out)
             reach[pel__ndsafir_axis(a)] = pel__ndsafir_reach(&w->s, n, a);
         w->region[n] = pel__region_grow(&w->region[n + 1], reach, reach, &w->image);
     }
-}
-
-/* Voxels of a tile: two rows of all its planes, with what sums along y keep of a line of displacements, should stay in the
- * second-level cache (so a wide window wants a narrow tile); sweeps along y should be long. Several frames, where time is
- * searched, so that pairs across time serve both ends, too. Any shape gives the same bits. */
-static void tile_shape(const pel__ndsafir *s, const pel_region *image, int64_t tile[PEL_AXES])
-{
-    bool deep = s->patch[PEL__NZ] > 0, moving = s->patch[PEL__NT] > 0, wide = false;
-    for (int32_t n = 0; n < s->steps; n++) {
-        deep |= s->radius[n][PEL__NZ] > 0;
-        moving |= s->radius[n][PEL__NT] > 0;
-        wide |= s->radius[n][PEL__NX] > 8;
-    }
-    const int64_t columns = pel__min(deep || wide ? 256 : 512, image->shape[PEL_X]);
-    const int64_t rows = pel__max(32, (deep ? 128 * 128 : 256 * 512) / columns / s->channels);
-    const int64_t shape[PEL_AXES] = {moving ? 3 : 1, s->channels, deep ? 8 : 1, rows, columns};
-    for (int a = 0; a < PEL_AXES; a++)
-        tile[a] = pel__min(shape[a], image->shape[a]);
 }
 
 static int64_t results_floats(const pel__ndsafir_tile *k)
@@ -113,7 +97,7 @@ static int64_t float_bytes(int64_t n) { return pel__arena_cost(n * (int64_t)size
 static int64_t tile_bytes(const pel__ndsafir *s, const pel_region *image)
 {
     int64_t tile[PEL_AXES], most = 0, origin = 0;
-    tile_shape(s, image, tile);
+    pel__tiles_largest(s, image, tile);
     for (int32_t n = 0; n < s->steps; n++) {
         pel__ndsafir_tile k = {0};
         const int64_t input = lay_out(&k, s, n, tile, &origin);
@@ -126,11 +110,11 @@ static int64_t tile_bytes(const pel__ndsafir *s, const pel_region *image)
 
 /* ---- into a tile and out of it ----------------------------------------------------------------------------- */
 
-static pel__gather around_tile(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
+static pel__gather around_tile(const work *w, int32_t step, const pel__ndsafir_tile *k, const pel_region *tile)
 {
     pel__gather g = {.isa = w->s.isa, .image = &w->image, .stride = k->stride[PEL__NY]};
     for (int a = 0; a < PEL__ND; a++) {
-        const int64_t reach = pel__ndsafir_reach(&w->s, w->step, a);
+        const int64_t reach = pel__ndsafir_reach(&w->s, step, a);
         g.first[a] = tile->origin[pel__ndsafir_axis(a)] - reach;
         g.size[a] = k->n[a] + 2 * reach;
         g.left = a == PEL__NX ? padding(reach) + shift_of(k) - reach : g.left;
@@ -158,10 +142,10 @@ static void odd_to_zero(float *p, int64_t n)
         p[i] = p[i] == p[i] ? p[i] : 0.0f;
 }
 
-static void put_results(const work *w, const pel__ndsafir_tile *k, const pel_region *tile)
+static void put_results(const work *w, int32_t n, const pel__ndsafir_tile *k, const pel_region *tile)
 {
     const int64_t width = pel__ndsafir_padded(k->n[PEL__NX]);
-    const int32_t n = w->step, now = n % 2, before = 1 - now;
+    const int32_t now = n % 2, before = 1 - now;
     const bool last = n == w->s.steps - 1;
     for (int64_t row = 0; row < k->n[PEL__NT] * k->n[PEL__NZ] * k->n[PEL__NY]; row++) {
         int64_t at[PEL_AXES];
@@ -197,16 +181,15 @@ static bool stopped(const work *w, pel_error *err)
     return true;
 }
 
-static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
+/* A tile of iteration n. */
+static bool run_tile(const work *w, int32_t n, const pel_region *tile, int32_t worker, pel_error *err)
 {
-    const work *w = arg;
-    const int32_t n = w->step, before = 1 - n % 2;
-    const pel_region tile = pel__grid_cell(&w->region[n + 1], w->tile, index);
+    const int32_t before = 1 - n % 2;
     pel__ndsafir_tile k = {.rho = RHO, .stop = w->call->stop};
     int64_t origin = 0;
     if (!stopped(w, err))
         return false;
-    const int64_t input = lay_out(&k, &w->s, n, tile.shape, &origin), all = k.channels * input;
+    const int64_t input = lay_out(&k, &w->s, n, tile->shape, &origin), all = k.channels * input;
     pel__arena arena = pel__arena_over((char *)w->call->thread_scratch + worker * w->thread_bytes, w->thread_bytes);
     k.scratch = pel__arena_take(&arena, pel__ndsafir_scratch(&k) * 4); /* first: the end may lie on small pages */
     float *u = pel__arena_take(&arena, all * 4), *q = pel__arena_take(&arena, input * 4), *y = pel__arena_take(&arena, all * 4);
@@ -215,9 +198,9 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     k.width = pel__arena_take(&arena, k.result * 4);
     if (!k.width)
         return pel__fail(err, PEL_INTERNAL, "ndsafir: a tile does not fit into its scratch");
-    const pel__gather around = around_tile(w, &k, &tile);
+    const pel__gather around = around_tile(w, n, &k, tile);
     for (int a = 0; a < PEL__ND; a++) {
-        k.low[a] = -tile.origin[pel__ndsafir_axis(a)];
+        k.low[a] = -tile->origin[pel__ndsafir_axis(a)];
         k.high[a] = k.low[a] + w->image.shape[pel__ndsafir_axis(a)];
     }
     k.odd = gather_all(&around, &k, n ? &w->u[before] : &w->raw, u);
@@ -235,8 +218,25 @@ static bool run_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
     w->s.isa->run(&k);
     if (!stopped(w, err))
         return false;
-    put_results(w, &k, &tile);
+    put_results(w, n, &k, tile);
     return true;
+}
+
+/* The next tile, whichever iteration's: iterations do not wait for each other as a whole. */
+static bool take_tile(void *arg, int64_t index, int32_t worker, pel_error *err)
+{
+    work *w = arg;
+    int32_t n = 0;
+    pel__turn turn;
+    pel__turns_take(&w->turns, &turn);
+    while (turn.number >= w->tiles[n].first + w->tiles[n].count)
+        n++;
+    const pel_region tile = pel__tiles_at(&w->tiles[n], turn.number);
+    if (n > 0)
+        pel__turns_wait(&w->turns, pel__tiles_needed(&w->tiles[n - 1], &w->s, n, &tile));
+    const bool ok = run_tile(w, n, &tile, worker, err);
+    pel__turns_end(&w->turns, &turn);
+    return ok;
 }
 
 #define STRIP_ROWS 64 /* of the tasks that only convert */
@@ -497,50 +497,22 @@ static bool check_noise(const pel__noise *noise, int64_t channel, pel_error *err
     return true;
 }
 
-/* Rows that a tile takes beside its own: pairs whose second end lies in it, and those that box sums along y begin with. */
-static int64_t margin_rows(const work *w)
-{
-    const int64_t patches = w->s.aggregate && w->step == w->s.steps - 1 ? 2 : 1;
-    return w->s.radius[w->step][PEL__NY] / 2 + 2 * patches * w->s.patch[PEL__NY];
-}
-
-#define LOWEST_TILE 16 /* rows, where there are threads to share them */
-
-/* Chooses this iteration's tiles, all about equal, and lower ones where the threads are done sooner then: each takes a
- * number of tiles and on average, since they never run quite alike, waits for an eighth of one. Returns how many. */
-static int64_t share_out(work *w, int32_t threads)
-{
-    const pel_region *r = &w->region[w->step + 1];
-    double least = INFINITY;
-    tile_shape(&w->s, &w->image, w->tile);
-    for (int a = 0; a < PEL_AXES; a++) {
-        const int64_t most = w->tile[a], equal = pel__ceil_div(r->shape[a], pel__ceil_div(r->shape[a], most));
-        w->tile[a] = a == PEL_X ? pel__min(most, pel__round_up(equal, PEL__ND_VECTOR)) : equal;
-    }
-    const int64_t rows = r->shape[PEL_Y], fewest = pel__ceil_div(rows, w->tile[PEL_Y]), beside = pel__grid_cells(r, w->tile) / fewest;
-    for (int64_t n = fewest; n == fewest || (threads > 1 && rows / n >= LOWEST_TILE); n++) {
-        const int64_t height = pel__ceil_div(rows, n);
-        const double took = ((double)pel__ceil_div(beside * n, threads) + 0.125) * (double)(height + margin_rows(w));
-        if (took < least) {
-            least = took;
-            w->tile[PEL_Y] = height;
-        }
-    }
-    return pel__grid_cells(r, w->tile);
-}
-
 /* All iterations at one scale: from the call's input to u. */
 static bool iterate(work *w, pel_error *err)
 {
     pel__pool *pool = w->call->pool;
+    int64_t tiles = 0;
     if (!pel__pool_run(pool, PEL__COMPUTE_LAST, strips(&w->region[0]), read_strip, w, err))
         return false;
-    for (w->step = 0; w->step < w->s.steps; w->step++) {
-        const int64_t tiles = share_out(w, pel__pool_threads(pool));
-        if (!pel__pool_run(pool, PEL__COMPUTE_LAST, tiles, run_tile, w, err))
-            return false;
+    for (int32_t n = 0; n < w->s.steps; n++) {
+        w->tiles[n].first = tiles;
+        pel__tiles_share(&w->tiles[n], &w->s, n, &w->image, &w->region[n + 1], pel__pool_threads(pool));
+        tiles += w->tiles[n].count;
     }
-    return true;
+    pel__turns_init(&w->turns);
+    const bool ok = pel__pool_run(pool, PEL__COMPUTE_LAST, tiles, take_tile, w, err);
+    pel__turns_finish(&w->turns);
+    return ok;
 }
 
 /* The scales of a block: fine, and where there are two, cells. */
