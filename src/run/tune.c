@@ -4,6 +4,7 @@
  * about the filter, as derivatives of it would need. The sample is the same at every call: windows at places of a
  * low-discrepancy sequence over time, depth and plane of the first image. A candidate is taken when it is better than the
  * default by more than half the standard error of that difference and by more than 1 % (Gaussian noise: 0.3 %), so a doubtful gain changes nothing.
+ * What is clearly worse than the best after a quarter of the draws, over all windows, gets no more of them.
  * Channels that the filter works jointly are tuned as a group, by the mean of their errors, each as a share of its default's.
  *
  * Before this there was Stein's identity with the divergence by random probes of one or half a count (Ramani, Blu, Unser
@@ -28,6 +29,9 @@
 #define LEAST_SIDE 24        /* of a window, where memory is short */
 #define JUDGED_VOXELS 1300000 /* together in all passes */
 #define LEAST_GAIN(counts) ((counts) ? 0.01 : 0.003)     /* of the error: what is not worth leaving the default for */
+#define EARLY_SHARE 4        /* one in so many draws is made by all candidates; the others by … */
+#define HOPELESS 0.05        /* … those whose error is not above the best's by this share of the default's … */
+#define HOPELESS_ERRORS 2    /* … and by so many of its standard errors */
 #define DARK_SIDE 8          /* of the squares whose means tell what is dark */
 #define STRIP_ROWS 16        /* that one thread takes at once */
 
@@ -45,10 +49,11 @@ typedef struct {
     pel_region window[MOST_WINDOWS];
     int32_t window_count;
     int64_t side;         /* of a window along y and x */
-    double (*risk)[PEL__MOST_CANDIDATES][MOST_WINDOWS]; /* by channel of the group */
+    double (*risk)[PEL__MOST_CANDIDATES][MOST_WINDOWS]; /* by channel of the group; sums over draws */
     pel__split *split;    /* by channel of the group */
     pel__noise *noise;    /* what the filter is told, by channel of the image */
-    int64_t passes;
+    int64_t passes, judged[PEL__MOST_CANDIDATES]; /* draws, and how many of them a candidate has made; 0: it is out, risk is then beside the default's */
+    int32_t left[PEL__MOST_CANDIDATES], left_count; /* candidates that are not out */
     float *raw, *kept, *out;
     strip_sums *sums;     /* one a strip of a window */
     void *native, *scratch, *thread;
@@ -281,8 +286,8 @@ static void judge_row(const draw *d, strip_sums *s, const int64_t at[PEL_AXES], 
             continue;
         const pel__split_voxel v = pel__split_at(split, d->raw, here, d->pass);
         s->count++;
-        for (int32_t c = 0; c < t->tuning->count; c++)
-            s->sum[c] += pel__split_error(split, &v, found[c * size + i]);
+        for (int32_t k = 0; k < t->left_count; k++)
+            s->sum[t->left[k]] += pel__split_error(split, &v, found[t->left[k] * size + i]);
     }
 }
 
@@ -315,38 +320,34 @@ static bool judge_pass(tuner *t, int32_t window, const pel_block *whole, int64_t
             for (int32_t k = 0; k < t->tuning->count; k++)
                 all.sum[k] += t->sums[i].sum[k];
         }
-        for (int32_t k = 0; k < t->tuning->count; k++)
-            t->risk[c][k][window] += all.sum[k] / (double)(t->passes * pel__max(1, all.count));
+        for (int32_t k = 0; k < t->left_count; k++)
+            t->risk[c][t->left[k]][window] += all.sum[t->left[k]] / (double)pel__max(1, all.count);
     }
     return true;
 }
 
-/* What the filter makes of one draw, by every candidate. */
+/* What the filter makes of one draw, by every candidate that is left. */
 static bool filter_pass(tuner *t, const pel_region *w, const pel_block *whole, int64_t pass, pel_error *err)
 {
     const pel_block kept = pel__block_dense(&whole->region, PEL_F32, t->kept);
     const draw d = {.t = t, .raw = whole, .kept = &kept, .all = &whole->region, .pass = pass};
     if (!pel__pool_run(t->run->pool, PEL__COMPUTE_LAST, strips(&whole->region), keep_strip, (void *)(uintptr_t)&d, err))
         return false;
-    for (int32_t c = 0; c < t->tuning->count; c++) {
-        const pel_region in = reach(t, &t->values[c], w);
+    for (int32_t i = 0; i < t->left_count; i++) {
+        const int32_t k = t->left[i];
+        const pel_region in = reach(t, &t->values[k], w);
         const pel_block view = pel__block_view(&kept, &in);
-        if (!filter_window(t, &t->values[c], &view, w, t->out + c * pel__region_voxels(w), err))
+        if (!filter_window(t, &t->values[k], &view, w, t->out + k * pel__region_voxels(w), err))
             return false;
     }
     return true;
 }
 
-/* The mean over passes and judging voxels of each candidate's error, by channel. */
-static bool try_window(tuner *t, int32_t window, const pel_block *whole, pel_error *err)
+/* Adds each candidate's error in these passes, the mean over judging voxels, by channel. */
+static bool try_window(tuner *t, int32_t window, const pel_block *whole, int64_t from, int64_t to, pel_error *err)
 {
-    const pel_region *w = &t->window[window];
-    for (int64_t c = 0; c < t->channels; c++) {
-        for (int32_t k = 0; k < t->tuning->count; k++)
-            t->risk[c][k][window] = 0;
-    }
-    for (int64_t pass = 0; pass < t->passes; pass++) {
-        if (!filter_pass(t, w, whole, pass, err) || !judge_pass(t, window, whole, pass, err))
+    for (int64_t pass = from; pass < to; pass++) {
+        if (!filter_pass(t, &t->window[window], whole, pass, err) || !judge_pass(t, window, whole, pass, err))
             return false;
     }
     return true;
@@ -489,18 +490,72 @@ static bool make_candidates(tuner *t, const pel__values *typed, pel_error *err)
     return true;
 }
 
-/* Mean over the windows of a candidate's error and of its difference to the default's, and that one's standard error. */
-static void weigh(const tuner *t, int64_t channel, int32_t candidate, double out[3])
+/* Of a candidate beside another, as a mean over the windows: its error, how much that is more, and the standard error of this. */
+typedef struct {
+    double risk, more, error;
+} comparison;
+
+static double risk_of(const tuner *t, int64_t channel, int32_t candidate, int32_t window)
 {
+    const double risk = t->risk[channel][candidate][window];
+    return t->judged[candidate] > 0 ? risk / (double)t->judged[candidate] : risk + t->risk[channel][0][window] / (double)t->judged[0];
+}
+
+static comparison compare(const tuner *t, int64_t channel, int32_t candidate, int32_t other)
+{
+    const double n = t->window_count;
     double square = 0;
-    out[0] = out[1] = 0;
+    comparison r = {0};
     for (int32_t w = 0; w < t->window_count; w++) {
-        const double risk = t->risk[channel][candidate][w], d = risk - t->risk[channel][0][w];
-        out[0] += risk / t->window_count;
-        out[1] += d / t->window_count;
-        square += d * d / t->window_count;
+        const double risk = risk_of(t, channel, candidate, w), d = risk - risk_of(t, channel, other, w);
+        r.risk += risk / n;
+        r.more += d / n;
+        square += d * d / n;
     }
-    out[2] = t->window_count > 1 ? sqrt(fmax(0, square - out[1] * out[1]) / (t->window_count - 1)) : 0;
+    r.error = n > 1 ? sqrt(fmax(0, square - r.more * r.more) / (n - 1)) : 0;
+    return r;
+}
+
+/* The same in the mean of the channels, as shares of what the default's error is. */
+static comparison compare_all(const tuner *t, int32_t candidate, int32_t other)
+{
+    comparison r = {0};
+    for (int64_t c = 0; c < t->channels; c++) {
+        const comparison one = compare(t, c, candidate, other);
+        const double share = 1 / (fmax(compare(t, c, 0, 0).risk, 1e-300) * (double)t->channels);
+        r.risk += one.risk * share;
+        r.more += one.more * share;
+        r.error += one.error * share;
+    }
+    return r;
+}
+
+/* What is kept of a candidate that is out: how much more than the default's its error was in the same draws. */
+static void keep_difference(tuner *t, int32_t candidate)
+{
+    for (int64_t c = 0; c < t->channels; c++) {
+        for (int32_t w = 0; w < t->window_count; w++)
+            t->risk[c][candidate][w] = risk_of(t, c, candidate, w) - risk_of(t, c, 0, w);
+    }
+    t->judged[candidate] = 0;
+}
+
+/* Leaves out what is clearly worse than the best; the default stays, for all are compared with it. */
+static void leave_out(tuner *t)
+{
+    int32_t best = 0, kept = 0;
+    for (int32_t i = 0; i < t->left_count; i++) {
+        if (compare_all(t, t->left[i], best).more < 0)
+            best = t->left[i];
+    }
+    for (int32_t i = 0; i < t->left_count; i++) {
+        const comparison c = compare_all(t, t->left[i], best);
+        if (t->left[i] == 0 || !(c.more > fmax(HOPELESS, HOPELESS_ERRORS * c.error)))
+            t->left[kept++] = t->left[i];
+        else
+            keep_difference(t, t->left[i]);
+    }
+    t->left_count = kept;
 }
 
 /* The best whose gain over the default, in the mean of the channels, is more than half its own error, and worth it. */
@@ -508,25 +563,21 @@ static void choose(tuner *t)
 {
     int32_t chosen = 0;
     double best = 0;
-    for (int32_t k = 0; k < t->tuning->count; k++) {
-        double gain = 0, error = 0;
-        for (int64_t c = 0; c < t->channels; c++) {
-            double plain[3], found[3];
-            weigh(t, c, 0, plain);
-            weigh(t, c, k, found);
-            t->tuning[c].list[k].risk = found[0];
-            t->tuning[c].list[k].error = found[2];
-            gain -= found[1] / fmax(plain[0], 1e-300) / (double)t->channels;
-            error += found[2] / fmax(plain[0], 1e-300) / (double)t->channels;
-        }
-        if (gain > fmax(0.5 * error, LEAST_GAIN(t->split[0].counts)) && gain > best) {
-            chosen = k;
-            best = gain;
+    for (int32_t i = 0; i < t->left_count; i++) {
+        const comparison c = compare_all(t, t->left[i], 0);
+        if (-c.more > fmax(0.5 * c.error, LEAST_GAIN(t->split[0].counts)) && -c.more > best) {
+            chosen = t->left[i];
+            best = -c.more;
         }
     }
     for (int64_t c = 0; c < t->channels; c++) {
         t->tuning[c].chosen = chosen;
         t->tuning[c].voxels = (int64_t)t->window_count * pel__region_voxels(&t->window[0]) / t->channels;
+        for (int32_t k = 0; k < t->tuning->count; k++) {
+            const comparison found = compare(t, c, k, 0);
+            t->tuning[c].list[k].risk = found.risk;
+            t->tuning[c].list[k].error = found.error;
+        }
     }
 }
 
@@ -565,21 +616,47 @@ typedef struct {
     int64_t done, total; /* channels */
 } watcher;
 
+/* These passes over all windows, by all candidates that are left. */
+static bool try_all(tuner *t, int64_t from, int64_t to, const watcher *watch, pel_error *err)
+{
+    bool ok = true;
+    for (int32_t w = 0; ok && w < t->window_count; w++) {
+        pel_block whole;
+        ok = read_window(t, w, &whole, err) && try_window(t, w, &whole, from, to, err);
+        const int64_t part = from * t->window_count + w * (to - from);
+        const pel_progress p = {.phase = "tuning", .done = watch->done * t->passes * t->window_count + t->channels * part, .total = watch->total * t->passes * t->window_count};
+        if (ok && watch->call && !watch->call(watch->arg, &p))
+            ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while tuning");
+    }
+    for (int32_t i = 0; i < t->left_count; i++)
+        t->judged[t->left[i]] = to;
+    return ok;
+}
+
+static void begin_trials(tuner *t)
+{
+    t->left_count = t->tuning->count;
+    for (int32_t k = 0; k < t->tuning->count; k++) {
+        t->left[k] = k;
+        t->judged[k] = 0;
+        for (int64_t c = 0; c < t->channels; c++)
+            memset(t->risk[c][k], 0, sizeof t->risk[c][k]);
+    }
+}
+
 /* One group of channels. */
 static bool tune_group(tuner *t, const pel__values *typed, const watcher *watch, pel_error *err)
 {
     if (!make_candidates(t, typed, err))
         return false;
     choose_side(t);
+    begin_trials(t);
     bool ok = alloc_tuner(t, err) && start_split(t, err);
-    for (int32_t w = 0; ok && w < t->window_count; w++) {
-        pel_block whole;
-        ok = read_window(t, w, &whole, err);
-        ok = ok && try_window(t, w, &whole, err);
-        const pel_progress p = {.phase = "tuning", .done = watch->done * t->window_count + t->channels * w, .total = watch->total * t->window_count};
-        if (ok && watch->call && !watch->call(watch->arg, &p))
-            ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while tuning");
-    }
+    const int64_t early = pel__ceil_div(t->passes, EARLY_SHARE);
+    ok = ok && try_all(t, 0, early, watch, err);
+    if (ok)
+        leave_out(t);
+    ok = ok && try_all(t, early, t->passes, watch, err);
     free_tuner(t);
     if (ok)
         choose(t);
