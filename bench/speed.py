@@ -152,15 +152,17 @@ def beside(y, noise, isa, repeat, **settings):
 
 
 def threads(isa):
-    """One thread's wall time beside that of two, each the least of several, and of two processes at once, which is what the
-    machine itself allows (caches, memory and clock are shared); it must have two idle cores."""
+    """One thread's wall time beside that of two, in turns, each the least of several, and of two processes at once, which is what
+    the machine itself allows (caches, memory and clock are shared); it must have two idle cores."""
     four, deep = stack(3, 8, 96)[0], stack(1, 32, 128)[0][0]
     print("\ntwo threads (aim 0.95 of twice the speed)    one s     two s   of twice   two processes   of what these reach")
     for name, y, noise, repeat, settings in (("2D standard, 1024 x 1024", np.tile(plane(), (2, 2)), "0,400", 8, {}), ("2D standard, 512 x 512", plane(), "0,400", 20, {}),
                                              ("2D fast, 512 x 512", plane(), "0,400", 40, {"quality": "fast"}), ("3D standard, 32 x 128 x 128", deep, "2,-191", 8, {}),
                                              ("4D 3 x 8 x 96 x 96, Cambridge windows", four, "2,-191", 4, CAMBRIDGE)):
-        one, two, again = (ours(y, noise, repeat, isa, threads=n, **settings)[0][1] for n in (1, 2, 1))
-        one, both = min(one, again), beside(y, noise, isa, repeat, **settings)
+        one = two = both = float("inf")
+        for _ in range(TURNS):
+            one, two = (min(least, ours(y, noise, repeat, isa, threads=n, **settings)[0][1]) for least, n in ((one, 1), (two, 2)))
+            both = min(both, beside(y, noise, isa, repeat, **settings))
         print(f"{name:40s} {one:9.4f} {two:9.4f} {one / two / 2:10.3f} {one / both:15.3f} {both / two / 2:21.3f}", flush=True)
 
 
