@@ -20,7 +20,7 @@ void pel__tiles_largest(const pel__ndsafir *s, const pel_region *image, int64_t 
         wide |= s->radius[n][PEL__NX] > 8;
     }
     const int64_t columns = pel__min(deep || wide ? 256 : 512, image->shape[PEL_X]);
-    const int64_t rows = pel__max(32, (deep ? 128 * 128 : 256 * 512) / columns / s->channels);
+    const int64_t rows = pel__max(32, (deep ? pel__min(128, 128 * 128 / columns) : pel__min(512, 256 * 512 / columns)) / s->channels);
     const int64_t most[PEL_AXES] = {moving ? 3 : 1, s->channels, deep ? 8 : 1, rows, columns};
     for (int a = 0; a < PEL_AXES; a++)
         shape[a] = pel__min(most[a], image->shape[a]);
