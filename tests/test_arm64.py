@@ -14,7 +14,7 @@ COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 FLAGS = ("-O2 -std=c17 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fno-trapping-math -static "
          "-DPEL_LANES=4 -DPEL_KERNEL=pel__ndsafir_scalar").split()
 SOURCES = [*ROOT.glob("src/filter/ndsafir*.c"), ROOT / "src/filter/params.c", ROOT / "src/noise/stabilise.c",
-           *(ROOT / f"src/core/{n}.c" for n in ("block", "budget", "bytes", "dtype", "error", "pool", "region"))]
+           *(ROOT / f"src/core/{n}.c" for n in ("block", "budget", "bytes", "dtype", "error", "pool", "region", "turns"))]
 
 
 @pytest.fixture(scope="module")
