@@ -292,10 +292,34 @@ INLINE void feed_slowly(const feed *f, const int count)
     }
 }
 
-#define FEED(count, p, kind)                                                                                      \
-    case (((count) * 8 + (p)) * 4 + 1) * 3 + (kind): feed_rows(f, count, p, 1, kind); return true;                \
-    case (((count) * 8 + (p)) * 4 + 3) * 3 + (kind): feed_rows(f, count, p, 3, kind); return true;
-#define FEED_KIND(count, kind) FEED(count, 1, kind) FEED(count, 2, kind) FEED(count, 3, kind) FEED(count, 4, kind)
+/* Each a function of its own: together they are more than a compiler takes in at once. */
+#define FEED(count, p, planes, kind)                                                                              \
+    static __attribute__((noinline)) void feed_##count##_##p##_##planes##_##kind(const feed *f) { feed_rows(f, count, p, planes, kind); }
+#define FEED_KIND(count, kind)                                                                                    \
+    FEED(count, 1, 1, kind) FEED(count, 1, 3, kind) FEED(count, 2, 1, kind) FEED(count, 2, 3, kind)               \
+    FEED(count, 3, 1, kind) FEED(count, 3, 3, kind) FEED(count, 4, 1, kind) FEED(count, 4, 3, kind)
+FEED_KIND(1, PLAIN)
+FEED_KIND(1, PAIRS)
+FEED_KIND(1, JOINT)
+FEED_KIND(2, PLAIN)
+FEED_KIND(2, PAIRS)
+FEED_KIND(2, JOINT)
+FEED_KIND(3, PLAIN)
+FEED_KIND(3, PAIRS)
+FEED_KIND(4, PLAIN)
+FEED_KIND(4, PAIRS)
+
+/* By p - 1 and whether three planes are summed. */
+typedef void feed_function(const feed *f);
+#define FEEDS(count, kind)                                                                                        \
+    {{feed_##count##_1_1_##kind, feed_##count##_1_3_##kind}, {feed_##count##_2_1_##kind, feed_##count##_2_3_##kind}, \
+     {feed_##count##_3_1_##kind, feed_##count##_3_3_##kind}, {feed_##count##_4_1_##kind, feed_##count##_4_3_##kind}}
+static feed_function *const feeds[GROUP][3][4][2] = { /* by count - 1 and kind */
+    {FEEDS(1, PLAIN), FEEDS(1, PAIRS), FEEDS(1, JOINT)},
+    {FEEDS(2, PLAIN), FEEDS(2, PAIRS), FEEDS(2, JOINT)},
+    {FEEDS(3, PLAIN), FEEDS(3, PAIRS)},
+    {FEEDS(4, PLAIN), FEEDS(4, PAIRS)},
+};
 
 /* Of up to GROUP displacements. Returns whether sums along x are done, too. */
 static bool feed_any(const feed *given, int64_t count)
@@ -312,12 +336,10 @@ static bool feed_any(const feed *given, int64_t count)
         copy.z = f->t;
     }
     const int kind = f->q == 0 ? PLAIN : f->channels > 1 ? JOINT : PAIRS;
-    switch (p > 4 || p != f->patch[PEL__NX] || planes == 0 || f->odd ? 0 : ((count * 8 + p) * 4 + planes) * 3 + kind) {
-        FEED_KIND(1, PLAIN) FEED_KIND(1, PAIRS) FEED_KIND(1, JOINT)
-        FEED_KIND(2, PLAIN) FEED_KIND(2, PAIRS) FEED_KIND(2, JOINT)
-        FEED_KIND(3, PLAIN) FEED_KIND(3, PAIRS)
-        FEED_KIND(4, PLAIN) FEED_KIND(4, PAIRS)
-    default: break;
+    feed_function *const whole = p >= 1 && p <= 4 ? feeds[count - 1][kind][p - 1][planes == 3] : NULL;
+    if (whole && p == f->patch[PEL__NX] && planes > 0 && !f->odd) {
+        whole(f);
+        return true;
     }
     switch (count) {
     case 1: feed_slowly(given, 1); break;
