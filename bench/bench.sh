@@ -5,6 +5,7 @@
 #   bench/bench.sh [speed|denoisers|io|noise|quality|tune|dog|zarr|convert …]
 set -eu
 cd "$(dirname "$0")/.."
+all="speed denoisers io noise quality tune dog zarr convert"
 
 run() {
     echo "== bench/$*"
@@ -27,9 +28,9 @@ table() {
     dog) run dog.py ;;
     zarr) run zarr_speed.py ;;
     convert) run convert_speed.py ;;
-    *) echo "bench: no table '$1'; there are: speed denoisers io noise quality tune dog zarr convert" >&2 && exit 2 ;;
+    *) echo "bench: no table '$1'; there are: $all" >&2 && exit 2 ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- speed denoisers io noise quality tune dog zarr convert
+[ $# -gt 0 ] || set -- $all
 for name in "$@"; do table "$name"; done
