@@ -99,6 +99,21 @@ int verb_status(const verb *self, int argc, char **argv)
     return strcmp(s.state, "done") == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
+static json_object *level_list(const int64_t *numbers, int32_t levels)
+{
+    json_object *o = json_object_new_array();
+    for (int32_t k = 0; k < levels; k++)
+        json_object_array_add(o, json_object_new_int64(numbers[k]));
+    return o;
+}
+
+static void print_levels(const pel_verify_result *r)
+{
+    for (int32_t k = 1; k < r->levels; k++)
+        (void)printf("level %-2d %" PRId64 " windows recomputed from level %d, %" PRId64 " voxels differ\n", (int)k, r->level_windows[k],
+                     (int)k - 1, r->level_different[k]);
+}
+
 int verb_verify(const verb *self, int argc, char **argv)
 {
     const char *output = NULL;
@@ -106,7 +121,7 @@ int verb_verify(const verb *self, int argc, char **argv)
     int64_t windows = 64, seed = 0, threads = 0;
     const operand operands[] = {{"OUT", "the output of a finished run", &output, false}};
     const option options[] = {
-        {OPTION_INTEGER, "windows", "N", "windows to recompute, most of them across block faces (default 64)", &windows, 0, 1e9},
+        {OPTION_INTEGER, "windows", "N", "windows to recompute, most of them across block faces (default 64); a quarter as many on each upper level", &windows, 0, 1e9},
         {OPTION_INTEGER, "seed", "N", "the same windows each time (default: others each time)", &seed, 0, 1e15},
         {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
@@ -114,7 +129,8 @@ int verb_verify(const verb *self, int argc, char **argv)
     };
     const command c = {.verb = self,
                        .text = "Audits every file against the ledger, then recomputes windows of the output straight from the\n"
-                               "input and compares the bits. Exit code 0: no hole, no damage, no seam.",
+                               "input, and of each upper level from the level below, and compares the bits. Exit code 0: no\n"
+                               "hole, no damage, no seam.",
                        .operands = operands, .operand_count = COUNT(operands), .options = options, .option_count = COUNT(options)};
     int code = EXIT_DONE;
     if (!command_parse(&c, argc, argv, &code))
@@ -140,11 +156,14 @@ int verb_verify(const verb *self, int argc, char **argv)
                         {"voxels", r.voxels}, {"different", r.different}};
         for (int i = 0; i < COUNT(integers); i++)
             json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+        json_object_object_add(o, "level_windows", level_list(r.level_windows, r.levels));
+        json_object_object_add(o, "level_different", level_list(r.level_different, r.levels));
         json_object_object_add(o, "first", json_object_new_string(r.first));
         json_print(o);
     } else {
         (void)printf("audit:   %" PRId64 " files, %" PRId64 " missing, %" PRId64 " damaged\n", r.files, r.missing, r.damaged);
-        (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r.windows, r.voxels, r.different);
+        (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r.windows, r.voxels, r.level_different[0]);
+        print_levels(&r);
         if (r.first[0])
             (void)printf("first:   %s\n", r.first);
     }

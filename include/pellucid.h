@@ -444,14 +444,20 @@ typedef struct pel_try {
 typedef void pel_on_try(void *arg, const pel_try *t);
 PEL_API bool pel_run_history(const char *output, int64_t block, pel_on_try *each, void *arg, pel_error *err);
 
+#define PEL_MOST_LEVELS 24
+
 typedef struct pel_verify_result {
     int64_t files, missing, damaged;     /* the audit: expected, absent, of other length or checksum */
-    int64_t windows, voxels, different;  /* recomputed across block faces; voxels whose bits differ */
+    int64_t windows, voxels;             /* of full resolution, recomputed from the input, most of them across block faces */
+    int64_t different;                   /* voxels of all levels whose bits differ */
     char first[256];                     /* the first trouble in words */
+    int32_t levels;                      /* resolution levels; of each: windows recomputed, voxels that differ */
+    int64_t level_windows[PEL_MOST_LEVELS], level_different[PEL_MOST_LEVELS];
 } pel_verify_result;
 
 /* Audits every file of a run against the ledger and recomputes `windows` random windows of the output, most of them
- * across faces of blocks, straight from the input. seed 0: another choice each time. */
+ * across faces of blocks, straight from the input; and a quarter as many, larger ones, of each level above from the level
+ * below. seed 0: another choice each time. */
 PEL_API bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed,
                             pel_on_progress *on_progress, void *arg, pel_error *err);
 

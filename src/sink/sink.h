@@ -9,7 +9,7 @@
 #include "core/pool.h"
 #include "pellucid.h"
 
-#define PEL__MAX_LEVELS 24
+#define PEL__MAX_LEVELS PEL_MOST_LEVELS
 
 /* One resolution level. Level 0 is the full image. A shard holds whole chunks; without shards shard equals chunk. */
 typedef struct pel__level {
