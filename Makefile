@@ -2,11 +2,12 @@
 # The front door: a thin wrapper around Meson. `make` builds build/pellucid.
 #   make demo          the whole story on a made image, in a few minutes
 #   make test          all tests; the last line is "N passed, N failed"
+#   make mutants       small wrong changes that tests must notice, one at a time; MUTANTS=word some of them
 #   make sanitize      unit tests with address+undefined and with thread sanitizers
 #   make tidy          the blocking clang-tidy checks
 #   make bench         the tables of docs/performance.md, side by side with the tools that pellucid replaces;
 #                      TABLES="speed quality" only those (names: bench/bench.sh)
-#   make soak          a long run of randomised kills and resumes
+#   make soak          the mutants, and a long run of randomised kills and resumes
 #   make install       into PREFIX (default /usr/local)
 # On Debian 12, demo, test and sanitize install what is missing when run by root.
 BUILD  ?= build
@@ -19,7 +20,7 @@ SANITIZED_TESTS := $(addprefix tests/test_,cli.py run.py tiff.py czi_convert.py 
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: all deps test-deps demo test sanitize soak bench install tidy lint clean
+.PHONY: all deps test-deps demo test mutants sanitize soak bench install tidy lint clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -74,10 +75,17 @@ lint:
 tidy: all
 	@scripts/tidy.sh $(BUILD)
 
-# The large memory tests, then MINUTES of randomised kills and resumes.
+# Small wrong changes, each of which a test must notice; in a copy that is kept for the next time.
+mutants: test-deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@CCACHE_NOHASHDIR=1 $(PYTHON) tests/mutants.py --venv $(VENV) --yard build-mutants $(MUTANTS)
+
+# The large memory tests, the mutants, then MINUTES of randomised kills and resumes.
 soak: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.ready
+	@$(MAKE) --no-print-directory mutants
 	@PELLUCID=$(BUILD)/pellucid PELLUCID_SOAK=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_memory.py
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 100
@@ -92,4 +100,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan
+	rm -rf $(BUILD) build-asan build-tsan build-mutants

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Mutation checks: each entry is one small wrong change of the program and the one test that must fail of it.
+
+Run as a program (`make mutants`) it makes the changes in a copy of the source, one at a time, builds what the test needs and runs
+the test: a mutant that survives, or whose text is gone, is a failure. tests/test_mutants.py checks in every run of the tests
+that each text still occurs exactly once and that each test exists. A change of code that touches an entry changes the entry.
+"""
+import argparse
+import collections
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# test: "tests/test_x.py::name", with parameters where one of them is enough, or "test_x:case" of a C program.
+Mutant = collections.namedtuple("Mutant", "what file old new test")
+PYRAMID = "tests/test_pyramid.py::test_every_level_is_the_mean_of_the_one_below"
+
+MUTANTS = [
+    # ---- the pyramid
+    Mutant("pairs are cut off, not rounded", "src/filter/downsample.c", "sum[i] = (wide)1 << log;", "sum[i] = 0;", f"{PYRAMID}[uint16-plane-0.5]"),
+    Mutant("edges are cut off, not rounded", "src/filter/downsample.c", "(type)HALF_UP(wide, sum, k);", "(type)(sum / k);", f"{PYRAMID}[int16-plane-0.5]"),
+    Mutant("an odd edge counts as two voxels", "src/filter/downsample.c",
+           "const wide k = (wide)((last - first) * set->count);", "const wide k = (wide)(fx * set->count);", f"{PYRAMID}[uint8-stack-0.4]"),
+    Mutant("every second voxel instead of the mean", "src/filter/downsample.c",
+           "sum[i] += (wide)from[2L * i] + (wide)from[2L * i + 1];", "sum[i] += 2 * (wide)from[2L * i];", f"{PYRAMID}[uint8-movie-0.5]"),
+    Mutant("float: the first row only", "src/filter/downsample.c",
+           "sum += (double)((const type *)(const void *)set->row[r])[x];",
+           "sum += r == 0 ? set->count * (double)((const type *)(const void *)set->row[r])[x] : 0;", f"{PYRAMID}[float32-all-0.5]"),
+    Mutant("verify pools no level again", "src/run/verify.c", "k < v->out->levels; k++)\n        ok = verify_level", "k < 1; k++)\n        ok = verify_level",
+           "tests/test_pyramid.py::test_a_wrong_voxel_of_an_upper_level_is_found"),
+]
+
+
+def read(root, path):
+    with open(os.path.join(root, path), encoding="utf-8") as f:
+        return f.read()
+
+
+def stale(root, mutants=None):
+    """What is wrong with the list itself."""
+    found = []
+    for m in MUTANTS if mutants is None else mutants:
+        count = read(root, m.file).count(m.old) if os.path.exists(os.path.join(root, m.file)) else 0
+        if count != 1:
+            found.append(f"{m.file}: \"{m.old}\" ({m.what}) occurs {count} times, expected once: change the entry in tests/mutants.py")
+        if m.old == m.new or m.new in m.old and m.old.count(m.new) > 1:
+            found.append(f"{m.what}: the change changes nothing")
+        if not test_exists(root, m.test):
+            found.append(f"{m.what}: no test {m.test}")
+    return found
+
+
+def test_exists(root, test):
+    if test.startswith("tests/"):
+        path, _, name = test.partition("::")
+        return re.search(rf"^def {re.escape(name.split('[')[0])}\(", read(root, path), re.M) is not None
+    program, _, case = test.partition(":")
+    return f"CASE({case})" in read(root, f"tests/{program}.c")
+
+
+class Yard:
+    """A copy of the source with a build of its own, in which one file at a time is changed and put back."""
+
+    def __init__(self, folder, venv):
+        self.root, self.build, self.python = folder, os.path.join(folder, "build"), os.path.join(venv, "bin", "python")
+        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+        for name in filter(None, names):
+            target = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if not os.path.exists(target) or read_bytes(target) != read_bytes(os.path.join(ROOT, name)):
+                shutil.copyfile(os.path.join(ROOT, name), target)
+                shutil.copymode(os.path.join(ROOT, name), target)
+        if not os.path.exists(os.path.join(self.build, "build.ninja")):
+            subprocess.run(["meson", "setup", self.build], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+    def make(self, test):
+        program = test.partition(":")[0]
+        targets = ["pellucid", "src/codec/pellucid-jxr"] if test.startswith("tests/") else [f"tests/{program}"]
+        targets = [t for t in targets if not t.endswith("jxr") or self.knows(t)]
+        return subprocess.run(["ninja", "-C", self.build, *targets], capture_output=True, text=True)
+
+    def knows(self, target):
+        return f"build {target}:" in read(self.build, "build.ninja")
+
+    def passes(self, test, seconds):
+        """True: it ran and passed; False: it ran and failed (or hung); None: it did not run."""
+        env = {**os.environ, "PELLUCID": os.path.join(self.build, "pellucid"), "PELLUCID_BUILD": self.build}
+        env.setdefault("PELLUCID_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
+        try:
+            if test.startswith("tests/"):
+                done = subprocess.run([self.python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test], cwd=self.root, env=env,
+                                      capture_output=True, text=True, timeout=seconds)
+                self.output = done.stdout
+                return {0: "skipped" not in done.stdout or None, 1: False}.get(done.returncode)
+            program, _, case = test.partition(":")
+            done = subprocess.run([os.path.join(self.build, "tests", program)], cwd=self.root, env=env, capture_output=True, text=True,
+                                  errors="replace", timeout=seconds)
+            self.output = done.stdout
+            return f"\nok {case}\n" in "\n" + done.stdout and (done.returncode == 0 or f"FAIL {case}" not in done.stdout)
+        except subprocess.TimeoutExpired:
+            self.output = f"no end after {seconds} s"
+            return False
+
+
+def read_bytes(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def try_mutant(yard, m):
+    """A word for what became of it; "killed" is the right one."""
+    path = os.path.join(yard.root, m.file)
+    whole = read(yard.root, m.file)
+    if whole.count(m.old) != 1:
+        return "its text is gone"
+    try:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(whole.replace(m.old, m.new))
+        made = yard.make(m.test)
+        if made.returncode != 0:
+            return "does not compile:\n" + "\n".join(line for line in made.stdout.splitlines() if "error" in line)
+        return {True: "SURVIVES", False: "killed", None: f"its test did not run:\n{yard.output[-1500:]}"}[yard.passes(m.test, 300)]
+    finally:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(whole)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venv", default=os.path.join(ROOT, "build", "venv"), help="Python of the tests")
+    parser.add_argument("--yard", help="folder of the copy, kept for the next time (default: a temporary one)")
+    parser.add_argument("words", nargs="*", help="only mutants whose description, file or test holds one of these")
+    args = parser.parse_args()
+    chosen = [m for m in MUTANTS if not args.words or any(w in " ".join(m) for w in args.words)]
+    bad = stale(ROOT, chosen)
+    folder = args.yard or tempfile.mkdtemp(prefix="pellucid-mutants-")
+    try:
+        yard = Yard(os.path.abspath(folder), os.path.abspath(args.venv))
+        for test in sorted({m.test for m in chosen}):  # a test that fails by itself kills nothing
+            if yard.make(test).returncode != 0 or yard.passes(test, 300) is not True:
+                bad.append(f"{test}: does not pass without a change:\n{getattr(yard, 'output', 'no build')[-1500:]}")
+        for m in chosen if not bad else []:
+            start = time.monotonic()
+            word = try_mutant(yard, m)
+            print(f"{word.splitlines()[0]:10} {time.monotonic() - start:5.1f} s  {m.file}: {m.what}", flush=True)
+            if word != "killed":
+                bad.append(f"{m.file}: {m.what}: {word} ({m.test})")
+    finally:
+        if not args.yard:
+            shutil.rmtree(folder)
+    print("\n".join(bad))
+    print(f"{len(chosen)} mutants, {len(bad)} troubles")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
