@@ -56,6 +56,7 @@ bool network_address(char out[64], char *found, size_t size, const char *wanted,
 bool hosts_find(cluster *c, cluster_words *w, pel_error *err);
 
 /* workers.c */
+bool workers_check(const cluster *c, pel_error *err); /* whether a job's script can say all that it must */
 bool workers_find(cluster *c, pel_error *err); /* where they will be, and how many */
 bool workers_begin(cluster *c, pel_error *err); /* the manager listens: have workers. False: there can be none */
 void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */

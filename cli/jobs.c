@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See jobs.h. */
 #include "jobs.h"
+#include "quote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,16 +51,9 @@ static bool is_name(const char *name)
     return name[0] && name[0] != '-' && name[strspn(name, letters)] == '\0' && strlen(name) <= 100;
 }
 
-static bool is_line(const char *text)
-{
-    return !text || strpbrk(text, "\r\n") == NULL;
-}
-
 static const char *wrong_list(const job_words *w, bool container)
 {
     for (int i = 0; i < w->directives.count; i++) {
-        if (!is_line(w->directives.items[i]))
-            return "--directive: one line each";
         if (container && !strchr(w->directives.items[i], '='))
             return "--directive: expected a.b.c=value for this scheduler";
     }
@@ -71,14 +65,30 @@ static const char *wrong_list(const job_words *w, bool container)
     return NULL;
 }
 
+/* No name needs them, and no scheduler's lines can hold all of them. */
+static int check_controls(const verb *self, const job_words *w)
+{
+    const char *const texts[] = {w->queue, w->image, w->program}, *const names[] = {"queue", "image", "program"};
+    const text_list *const lists[] = {&w->directives, &w->without, &w->volumes};
+    const char *const list_names[] = {"directive", "without", "volume"};
+    for (int i = 0; i < COUNT(texts); i++)
+        if (quote_control(texts[i]))
+            return command_wrong(self, "--%s: found %s, expected one line", names[i], quote_control(texts[i]));
+    for (int i = 0; i < COUNT(lists); i++)
+        for (int k = 0; k < lists[i]->count; k++)
+            if (quote_control(lists[i]->items[k]))
+                return command_wrong(self, "--%s: found %s, expected one line each", list_names[i], quote_control(lists[i]->items[k]));
+    return EXIT_DONE;
+}
+
 static int check_words(const verb *self, const job_words *w, const scheduler *s)
 {
     if (!s)
         return command_wrong(self, "--scheduler: found '%s', expected one of %s", w->scheduler, scheduler_names());
     if (w->name && !is_name(w->name))
         return command_wrong(self, "--name: found '%s', expected letters, digits and _-.", w->name);
-    if (!is_line(w->queue))
-        return command_wrong(self, "--queue: found more than one line");
+    if (check_controls(self, w) != EXIT_DONE)
+        return EXIT_USAGE;
     const bool container = scheduler_is_container(s);
     if (container && !w->image)
         return command_wrong(self, "--image is missing: %s runs containers", scheduler_name(s));

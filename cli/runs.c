@@ -6,6 +6,7 @@
 #include "input.h"
 #include "jobs.h"
 #include "progress.h"
+#include "quote.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -320,8 +321,10 @@ static char *command_line(int argc, char **argv)
     if (!f)
         return NULL;
     (void)fputs("pellucid", f);
-    for (int i = 0; i < argc; i++)
-        (void)fprintf(f, strpbrk(argv[i], " ;'\"$*") ? " '%s'" : " %s", argv[i]);
+    for (int i = 0; i < argc; i++) {
+        (void)fputc(' ', f);
+        quote_shell(f, argv[i]);
+    }
     (void)fclose(f);
     return text;
 }
@@ -436,6 +439,7 @@ static int show_jobs(const verb *self, const pel_run *run, const words *w)
 {
     int code = EXIT_DONE;
     job_script job;
+    pel_error err = {0};
     pel_plan_summary s;
     char path[PATH_MAX], folder[PATH_MAX] = "", program[PATH_MAX];
     if (!job_fill(self, &w->job, &job, &code))
@@ -454,6 +458,8 @@ static int show_jobs(const verb *self, const pel_run *run, const words *w)
     work_command words_of_job;
     work_command_make(&words_of_job, &job, scheduler_is_container(job.scheduler) ? "pellucid" : program, path);
     job.words = words_of_job.words;
+    if (!script_check(&job, &err))
+        return say_error(self, &err, false);
     (void)printf("\nFirst the same words with --prepare in place of `plan`, then this script (`pellucid submit --now` makes and submits it):\n\n");
     script_print(stdout, &job);
     return EXIT_DONE;

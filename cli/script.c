@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * See script.h: the schedulers whose job is a shell script with directives, and HTCondor's description. */
+#include "quote.h"
 #include "script.h"
 
 #include <inttypes.h>
@@ -15,26 +16,11 @@ struct scheduler {
     void (*print)(FILE *to, const job_script *job); /* NULL: a shell script */
     const char *index;                              /* text of k/N in a shell script; %s is N */
     const char *submit;                             /* shell line; "$1" is the file */
+    const quoting *quoting;                         /* NULL: JSON quotes all */
+    const char *queue, *log;                        /* the directives in which texts of the user stand */
 };
 
 /* ---- words and lines ------------------------------------------------------------------------------------------- */
-
-static void print_quoted(FILE *to, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
-    if (word[0] && word[strspn(word, plain)] == '\0') {
-        (void)fputs(word, to);
-        return;
-    }
-    (void)fputc('\'', to);
-    for (; *word; word++) {
-        if (*word == '\'')
-            (void)fputs("'\\''", to);
-        else
-            (void)fputc(*word, to);
-    }
-    (void)fputc('\'', to);
-}
 
 static bool is_left_out(const job_script *job, const char *line)
 {
@@ -55,6 +41,42 @@ static void directive(FILE *to, const job_script *job, const char *fmt, ...)
     va_end(args);
     if (!is_left_out(job, line))
         (void)fprintf(to, "%s%s\n", job->scheduler->prefix, line);
+}
+
+/* The directive with a text of the user behind it, in memory of the caller; NULL: no memory, or it is left out. */
+static char *text_line(const job_script *job, const char *before, const char *text, const char *tail, bool path)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *const f = open_memstream(&line, &size);
+    if (!f)
+        return NULL;
+    (void)fputs(before, f);
+    job->scheduler->quoting->print(f, text, tail, path);
+    if (fclose(f) == 0 && !is_left_out(job, line))
+        return line;
+    free(line);
+    return NULL;
+}
+
+static void text_directive(FILE *to, const job_script *job, const char *before, const char *text, const char *tail)
+{
+    char *const line = text_line(job, before, text, tail, text == job->log);
+    if (line)
+        (void)fprintf(to, "%s%s\n", job->scheduler->prefix, line);
+    free(line);
+}
+
+static void queue_directive(FILE *to, const job_script *job)
+{
+    if (job->queue)
+        text_directive(to, job, job->scheduler->queue, job->queue, "");
+}
+
+static void log_directive(FILE *to, const job_script *job, const char *tail)
+{
+    if (job->log)
+        text_directive(to, job, job->scheduler->log, job->log, tail);
 }
 
 static void added_directives(FILE *to, const job_script *job)
@@ -99,10 +121,8 @@ static void slurm(FILE *to, const job_script *j)
         directive(to, j, "--time=%s", clock_text(t, j->seconds));
         directive(to, j, "--signal=B:USR1@%" PRId64, slurm_notice(j->lead));
     }
-    if (j->queue)
-        directive(to, j, "--partition=%s", j->queue);
-    if (j->log)
-        directive(to, j, "--output=%s/%s", j->log, is_array(j) ? "slurm-%A_%a.out" : "slurm-%j.out");
+    queue_directive(to, j);
+    log_directive(to, j, is_array(j) ? "/slurm-%A_%a.out" : "/slurm-%j.out");
 }
 
 static void pbs_common(FILE *to, const job_script *j)
@@ -111,11 +131,9 @@ static void pbs_common(FILE *to, const job_script *j)
     directive(to, j, "-N %.15s", j->name);
     if (j->seconds > 0)
         directive(to, j, "-l walltime=%s", clock_text(t, j->seconds));
-    if (j->queue)
-        directive(to, j, "-q %s", j->queue);
+    queue_directive(to, j);
     directive(to, j, "-j oe");
-    if (j->log)
-        directive(to, j, "-o %s/", j->log);
+    log_directive(to, j, "/");
     if (!j->workers)
         directive(to, j, "-r y");
 }
@@ -161,12 +179,10 @@ static void sge(FILE *to, const job_script *j)
         directive(to, j, "-l s_rt=%s", clock_text(t, j->seconds - j->lead));
     }
     directive(to, j, "-notify");
-    if (j->queue)
-        directive(to, j, "-q %s", j->queue);
+    queue_directive(to, j);
     directive(to, j, "-cwd");
     directive(to, j, "-j y");
-    if (j->log)
-        directive(to, j, "-o %s", j->log);
+    log_directive(to, j, "");
 }
 
 static void lsf(FILE *to, const job_script *j)
@@ -187,17 +203,15 @@ static void lsf(FILE *to, const job_script *j)
         directive(to, j, "-wa USR1");
         directive(to, j, "-wt %" PRId64, (j->lead + 59) / 60);
     }
-    if (j->queue)
-        directive(to, j, "-q %s", j->queue);
-    if (j->log)
-        directive(to, j, "-o %s/%s", j->log, is_array(j) ? "lsf-%J_%I.out" : "lsf-%J.out");
+    queue_directive(to, j);
+    log_directive(to, j, is_array(j) ? "/lsf-%J_%I.out" : "/lsf-%J.out");
 }
 
 void script_print_words(FILE *to, char *const *words)
 {
     for (int i = 0; words[i]; i++) {
         (void)fputs(i ? " " : "", to);
-        print_quoted(to, words[i]);
+        quote_shell(to, words[i]);
     }
 }
 
@@ -208,7 +222,7 @@ static void print_words(FILE *to, const job_script *j)
     for (int i = 0; j->words[i]; i++) {
         (void)fputs(i ? " " : "", to);
         if (strcmp(j->words[i], JOB_INDEX) != 0)
-            print_quoted(to, j->words[i]);
+            quote_shell(to, j->words[i]);
         else if (is_array(j))
             (void)fprintf(to, "%s/%" PRId64, j->scheduler->index, j->jobs);
         else
@@ -227,19 +241,6 @@ static void print_shell(FILE *to, const job_script *j)
     print_words(to, j);
 }
 
-/* In `arguments = "…"` blanks part words, single quotes keep them together, and both kinds of quotes are doubled. */
-static void print_condor_word(FILE *to, const char *word)
-{
-    const bool quote = word[0] == '\0' || strpbrk(word, " \t'") != NULL;
-    (void)fputs(quote ? "'" : "", to);
-    for (; *word; word++) {
-        if (*word == '"' || (*word == '\'' && quote))
-            (void)fputc(*word, to);
-        (void)fputc(*word, to);
-    }
-    (void)fputs(quote ? "'" : "", to);
-}
-
 static void print_condor_limits(FILE *to, const job_script *j)
 {
     if (j->cores > 0)
@@ -252,25 +253,28 @@ static void print_condor_limits(FILE *to, const job_script *j)
     if (j->seconds > 0)
         directive(to, j, "job_max_vacate_time = %" PRId64, j->lead);
     if (j->queue)
-        directive(to, j, "+AccountingGroup = \"%s\"", j->queue);
-    if (j->log) {
-        directive(to, j, "output = %s/condor-$(Cluster)_$(Process).out", j->log);
-        directive(to, j, "error = %s/condor-$(Cluster)_$(Process).err", j->log);
-        directive(to, j, "log = %s/condor-$(Cluster).log", j->log);
+        text_directive(to, j, "+AccountingGroup = \"", j->queue, "\"");
+    char *const line = j->log ? text_line(j, "output = ", j->log, "", true) : NULL;
+    if (line) { /* who leaves it out wants neither */
+        text_directive(to, j, "output = ", j->log, "/condor-$(Cluster)_$(Process).out");
+        text_directive(to, j, "error = ", j->log, "/condor-$(Cluster)_$(Process).err");
+        text_directive(to, j, "log = ", j->log, "/condor-$(Cluster).log");
     }
+    free(line);
 }
 
 /* A part that ends with code 4 was stopped or ran out of time: worth another go. */
 static void print_condor(FILE *to, const job_script *j)
 {
-    (void)fprintf(to, "universe = vanilla\nbatch_name = %s\nexecutable = %s\n", j->name, j->words[0]);
+    (void)fprintf(to, "universe = vanilla\nbatch_name = %s\nexecutable = ", j->name);
+    quote_condor.print(to, j->words[0], "\n", true);
     if (is_array(j))
         (void)fputs("part = $(Process) + 1\n", to);
     (void)fputs("arguments = \"", to);
     for (int i = 1; j->words[i]; i++) {
         (void)fputs(i > 1 ? " " : "", to);
         if (strcmp(j->words[i], JOB_INDEX) != 0)
-            print_condor_word(to, j->words[i]);
+            quote_condor_argument(to, j->words[i]);
         else if (is_array(j))
             (void)fprintf(to, "$INT(part)/%" PRId64, j->jobs);
         else
@@ -285,14 +289,14 @@ static void print_condor(FILE *to, const job_script *j)
 }
 
 static const scheduler schedulers[] = {
-    {"slurm", "#SBATCH ", slurm, NULL, "auto", "exec sbatch \"$1\""},
-    {"pbs", "#PBS ", pbs, NULL, "auto", "exec qsub \"$1\""},
-    {"torque", "#PBS ", torque, NULL, "auto", "exec qsub \"$1\""},
-    {"sge", "#$ ", sge, NULL, "auto", "exec qsub \"$1\""},
-    {"lsf", "#BSUB ", lsf, NULL, "auto", "exec bsub < \"$1\""},
-    {"htcondor", "", NULL, print_condor, NULL, "exec condor_submit \"$1\""},
-    {"kubernetes", "", NULL, script_print_kubernetes, NULL, "exec kubectl create -f \"$1\""},
-    {"aws-batch", "", NULL, script_print_aws, NULL, "exec aws batch submit-job --cli-input-json \"file://$1\""},
+    {"slurm", "#SBATCH ", slurm, NULL, "auto", "exec sbatch \"$1\"", &quote_slurm, "--partition=", "--output="},
+    {"pbs", "#PBS ", pbs, NULL, "auto", "exec qsub \"$1\"", &quote_pbs, "-q ", "-o "},
+    {"torque", "#PBS ", torque, NULL, "auto", "exec qsub \"$1\"", &quote_torque, "-q ", "-o "},
+    {"sge", "#$ ", sge, NULL, "auto", "exec qsub \"$1\"", &quote_sge, "-q ", "-o "},
+    {"lsf", "#BSUB ", lsf, NULL, "auto", "exec bsub < \"$1\"", &quote_lsf, "-q ", "-o "},
+    {"htcondor", "", NULL, print_condor, NULL, "exec condor_submit \"$1\"", &quote_condor, "+AccountingGroup = ", "output = "},
+    {"kubernetes", "", NULL, script_print_kubernetes, NULL, "exec kubectl create -f \"$1\"", NULL, NULL, NULL},
+    {"aws-batch", "", NULL, script_print_aws, NULL, "exec aws batch submit-job --cli-input-json \"file://$1\"", NULL, NULL, NULL},
 };
 
 const scheduler *scheduler_find(const char *name)
@@ -326,4 +330,49 @@ const char *scheduler_submit_line(const scheduler *s)
 void script_print(FILE *to, const job_script *job)
 {
     (job->scheduler->print ? job->scheduler->print : print_shell)(to, job);
+}
+
+/* ---- what cannot be said ------------------------------------------------------------------------------------------------ */
+
+/* In a message a control character is a question mark. */
+static const char *shown(char out[200], const char *text)
+{
+    (void)snprintf(out, 200, "%s", text);
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127)
+            *p = '?';
+    return out;
+}
+
+static bool check_text(const job_script *j, const char *before, const char *text, pel_error *err)
+{
+    const bool path = text == j->log;
+    char copy[200];
+    char *const line = text && j->scheduler->quoting ? text_line(j, before, text, "", path) : NULL;
+    const char *why = line ? quote_control(text) : NULL;
+    if (line && !why)
+        why = j->scheduler->quoting->refuse(text, path);
+    free(line);
+    return !why || set_error(err, PEL_ARGUMENT, "%s: `%s` cannot hold %s, found in \"%s\": %s, or leave that line out with --without '%s'", j->scheduler->name,
+                             before, why, shown(copy, text), path ? "rename the output's folder" : "take another --queue", before);
+}
+
+static bool check_word(const job_script *j, const char *word, bool program, pel_error *err)
+{
+    char copy[200];
+    const char *why = quote_control(word);
+    if (strcmp(word, JOB_INDEX) == 0)
+        return true;
+    if (!why && j->scheduler->quoting == &quote_condor && (program || strstr(word, "$$")))
+        why = quote_condor.refuse(word, program);
+    return !why || set_error(err, PEL_ARGUMENT, "%s: the job's command cannot hold %s, found in \"%s\": rename it, or give it a link with another name",
+                             j->scheduler->name, why, shown(copy, word));
+}
+
+bool script_check(const job_script *j, pel_error *err)
+{
+    bool ok = check_text(j, j->scheduler->queue, j->queue, err) && check_text(j, j->scheduler->log, j->log, err);
+    for (int i = 0; ok && j->words[i]; i++)
+        ok = check_word(j, j->words[i], i == 0, err);
+    return ok;
 }

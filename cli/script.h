@@ -37,6 +37,9 @@ bool scheduler_is_container(const scheduler *s); /* paths are those inside an im
 /* The shell line that submits the script file "$1". */
 const char *scheduler_submit_line(const scheduler *s);
 
+/* Whether every text of the user can be said to this scheduler; else which, why, and the way out. Before anything is printed. */
+bool script_check(const job_script *job, pel_error *err);
+
 void script_print(FILE *to, const job_script *job);
 void script_print_words(FILE *to, char *const *words); /* for a shell; NULL at the end */
 

@@ -64,13 +64,28 @@ static void print_document(FILE *to, const job_script *j, json_object *document)
     json_object_put(document);
 }
 
-static json_object *command_words(const job_script *j)
+/* Kubernetes replaces $(NAME) in commands, and two dollars by one. */
+static json_object *command_word(const char *word, bool two_dollars)
+{
+    char *copy = NULL;
+    size_t size = 0;
+    FILE *const f = open_memstream(&copy, &size);
+    for (; f && *word; word++)
+        (void)fputs(*word == '$' && two_dollars ? "$$" : (char[]){*word, '\0'}, f);
+    if (f)
+        (void)fclose(f);
+    json_object *const o = text(copy ? copy : "");
+    free(copy);
+    return o;
+}
+
+static json_object *command_words(const job_script *j, bool two_dollars)
 {
     json_object *const list = json_object_new_array();
     char index[40];
     (void)snprintf(index, sizeof index, j->jobs > 1 ? "auto/%" PRId64 : "1/1", j->jobs);
     for (int i = 0; j->words[i]; i++)
-        json_object_array_add(list, text(strcmp(j->words[i], JOB_INDEX) == 0 ? index : j->words[i]));
+        json_object_array_add(list, strcmp(j->words[i], JOB_INDEX) == 0 ? text(index) : command_word(j->words[i], two_dollars));
     return list;
 }
 
@@ -136,7 +151,7 @@ static void put_container(const job_script *j, json_object *pod)
     json_object_array_add(containers, c);
     (void)put(c, "name", text("pellucid"));
     (void)put(c, "image", text(j->image));
-    (void)put(c, "command", command_words(j));
+    (void)put(c, "command", command_words(j, true));
     json_object *const resources = put(c, "resources", json_object_new_object());
     (void)put(resources, "requests", amounts(j));
     (void)put(resources, "limits", amounts(j));
@@ -201,7 +216,7 @@ void script_print_aws(FILE *to, const job_script *j)
     if (j->jobs > 1)
         (void)put(put(d, "arrayProperties", json_object_new_object()), "size", number(j->jobs));
     json_object *const c = put(d, "containerOverrides", json_object_new_object());
-    (void)put(c, "command", command_words(j));
+    (void)put(c, "command", command_words(j, false));
     json_object *const list = put(c, "resourceRequirements", json_object_new_array());
     if (j->cores > 0)
         add_requirement(list, "VCPU", j->cores);

@@ -376,6 +376,7 @@ static int report(const cluster *c, int code)
 static int prepare(cluster *c, cluster_words *w)
 {
     char found[1024], log[RUN_PATH];
+    pel_error err = {0};
     bool done = false;
     int code = check_words(c, w);
     if (code == EXIT_DONE)
@@ -399,6 +400,8 @@ static int prepare(cluster *c, cluster_words *w)
         say(c->self, "%s: cannot write the password: %s", c->password, strerror_r(errno, found, sizeof found));
         return EXIT_FAILED;
     }
+    if (!workers_check(c, &err))
+        return say_error(c->self, &err, false);
     if (w->job.program)
         (void)snprintf(c->program, sizeof c->program, "%s", w->job.program);
     else if (!own_program(c->program, sizeof c->program))

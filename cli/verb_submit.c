@@ -75,6 +75,7 @@ static int show(const verb *self, const words *w, const job_script *job)
 static int act(const verb *self, words *w)
 {
     int code = EXIT_DONE;
+    pel_error err = {0};
     job_script job;
     if (!job_fill(self, &w->job, &job, &code))
         return code;
@@ -104,6 +105,8 @@ static int act(const verb *self, words *w)
     work_command words_of_job;
     work_command_make(&words_of_job, &job, w->job.program ? w->job.program : "pellucid", output);
     job.words = words_of_job.words;
+    if (!script_check(&job, &err))
+        return say_error(self, &err, false);
     code = w->now ? submit(self, w, output, &job) : show(self, w, &job);
     w->job.program = NULL; /* it may point at our own `program` */
     return code;

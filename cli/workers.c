@@ -237,17 +237,31 @@ static void end_processes(cluster *c)
 
 /* ---- a scheduler ------------------------------------------------------------------------------------------------------------- */
 
+static job_script worker_job(const cluster *c, worker_command *worker, char log[RUN_PATH], int64_t count)
+{
+    job_script job = c->job;
+    make_command(worker, c);
+    job.jobs = count;
+    job.workers = true;
+    job.words = worker->words;
+    job.log = run_file(log, c->output, "log");
+    return job;
+}
+
+bool workers_check(const cluster *c, pel_error *err)
+{
+    worker_command worker;
+    char log[RUN_PATH];
+    const job_script job = worker_job(c, &worker, log, 1);
+    return c->kind != CLUSTER_SCHEDULER || script_check(&job, err);
+}
+
 static bool submit_workers(cluster *c, int64_t count)
 {
     worker_command worker;
     char path[PATH_MAX], name[128], log[RUN_PATH];
     pel_error err = {0};
-    make_command(&worker, c);
-    job_script job = c->job;
-    job.jobs = count;
-    job.workers = true;
-    job.words = worker.words;
-    job.log = run_file(log, c->output, "log");
+    const job_script job = worker_job(c, &worker, log, count);
     (void)snprintf(name, sizeof name, "%.100s-workers", job.name);
     c->said[0] = '\0';
     if (job_write(path, sizeof path, c->output, name, &job, &err) && job_submit(c->said, sizeof c->said, c->output, &job, path, &err)) {

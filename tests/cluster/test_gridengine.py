@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A real Grid Engine on this machine: array jobs, workers kept by `cluster`, the notice before the end, an allocation of our own."""
 import json
+import os
 import shlex
 import signal
 import time
@@ -71,6 +72,18 @@ def test_the_notice_before_the_end_stops_a_part_cleanly(heavy, sge, held):
     submit(heavy, sge, "--parts", "2")
     sge.wait()
     heavy.is_done()
+
+
+def test_a_folder_of_an_odd_name(cli, sge, tmp_path):
+    folder = tmp_path / 'odd  $(touch gone) `x` 100% $x &*; [z] µ'
+    folder.mkdir()
+    cli.ok("phantom", folder / "a.czi", "--size", "y=64,x=64", "--quiet")
+    cli.ok("convert", folder / "a.czi", folder / "o.ome.zarr", "--prepare", "--quiet")
+    cli.ok("submit", folder / "o.ome.zarr", *JOB, "--parts", "1", "--now", env=sge.env)
+    sge.wait()
+    assert cli.json("status", folder / "o.ome.zarr")["state"] == "done"
+    logs = [n for n in os.listdir(folder / "o.ome.zarr.run/log") if n.startswith("pellucid.o")]
+    assert len(logs) == 1 and not os.path.exists("gone"), logs
 
 
 def test_workers_are_kept_replaced_and_cancelled(run, sge, gate):

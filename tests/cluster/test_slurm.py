@@ -56,6 +56,18 @@ def test_array_job_does_its_parts_and_the_last_one_audits(run, slurm):
     assert "0 pending, 0 running" in run.cli("status", run.out, env=slurm.env).stdout
 
 
+def test_a_folder_of_an_odd_name(cli, slurm, tmp_path):
+    folder = tmp_path / 'it\'s "odd" $(touch gone) `x` #1 100% %j c:d,e &*; µ'
+    folder.mkdir()
+    cli.ok("phantom", folder / "a.czi", "--size", "y=64,x=64", "--quiet")
+    cli.ok("convert", folder / "a.czi", folder / "o.ome.zarr", "--prepare", "--quiet")
+    cli.ok("submit", folder / "o.ome.zarr", *JOB, "--parts", "1", "--now", env=slurm.env)
+    slurm.wait()
+    assert cli.json("status", folder / "o.ome.zarr")["state"] == "done"
+    logs = [n for n in os.listdir(folder / "o.ome.zarr.run/log") if n.startswith("slurm-")]
+    assert len(logs) == 1 and not os.path.exists("gone"), logs
+
+
 def test_array_job_that_is_killed_is_submitted_again(heavy, slurm, held):
     submit(heavy, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
     heavy.wait_for_held(3)
