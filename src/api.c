@@ -50,8 +50,7 @@ void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------ */
 
-/* All phases that are there to be done. */
-static bool work_phases(pel_run *run, pel_error *err)
+static bool work_once(pel_run *run, pel_error *err)
 {
     pel_error why = {0};
     while (pel__run_next_phase(run, &why)) {
@@ -62,6 +61,17 @@ static bool work_phases(pel_run *run, pel_error *err)
     if (why.code != 0 && err)
         *err = why;
     return why.code == 0;
+}
+
+/* All phases that are there to be done, and those that the audit asks for again. */
+static bool work_phases(pel_run *run, pel_error *err)
+{
+    bool again = true;
+    while (again) {
+        if (!work_once(run, err) || !pel__run_audited(run, &again, err))
+            return false;
+    }
+    return true;
 }
 
 bool pel_run_prepare(pel_run *run, pel_error *err)

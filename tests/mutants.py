@@ -35,6 +35,17 @@ MUTANTS = [
            "sum += r == 0 ? set->count * (double)((const type *)(const void *)set->row[r])[x] : 0;", f"{PYRAMID}[float32-all-0.5]"),
     Mutant("verify pools no level again", "src/run/verify.c", "k < v->out->levels; k++)\n        ok = verify_level", "k < 1; k++)\n        ok = verify_level",
            "tests/test_pyramid.py::test_a_wrong_voxel_of_an_upper_level_is_found"),
+    # ---- the audit
+    Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
+           "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),
+    Mutant("checksums are not compared", "src/run/audit.c", "pel__digest_equal(&f->digest, &file->digest)", "true",
+           "tests/test_audit.py::test_a_shard_at_the_wrong_place_is_found_and_written_again[exchange]"),
+    Mutant("the numbers of older ledgers are not compared", "src/run/audit.c", "return f->crc32c == file->crc32c;", "return true;",
+           "tests/test_audit.py::test_ledgers_of_older_versions_are_audited[flip]"),
+    Mutant("the quick audit passes other lengths", "src/run/audit.c", "e->damaged = f.bytes != e->file.bytes;", "e->damaged = false;",
+           "tests/test_audit.py::test_other_lengths_are_found_before_work_begins"),
+    Mutant("an object is proven by the CRC-32C of its server", "src/zarr/store_s3.c", "r.has_crc32c && r.has_digest) {",
+           "r.has_crc32c) {\n        out->digest = r.digest;", "tests/test_remote_write.py::test_exchanged_objects_are_found_without_their_lengths[stripped]"),
 ]
 
 

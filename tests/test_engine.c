@@ -156,7 +156,7 @@ CASE(ledger_replays_what_was_appended)
     pel__ledger *l = NULL;
     new_folder();
     CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
-    const pel__ledger_file file = {.path = "0/c/0", .bytes = 77, .crc32c = 0xFFFFFFFF};
+    const pel__ledger_file file = {.path = "0/c/0", .bytes = 77, .sum = PEL__SUM_XXH3, .digest = {{1, 2, 0xFF}}};
     CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 3, .error = "no \"luck\"\n", .attempt = 1}, &e), e);
     CHECK(pel__ledger_failed(l, 3));
     for (int64_t job = 3; job < 6; job++)

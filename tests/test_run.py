@@ -273,9 +273,7 @@ def test_audit_finds_harm_and_the_same_command_repairs(cli, embryo, undisturbed,
         os.truncate(victim, os.path.getsize(victim) - 1)
     done = cli("verify", out, "--windows", "4")
     assert done.returncode == 1 and "1 missing" in done.stdout or "1 damaged" in done.stdout
-    for _ in range(2):  # a flipped bit is found by the audit at the end of the first, repaired by the second
-        last = cli("denoise", embryo, out, *FAST, *BLOCKS, "--quiet")
-    assert last.returncode == 0
+    cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--quiet")  # a flipped bit is found by the audit, and its block done again
     assert pixels(out) == pixels(undisturbed)
 
 

@@ -36,7 +36,8 @@ static bool no_file(void *arg, const pel__file_record *record, pel_error *err)
 {
     (void)arg;
     (void)err;
-    printf("%s %lld %08x\n", record->path, (long long)record->bytes, record->crc32c);
+    char text[PEL__DIGEST_TEXT];
+    printf("%s %lld %s\n", record->path, (long long)record->bytes, pel__digest_text(&record->digest, text));
     return true;
 }
 

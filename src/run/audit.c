@@ -12,7 +12,7 @@ typedef struct {
     pel__ledger_file file;
     int64_t job;
     bool missing, damaged;
-    char found[96];
+    char found[160];
 } entry;
 
 typedef struct {
@@ -26,6 +26,29 @@ typedef struct {
     int64_t *bad;       /* jobs that do not hold */
     int64_t bad_count, bad_room;
 } auditor;
+
+/* Of records of older versions the CRC-32C, which tells damage, not exchange: docs/formats-run.md. */
+static bool same_checksum(const pel__ledger_file *file, const pel__file_found *f)
+{
+    if (file->sum == PEL__SUM_CRC32C)
+        return f->crc32c == file->crc32c;
+    return file->sum == PEL__SUM_XXH3 && pel__digest_equal(&f->digest, &file->digest);
+}
+
+static void tell_checksums(entry *e, const pel__file_found *f)
+{
+    char found[PEL__DIGEST_TEXT] = "", expected[PEL__DIGEST_TEXT] = "none";
+    if (e->file.sum == PEL__SUM_CRC32C) {
+        (void)snprintf(found, sizeof found, "%08x", (unsigned)f->crc32c);
+        (void)snprintf(expected, sizeof expected, "%08x", (unsigned)e->file.crc32c);
+    } else {
+        (void)pel__digest_text(&f->digest, found);
+        if (e->file.sum == PEL__SUM_XXH3)
+            (void)pel__digest_text(&e->file.digest, expected);
+    }
+    (void)snprintf(e->found, sizeof e->found, "%lld bytes, checksum %s, expected %lld, %s", (long long)f->bytes, found,
+                   (long long)e->file.bytes, expected);
+}
 
 static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
 {
@@ -47,9 +70,8 @@ static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
         e->damaged = f.bytes != e->file.bytes;
         (void)snprintf(e->found, sizeof e->found, "another length");
     } else {
-        e->damaged = f.bytes != e->file.bytes || f.crc32c != e->file.crc32c;
-        (void)snprintf(e->found, sizeof e->found, "%lld bytes, checksum %08x, expected %lld, %08x", (long long)f.bytes,
-                       (unsigned)f.crc32c, (long long)e->file.bytes, (unsigned)e->file.crc32c);
+        e->damaged = f.bytes != e->file.bytes || !same_checksum(&e->file, &f);
+        tell_checksums(e, &f);
     }
     return true;
 }

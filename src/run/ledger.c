@@ -82,6 +82,17 @@ static json_object *checked_line(const char *line, size_t n)
     return o;
 }
 
+static void read_checksum(pel__ledger_file *file, json_object *v)
+{
+    if (json_object_is_type(v, json_type_string) && pel__digest_parse(&file->digest, json_object_get_string(v)))
+        file->sum = PEL__SUM_XXH3;
+    const int64_t n = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : -1;
+    if (n >= 0 && n <= UINT32_MAX) {
+        file->sum = PEL__SUM_CRC32C;
+        file->crc32c = (uint32_t)n;
+    }
+}
+
 static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
 {
     json_object *list = member(o, "files");
@@ -95,7 +106,7 @@ static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
             continue;
         (void)snprintf(files[i].path, sizeof files[i].path, "%s", json_object_get_string(json_object_array_get_idx(f, 0)));
         files[i].bytes = json_object_get_int64(json_object_array_get_idx(f, 1));
-        files[i].crc32c = (uint32_t)json_object_get_int64(json_object_array_get_idx(f, 2));
+        read_checksum(&files[i], json_object_array_get_idx(f, 2));
     }
     *out = files;
     *count = (int32_t)n;
@@ -374,6 +385,15 @@ static bool open_own_file(pel__ledger *l, pel_error *err)
     return l->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create the ledger", l->path);
 }
 
+/* Nothing of a file that was left out. */
+static json_object *checksum_json(const pel__ledger_file *file)
+{
+    char text[PEL__DIGEST_TEXT] = "";
+    if (file->sum == PEL__SUM_CRC32C)
+        return json_object_new_int64(file->crc32c);
+    return json_object_new_string(file->sum == PEL__SUM_XXH3 ? pel__digest_text(&file->digest, text) : "");
+}
+
 static json_object *files_json(const pel__ledger_record *r)
 {
     json_object *list = json_object_new_array();
@@ -381,7 +401,7 @@ static json_object *files_json(const pel__ledger_record *r)
         json_object *f = json_object_new_array();
         json_object_array_add(f, json_object_new_string(r->files[i].path));
         json_object_array_add(f, json_object_new_int64(r->files[i].bytes));
-        json_object_array_add(f, json_object_new_int64(r->files[i].crc32c));
+        json_object_array_add(f, checksum_json(&r->files[i]));
         json_object_array_add(list, f);
     }
     return list;

@@ -8,19 +8,22 @@
  * A record counts if and only if its checksum holds; a torn last line is no record. The state of the run is the union
  * of all files, read in the order of their records' "at" (microseconds since 1970), the later record of a job winning.
  * Members: job, at, host, pid, attempt, and either
- *   ok: true, files: [[path, bytes, crc32c]…] (bytes -1: left out, all fill value), voxels, clipped, min, max, mean,
- *       seconds, rss — the files are in place and synced before the record is written; or
+ *   ok: true, files: [[path, bytes, checksum]…] (checksum: XXH3-128 of path and contents, 32 hex digits; a number, of older
+ *       versions: CRC-32C of the contents; bytes -1: left out, all fill value), voxels, clipped, min, max, mean, seconds, rss — the files are in place and synced before the record is written; or
  *   ok: false, error: text, withdraw: true where it takes back what was done (the audit found it missing or damaged).
  * A failure that does not withdraw never undoes a job that another process finished. */
 #ifndef PEL_RUN_LEDGER_H
 #define PEL_RUN_LEDGER_H
 
+#include "core/digest.h"
 #include "pellucid.h"
 
 typedef struct pel__ledger_file {
     char path[256];
     int64_t bytes;
-    uint32_t crc32c;
+    enum { PEL__SUM_NONE, PEL__SUM_CRC32C, PEL__SUM_XXH3 } sum; /* which was recorded; NONE: none that can be read, nothing fits it */
+    pel__digest digest; /* XXH3: of path and contents */
+    uint32_t crc32c;    /* CRC32C: of the contents, by versions that knew no other */
 } pel__ledger_file;
 
 typedef struct pel__ledger_record {

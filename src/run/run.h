@@ -85,6 +85,7 @@ struct pel_run {
     const pel_share *share; /* NULL: the whole run */
     bool finishing;         /* pyramid and audit are ours to do */
     bool out_of_time;
+    bool repaired, audited; /* the audit found harm and its jobs are done again; all is done and it found none */
     pel__ledger *ledger;
     pel__sink *sink;
     pel__layout *layouts;
@@ -155,6 +156,8 @@ bool pel__run_prepare(pel_run *run, pel_error *err);
 int64_t pel__run_phase_job(const pel_run *run, int64_t index); /* the job behind a number of the phase */
 bool pel__run_next_phase(pel_run *run, pel_error *err); /* false with no error set: no phase left */
 bool pel__run_is_last(pel_run *run, pel_error *err);    /* of a share: may it finish the run? */
+/* Of a run that is ours to finish, all of it done: the audit. *again: it found harm for the first time, and phases are left. */
+bool pel__run_audited(pel_run *run, bool *again, pel_error *err);
 bool pel__run_tick(void *run);
 bool pel__run_end(pel_run *run, bool ok, pel_error *err);
 void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);

@@ -240,6 +240,7 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
     run->progress_arg = arg;
     run->started = pel__now();
     run->phase_level = -1;
+    run->repaired = run->audited = false;
     atomic_store(&run->stop, false);
     if ((share && !check_share(run, share, err)) || !pel__make_dirs(run->folder, err) ||
         !pel__lock_take(&run->lock, run->folder, "lock", share ? PEL__LOCK_SHARED : PEL__LOCK_WHOLE, &stale, err) ||
@@ -307,7 +308,7 @@ int64_t pel__run_phase_job(const pel_run *run, int64_t index)
     const pel_share *s = run->share;
     if (run->phase_level > 0)
         return index;
-    if (!s)
+    if (!s || run->repaired)
         return pel__plan_turn(&run->plan, index);
     if (s->parts == 0)
         return s->blocks[index];
@@ -335,7 +336,7 @@ static bool begin_phase(pel_run *run, int32_t level, int64_t first, int64_t end,
 bool pel__run_next_phase(pel_run *run, pel_error *err)
 {
     const int64_t blocks = run->plan.block_count;
-    const bool blocks_done = pel__ledger_count_done(run->ledger, 0, blocks) == blocks, by_list = run->share && run->share->parts == 0;
+    const bool blocks_done = pel__ledger_count_done(run->ledger, 0, blocks) == blocks, by_list = run->share && run->share->parts == 0 && !run->repaired;
     if (run->phase_level < 0 && !blocks_done)
         return begin_phase(run, 0, 0, by_list ? run->share->block_count : blocks, err);
     int32_t level = 0;
@@ -368,21 +369,37 @@ bool pel__run_tick(void *arg)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------------- */
 
-static bool audit_and_finish(pel_run *run, pel_error *err)
+bool pel__run_audited(pel_run *run, bool *again, pel_error *err)
 {
     pel__audit audit = {0};
+    const int64_t jobs = run->plan.job_count;
+    *again = false;
+    if (!run->finishing || pel__ledger_count_done(run->ledger, 0, jobs) < jobs)
+        return true;
+    if (!pel__run_audit(run, PEL__LOOK_STORED, true, &audit, err))
+        return false;
+    run->audited = audit.missing + audit.damaged == 0;
+    if (run->audited)
+        return true;
+    if (run->repaired)
+        return pel__fail(err, PEL_INCOMPLETE, "%s: audit: %lld of %lld files missing, %lld damaged, first %s; the same command repairs them",
+                         run->output, (long long)audit.missing, (long long)audit.files, (long long)audit.damaged, audit.first);
+    pel__run_log(run, "audit: %lld of %lld files missing, %lld damaged, first %s; their jobs are done again", (long long)audit.missing,
+                 (long long)audit.files, (long long)audit.damaged, audit.first);
+    run->repaired = *again = true;
+    run->phase_level = -1;
+    return true;
+}
+
+static bool finish(pel_run *run, pel_error *err)
+{
     char last[320];
     const int64_t jobs = run->plan.job_count, done = pel__ledger_count_done(run->ledger, 0, jobs);
     pel__ledger_last_error(run->ledger, last, sizeof last);
     if (done < jobs)
         return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %s",
                          run->output, (long long)(jobs - done), (long long)jobs, last);
-    if (!pel__run_audit(run, PEL__LOOK_STORED, true, &audit, err))
-        return false;
-    if (audit.missing + audit.damaged > 0)
-        return pel__fail(err, PEL_INCOMPLETE, "%s: audit: %lld of %lld files missing, %lld damaged, first %s; the same command repairs them",
-                         run->output, (long long)audit.missing, (long long)audit.files, (long long)audit.damaged, audit.first);
-    return run->sink_type->finish(run->sink, err);
+    return (run->audited || pel__fail(err, PEL_INTERNAL, "%s: was not audited", run->output)) && run->sink_type->finish(run->sink, err);
 }
 
 /* Others may have done their shares meanwhile: the ledger is read anew. Whoever gets the second lock finishes. */
@@ -425,7 +442,7 @@ bool pel__run_end(pel_run *run, bool ok, pel_error *err)
     if (!run->ledger)
         return false;
     pel__bench_free(run);
-    ok = ok && (run->finishing ? audit_and_finish(run, err) : share_is_done(run, err));
+    ok = ok && (run->finishing ? finish(run, err) : share_is_done(run, err));
     const char *state = ok ? "done" : atomic_load(&run->stop) || run->out_of_time ? "interrupted" : "incomplete";
     pel__run_log(run, "%s%s", run->finishing ? "" : "share ", state);
     (void)pel__status_write(run, state, NULL);

@@ -308,7 +308,8 @@ static bool look(pel__sink *s, const char *name, enum pel__look how, pel__file_f
     pel__found found;
     if (!pel__store_look(s->store, name, depths[how], &found, err))
         return false;
-    *out = (pel__file_found){.there = found.there, .readable = found.readable, .bytes = found.bytes, .crc32c = found.crc32c};
+    *out = (pel__file_found){.there = found.there, .readable = found.readable, .bytes = found.bytes, .digest = found.digest,
+                             .crc32c = found.crc32c};
     return true;
 }
 

@@ -110,7 +110,7 @@ pel__late_place *pel__late_take(pel__late *late, pel__on_file *on_file, void *ar
     pel__late_place *const p = at(late, late->taken++);
     p->file = (pel__store_writer){.store = NULL};
     p->record.bytes = -1;
-    p->record.crc32c = 0;
+    p->record.digest = (pel__digest){0};
     p->done = false;
     return p;
 }

@@ -9,7 +9,7 @@
 #include "zarr/store.h"
 
 #define PEL__LATE_PLACES 128
-#define PEL__LATE_BYTES (PEL__LATE_PLACES * ((int64_t)sizeof(pel__store_writer) + (int64_t)sizeof(pel__file_record) + 512))
+#define PEL__LATE_BYTES (PEL__LATE_PLACES * ((int64_t)sizeof(pel__store_writer) + (int64_t)sizeof(pel__file_record) + 1280)) /* names, hash */
 
 typedef struct pel__late_place {
     pel__store_writer file;

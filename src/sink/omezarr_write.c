@@ -305,7 +305,7 @@ static bool end_shard(work *w, pel_error *err)
     if (!pel__writer_append(&r->place->file, r->index, n, err))
         return false;
     r->place->record.bytes = r->place->file.bytes;
-    r->place->record.crc32c = r->place->file.crc32c;
+    r->place->record.digest = pel__writer_digest(&r->place->file);
     return true;
 }
 
@@ -357,7 +357,8 @@ static bool store_chunk(const work *w, const slot *s, pel__late_place *place, pe
                           || !pel__writer_append(file, s->data, s->bytes, err)))
         return false;
     place->record.bytes = s->bytes < 0 ? -1 : file->bytes;
-    place->record.crc32c = s->bytes < 0 ? 0 : file->crc32c;
+    if (s->bytes >= 0)
+        place->record.digest = pel__writer_digest(file);
     if (w->unsynced)
         pel__late_now(w->sink->late, place);
     return true;

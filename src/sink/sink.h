@@ -5,6 +5,7 @@
 #ifndef PEL_SINK_SINK_H
 #define PEL_SINK_SINK_H
 
+#include "core/digest.h"
 #include "core/error.h"
 #include "core/pool.h"
 #include "pellucid.h"
@@ -58,18 +59,19 @@ typedef struct pel__sink_spec {
 typedef struct pel__file_record {
     char path[256]; /* relative to the store */
     int64_t bytes;
-    uint32_t crc32c;
+    pel__digest digest; /* XXH3-128 of path and contents */
 } pel__file_record;
 
 typedef bool pel__on_file(void *arg, const pel__file_record *record, pel_error *err);
 
-/* A file as it is found. How closely it is looked at: its length; its checksum, by what the store vouches for or else by
- * reading; its checksum by reading in any case. */
+/* A file as it is found. How closely it is looked at: its length; its checksums, by what the store vouches for or else by
+ * reading; its checksums by reading in any case. */
 enum pel__look { PEL__LOOK_LENGTH, PEL__LOOK_STORED, PEL__LOOK_READ };
 typedef struct pel__file_found {
     bool there, readable;
     int64_t bytes;
-    uint32_t crc32c; /* not of LOOK_LENGTH */
+    pel__digest digest; /* this and the next: not of LOOK_LENGTH */
+    uint32_t crc32c;    /* what older versions recorded */
 } pel__file_found;
 
 typedef struct pel__sink pel__sink;

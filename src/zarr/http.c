@@ -23,6 +23,7 @@
 #define MAX_PAUSE_MS 20000
 #define ASK_FIRST_BYTES ((int64_t)1 << 20) /* a body from here on waits a second for the server to say that it takes it (100-continue) */
 #define UNSIGNED "UNSIGNED-PAYLOAD" /* TLS keeps the body whole on its way, the checksum behind it */
+#define DIGEST "pellucid-xxh3-128" /* of key and contents, kept with an object in its metadata */
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 typedef struct shelf_handle {
@@ -218,6 +219,18 @@ static void keep_checksum(pel__reply *r, const char *text)
     r->has_crc32c = true;
 }
 
+/* What a server tells of a whole object. */
+static void keep_stored(pel__reply *r, const char *line, size_t n)
+{
+    char value[128];
+    if (header_is(line, n, "x-amz-checksum-crc32c", value, sizeof value))
+        keep_checksum(r, value);
+    if (header_is(line, n, "x-goog-hash", value, sizeof value) && strstr(value, "crc32c="))
+        keep_checksum(r, strstr(value, "crc32c=") + 7);
+    if (header_is(line, n, "x-amz-meta-" DIGEST, value, sizeof value) || header_is(line, n, "x-goog-meta-" DIGEST, value, sizeof value))
+        r->has_digest = pel__digest_parse(&r->digest, value);
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *arg)
 {
     transfer *const t = arg;
@@ -226,12 +239,10 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     if (n >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* another answer, after a redirect */
         t->ranged = false;
         t->reply->total = -1;
-        t->reply->has_crc32c = false;
+        t->reply->has_crc32c = t->reply->has_digest = false;
     }
-    if (t->q->range == PEL__RANGE_NOTHING && header_is(line, n, "x-amz-checksum-crc32c", value, sizeof value))
-        keep_checksum(t->reply, value);
-    if (t->q->range == PEL__RANGE_NOTHING && header_is(line, n, "x-goog-hash", value, sizeof value) && strstr(value, "crc32c="))
-        keep_checksum(t->reply, strstr(value, "crc32c=") + 7);
+    if (t->q->range == PEL__RANGE_NOTHING)
+        keep_stored(t->reply, line, n);
     if (header_is(line, n, "content-range", value, sizeof value))
         keep_range(t, value);
     if (header_is(line, n, "retry-after", value, sizeof value))
@@ -288,6 +299,12 @@ static bool make_space(transfer *t, int64_t more)
     return true;
 }
 
+static void add_to_sum(pel__sum *sum, const char *data, int64_t n)
+{
+    sum->crc32c = pel__crc32c(sum->crc32c, data, (size_t)n);
+    pel__hash_add(sum->hash, data, n);
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     transfer *const t = arg;
@@ -311,7 +328,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     if (taken > 0 && q->sum)
-        t->reply->crc32c = pel__crc32c(t->reply->crc32c, data + skipped, (size_t)taken);
+        add_to_sum(q->sum, data + skipped, taken);
     else if (taken > 0)
         memcpy((q->dst ? q->dst : t->reply->body) + t->reply->got, data + skipped, (size_t)taken);
     t->reply->got += taken;
@@ -359,7 +376,9 @@ static bool own_headers(const pel__http *h, transfer *t)
     if (!add_signed(h, &t->headers, tls ? UNSIGNED : text))
         return false;
     write_base64(text, q->crc32c);
-    return add_header(&t->headers, "x-amz-checksum-crc32c", text) && add_header(&t->headers, "x-amz-sdk-checksum-algorithm", "CRC32C");
+    if (!add_header(&t->headers, "x-amz-checksum-crc32c", text) || !add_header(&t->headers, "x-amz-sdk-checksum-algorithm", "CRC32C"))
+        return false;
+    return !q->digest || add_header(&t->headers, "x-amz-meta-" DIGEST, pel__digest_text(q->digest, text));
 }
 
 static void set_up_method(transfer *t)
@@ -531,21 +550,42 @@ static void forget(const pel__request *q, pel__reply *reply)
 {
     if (!q->dst)
         free(reply->body);
-    *reply = (pel__reply){.body = q->dst, .total = -1, .crc32c = q->sum ? q->crc32c : 0};
+    *reply = (pel__reply){.body = q->dst, .total = -1};
+}
+
+/* Checksums as they were before the first attempt. */
+static bool keep_sum(pel__sum *kept, const pel__sum *sum)
+{
+    *kept = (pel__sum){.crc32c = sum ? sum->crc32c : 0, .hash = sum ? pel__hash_begin("") : NULL};
+    if (kept->hash)
+        pel__hash_copy(kept->hash, sum->hash);
+    return !sum || kept->hash;
+}
+
+static void restore_sum(pel__sum *sum, const pel__sum *kept)
+{
+    if (!sum)
+        return;
+    sum->crc32c = kept->crc32c;
+    pel__hash_copy(sum->hash, kept->hash);
 }
 
 bool pel__http_ask(pel__http *h, const pel__request *q, pel__reply *reply, pel_error *err)
 {
-    shelf_handle *const one = take(h);
+    pel__sum kept;
     pel_error e = {0};
-    if (!one)
+    *reply = (pel__reply){.body = NULL};
+    shelf_handle *const one = keep_sum(&kept, q->sum) ? take(h) : NULL;
+    if (!one) {
+        pel__hash_end(kept.hash);
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    }
     bool ok = false, again = true;
     int32_t made = 0;
-    *reply = (pel__reply){.body = NULL};
     while (!ok && again) {
         transfer t = {.q = q, .reply = reply, .curl = one->curl};
         forget(q, reply);
+        restore_sum(q->sum, &kept);
         e = (pel_error){0};
         ok = attempt(h, &t, &again, &e);
         curl_slist_free_all(t.headers);
@@ -554,6 +594,7 @@ bool pel__http_ask(pel__http *h, const pel__request *q, pel__reply *reply, pel_e
             pause_before(h, made, t.retry_seconds);
     }
     put(h, one);
+    pel__hash_end(kept.hash);
     if (ok)
         return true;
     forget(q, reply);

@@ -4,6 +4,7 @@
 #ifndef PEL_ZARR_HTTP_H
 #define PEL_ZARR_HTTP_H
 
+#include "codec/hash.h"
 #include "core/error.h"
 #include "pellucid.h"
 
@@ -17,16 +18,23 @@ enum pel__range { PEL__RANGE_ALL, PEL__RANGE_SPAN, PEL__RANGE_TAIL, PEL__RANGE_N
 
 enum pel__method { PEL__GET, PEL__PUT, PEL__DELETE };
 
+/* The two checksums of what was read so far. */
+typedef struct pel__sum {
+    uint32_t crc32c;
+    pel__hash *hash;
+} pel__sum;
+
 typedef struct pel__request {
     const char *url;
     enum pel__method method;
     enum pel__range range; /* of GET. SPAN: n bytes at offset; TAIL: the last n; ALL: everything, an error if more than n;
-                              NOTHING: the length only (HEAD), and the stored checksum if an S3 server tells it */
+                              NOTHING: the length only (HEAD), and the stored checksums if an S3 server tells them */
     int64_t offset, n;
     uint8_t *dst; /* room for n bytes, or NULL: the reply brings memory of its own */
-    bool sum;     /* nothing is kept of the body but its length and checksum */
+    pel__sum *sum; /* not NULL: nothing is kept of the body but its length; these go on over it */
     const uint8_t *body; /* of PUT: n bytes, sent with their checksum, which a server that knows it holds against them */
-    uint32_t crc32c;     /* of the body; with sum, what the checksum goes on from */
+    uint32_t crc32c;     /* of the body */
+    const pel__digest *digest; /* of PUT: kept with the object (x-amz-meta-…); NULL: none */
 } pel__request;
 
 typedef struct pel__reply {
@@ -34,8 +42,9 @@ typedef struct pel__reply {
     uint8_t *body;             /* dst, or free() it; a NUL follows in memory of its own */
     int64_t offset, got;       /* which bytes of the object came. A server that takes no TAIL: got 0 */
     int64_t total;             /* the object's length; -1: unknown */
-    uint32_t crc32c;           /* of what came (sum), or of the whole object as the server keeps it (has_crc32c) */
-    bool has_crc32c;
+    uint32_t crc32c;           /* of the whole object as the server keeps it (has_crc32c) */
+    pel__digest digest;        /* that was sent with the object and is kept beside it (has_digest) */
+    bool has_crc32c, has_digest;
     char reason[64];           /* code of an S3 error, "" = none */
     char region[32];           /* where the bucket is, if told */
 } pel__reply;

@@ -168,14 +168,24 @@ bool pel__store_gathers(const char *root)
     return pel__url_is_s3(root);
 }
 
+static void end_writer(pel__store_writer *w)
+{
+    pel__hash_end(w->hash);
+    w->hash = NULL;
+    w->store = NULL;
+}
+
 bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key, pel_error *err)
 {
     w->store = store;
     w->bytes = w->sent = 0;
     w->crc32c = 0;
-    if (store->type->writes->begin(w, key, err))
+    w->hash = pel__hash_begin(key);
+    if (!w->hash)
+        (void)pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    else if (store->type->writes->begin(w, key, err))
         return true;
-    w->store = NULL;
+    end_writer(w);
     return false;
 }
 
@@ -183,15 +193,22 @@ bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_e
 {
     if (!w->store->type->writes->append(w, data, n, err))
         return false;
-    w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
+    if (w->store->type->far)
+        w->crc32c = pel__crc32c(w->crc32c, data, (size_t)n);
+    pel__hash_add(w->hash, data, n);
     w->bytes += n;
     return true;
+}
+
+pel__digest pel__writer_digest(const pel__store_writer *w)
+{
+    return pel__hash_digest(w->hash);
 }
 
 bool pel__writer_commit(pel__store_writer *w, pel_error *err)
 {
     const bool ok = w->store->type->writes->commit(w, err);
-    w->store = NULL;
+    end_writer(w);
     return ok;
 }
 
@@ -199,7 +216,7 @@ void pel__writer_abort(pel__store_writer *w)
 {
     if (w->store && w->store->type->writes->abort)
         w->store->type->writes->abort(w);
-    w->store = NULL;
+    end_writer(w);
 }
 
 bool pel__store_put_text(pel__store *store, const char *key, const char *text, pel_error *err)

@@ -5,6 +5,7 @@
 #ifndef PEL_ZARR_STORE_H
 #define PEL_ZARR_STORE_H
 
+#include "codec/hash.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "pellucid.h"
@@ -82,7 +83,8 @@ bool pel__store_gathers(const char *root);
 typedef struct pel__store_writer {
     pel__store *store; /* NULL: not begun */
     int64_t bytes;
-    uint32_t crc32c;   /* of all that was appended */
+    uint32_t crc32c;   /* of all that was appended; of a store that is far */
+    pel__hash *hash;   /* of the key and all that was appended */
     uint8_t *room;     /* store that gathers: capacity bytes, given by the caller before begin */
     int64_t capacity;
     int fd;            /* folder */
@@ -94,6 +96,7 @@ typedef struct pel__store_writer {
 
 bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key, pel_error *err);
 bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* data may lie in room already */
+pel__digest pel__writer_digest(const pel__store_writer *w); /* of what was appended so far; between begin and commit */
 bool pel__writer_commit(pel__store_writer *w, pel_error *err); /* durable, under its key, when true */
 void pel__writer_abort(pel__store_writer *w);
 
@@ -103,13 +106,14 @@ bool pel__store_put_text(pel__store *store, const char *key, const char *text, p
 /* Removes the object of a key; true also where there is none. */
 bool pel__store_remove(pel__store *store, const char *key, pel_error *err);
 
-/* What is stored under a key, as closely as asked: its length; also the checksum, by what the store itself vouches for or
- * else by reading it; also the checksum, in any case by reading. */
+/* What is stored under a key, as closely as asked: its length; also the checksums, by what the store itself vouches for or
+ * else by reading it; also the checksums, in any case by reading. */
 enum pel__depth { PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ };
 typedef struct pel__found {
     bool there, readable; /* a folder: not readable is a finding; anything remote that fails is an error */
     int64_t bytes;
-    uint32_t crc32c;
+    pel__digest digest; /* of key and contents */
+    uint32_t crc32c;    /* of the contents: what older versions recorded */
 } pel__found;
 bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
 
@@ -127,7 +131,7 @@ bool pel__store_sweep(pel__store *store, pel_error *err);
 /* The writing half of a kind. */
 typedef struct pel__store_writes {
     bool (*begin)(pel__store_writer *w, const char *key, pel_error *err);
-    bool (*append)(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* bytes and crc32c are the caller's */
+    bool (*append)(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* bytes and checksums are the caller's */
     bool (*commit)(pel__store_writer *w, pel_error *err);
     void (*abort)(pel__store_writer *w); /* NULL: nothing to do */
     bool (*remove)(pel__store *store, const char *key, pel_error *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The writing half of a store on S3. An object is one PUT of all its bytes, which the server takes whole or not at all, so
- * there are no temporary names; what was sent is held against its checksum by the server, and what is stored is proven by
- * the checksum that the server keeps beside it, or by reading it. */
+ * there are no temporary names. The server holds what was sent against its CRC-32C; of a shard that is no proof of its contents
+ * (codec/hash.h), so our own digest of key and contents goes into the object's metadata. An object with both is proven by a
+ * HEAD: a copy brings the digest of another key along, and whoever writes it anew writes none. All others are read. */
 #include "core/bytes.h"
 #include "core/pool.h"
 #include "zarr/store_remote.h"
@@ -37,7 +38,8 @@ static bool append(pel__store_writer *w, const void *data, int64_t n, pel_error 
 static bool commit(pel__store_writer *w, pel_error *err)
 {
     pel__remote_store *const s = remote_of(w->store);
-    const pel__request q = {.url = w->path, .method = PEL__PUT, .body = w->room, .n = w->bytes, .crc32c = w->crc32c};
+    const pel__digest digest = pel__writer_digest(w);
+    const pel__request q = {.url = w->path, .method = PEL__PUT, .body = w->room, .n = w->bytes, .crc32c = w->crc32c, .digest = &digest};
     pel__reply r = {0};
     if (!pel__http_ask(s->http, &q, &r, err))
         return false;
@@ -74,14 +76,11 @@ static bool remove_object(pel__store *store, const char *key, pel_error *err)
     return head(s, key, &r, &there, err) && (!there || (pel__url_key(url, sizeof url, s->url, key, err) && delete_url(s, url, err)));
 }
 
-static bool sum_object(pel__remote_store *s, const char *key, pel__found *out, pel_error *err)
+static bool sum_pieces(pel__remote_store *s, const char *url, pel__sum *sum, pel__found *out, pel_error *err)
 {
-    char url[PEL__PATH_MAX];
-    if (!pel__url_key(url, sizeof url, s->url, key, err))
-        return false;
     for (int64_t at = 0; at < out->bytes; at += READ_AT_ONCE) {
         const pel__request q = {.url = url, .range = PEL__RANGE_SPAN, .offset = at, .n = pel__min(READ_AT_ONCE, out->bytes - at),
-                                .sum = true, .crc32c = out->crc32c};
+                                .sum = sum};
         pel__reply r = {0};
         if (!pel__http_ask(s->http, &q, &r, err))
             return false;
@@ -90,9 +89,20 @@ static bool sum_object(pel__remote_store *s, const char *key, pel__found *out, p
             return pel__remote_fail(&r, url, err);
         if (!out->readable) /* it changes while we look at it */
             return true;
-        out->crc32c = r.crc32c;
     }
+    out->crc32c = sum->crc32c;
+    out->digest = pel__hash_digest(sum->hash);
     return true;
+}
+
+static bool sum_object(pel__remote_store *s, const char *key, pel__found *out, pel_error *err)
+{
+    char url[PEL__PATH_MAX];
+    pel__sum sum = {.hash = pel__hash_begin(key)};
+    const bool ok = sum.hash ? pel__url_key(url, sizeof url, s->url, key, err) && sum_pieces(s, url, &sum, out, err)
+                             : pel__fail(err, PEL_NO_MEMORY, "out of memory");
+    pel__hash_end(sum.hash);
+    return ok;
 }
 
 static bool look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
@@ -107,8 +117,9 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
     out->bytes = r.total;
     if (depth == PEL__DEPTH_LENGTH)
         return true;
-    if (depth == PEL__DEPTH_STORED && r.has_crc32c) {
+    if (depth == PEL__DEPTH_STORED && r.has_crc32c && r.has_digest) {
         out->crc32c = r.crc32c;
+        out->digest = r.digest;
         return true;
     }
     return sum_object(remote_of(store), key, out, err);

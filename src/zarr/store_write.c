@@ -117,15 +117,20 @@ static bool remove_file(pel__store *store, const char *key, pel_error *err)
 
 #define READ_AT_ONCE ((size_t)1 << 18)
 
-static bool checksum_file(pel__file *f, uint32_t *crc)
+static bool checksum_file(pel__file *f, const char *key, pel__found *out)
 {
     char *const buffer = malloc(READ_AT_ONCE);
-    bool ok = buffer != NULL;
+    pel__hash *const hash = pel__hash_begin(key);
+    bool ok = buffer && hash;
     for (int64_t at = 0; ok && at < pel__file_size(f); at += (int64_t)READ_AT_ONCE) {
         size_t got = 0;
         ok = pel__file_read_some(f, at, buffer, READ_AT_ONCE, &got, NULL);
-        *crc = pel__crc32c(*crc, buffer, got);
+        out->crc32c = pel__crc32c(out->crc32c, buffer, got);
+        pel__hash_add(hash, buffer, (int64_t)got);
     }
+    if (ok)
+        out->digest = pel__hash_digest(hash);
+    pel__hash_end(hash);
     free(buffer);
     return ok;
 }
@@ -143,7 +148,7 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
     out->bytes = st.st_size;
     if (depth == PEL__DEPTH_LENGTH)
         return true;
-    out->readable = pel__file_open(&f, path, NULL) && checksum_file(f, &out->crc32c);
+    out->readable = pel__file_open(&f, path, NULL) && checksum_file(f, key, out);
     out->bytes = f ? pel__file_size(f) : out->bytes;
     pel__file_close(f);
     return true;
