@@ -83,7 +83,7 @@ def test_a_shard_at_the_wrong_place_is_found_and_written_again(cli, out, whole, 
     cli.ok("convert", IMAGE, out, *WORDS)
     assert tree(out) == tree(whole)
     assert verify(cli, out)[0] == 0
-    assert "done again" in "".join(open(p).read() for p in glob.glob(f"{out}.run/log/*.log"))
+    assert "are done again" in "".join(open(p).read() for p in glob.glob(f"{out}.run/log/*.log"))
 
 
 def test_checksums_of_equal_contents_differ_by_their_place(cli, tmp_path):
@@ -131,7 +131,7 @@ def test_other_lengths_are_found_before_work_begins(cli, out, whole):
     cli.ok("convert", IMAGE, out, *WORDS)
     assert tree(out) == tree(whole)
     said = "".join(open(p).read() for p in glob.glob(f"{out}.run/log/*.log"))
-    assert "job 6 does not hold" in said and "done again" not in said
+    assert "job 6 does not hold" in said and "are done again" not in said
 
 
 @pytest.mark.parametrize("what", [7, -1, 2**32, "", "x" * 32, "ab" * 15, None, ["0"]])
