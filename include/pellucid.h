@@ -77,8 +77,8 @@ typedef enum pel_dtype {
     PEL_U8 = 0, PEL_I8, PEL_U16, PEL_I16, PEL_U32, PEL_I32, PEL_U64, PEL_I64, PEL_F32, PEL_F64,
 } pel_dtype;
 
-PEL_API size_t pel_dtype_size(pel_dtype type);        /* bytes of one voxel */
-PEL_API const char *pel_dtype_name(pel_dtype type);   /* "uint8" … "float64", as NumPy and Zarr v3 spell them */
+PEL_API size_t pel_dtype_size(pel_dtype type);        /* bytes of one voxel; 0: no such type */
+PEL_API const char *pel_dtype_name(pel_dtype type);   /* "uint8" … "float64", as NumPy and Zarr v3 spell them; NULL: no such type */
 PEL_API bool pel_dtype_parse(pel_dtype *out, const char *name); /* false: no such name; *out untouched */
 
 /* Pixels with their place. `data` points at the voxel at region.origin; strides are in elements, never negative.
@@ -158,7 +158,7 @@ PEL_API bool pel_source_open(pel_source **out, const char *path, const pel_open_
 PEL_API void pel_source_destroy(pel_source *source);
 PEL_API const char *pel_source_format(const pel_source *source); /* "czi", "tiff", "zarr", … */
 PEL_API int32_t pel_source_image_count(const pel_source *source);
-PEL_API const pel_image *pel_source_image(const pel_source *source, int32_t image); /* borrowed */
+PEL_API const pel_image *pel_source_image(const pel_source *source, int32_t image); /* borrowed; NULL: no such image */
 
 /* Fills dst->region (5 axes, inside the image) of one image. dst's dtype must be the image's. Voxels that the file
  * does not have are zero. All of the region or nothing: on false the pixels of dst are undefined.
@@ -225,13 +225,14 @@ typedef struct pel_parameter {
     double min, max;     /* both 0 where they mean nothing */
 } pel_parameter;
 
+/* Filters are numbered from 0 to count - 1, parameters likewise. Another number: NULL, false or 0, and nothing is written. */
 PEL_API int32_t pel_filter_count(void);
 PEL_API const char *pel_filter_name(int32_t filter);
 PEL_API const char *pel_filter_help(int32_t filter);
 PEL_API bool pel_filter_needs_noise(int32_t filter);
 PEL_API bool pel_filter_tunes(int32_t filter); /* has candidates that the data may choose from */
 PEL_API int32_t pel_filter_parameter_count(int32_t filter);
-PEL_API void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out);
+PEL_API bool pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out);
 
 /* ---- noise ------------------------------------------------------------------------------------------------- */
 
@@ -325,8 +326,8 @@ PEL_API bool pel_run_open(pel_run **out, const char *run, int64_t memory_bytes, 
 PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
 PEL_API void pel_run_summary(const pel_run *run, pel_plan_summary *out);
 PEL_API const pel_source *pel_run_source(const pel_run *run);
-PEL_API int32_t pel_run_noise_count(const pel_run *run, int32_t image);                     /* channels; 0: no noise needed */
-PEL_API const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel); /* borrowed */
+PEL_API int32_t pel_run_noise_count(const pel_run *run, int32_t image);                     /* channels; 0: no noise needed, or no such image */
+PEL_API const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel); /* borrowed; NULL: none */
 PEL_API const char *pel_run_setting(const pel_run *run, const char *name); /* resolved text; NULL: no such setting */
 
 /* One candidate that the data had to choose from. */
@@ -336,9 +337,10 @@ typedef struct pel_candidate {
     bool chosen;
 } pel_candidate;
 
-/* Candidates of a channel, 0 where nothing was tuned by this process; number 0 is the default. */
+/* Candidates of a channel, 0 where nothing was tuned by this process; number 0 is the default. false: there is no such
+ * candidate, and nothing is written. */
 PEL_API int32_t pel_run_candidate_count(const pel_run *run, int64_t channel);
-PEL_API void pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out);
+PEL_API bool pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out);
 
 /* Times the filter on a sample of the image and fills seconds_estimated of later summaries. */
 PEL_API bool pel_run_time(pel_run *run, pel_error *err);

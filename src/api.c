@@ -29,23 +29,33 @@ const pel__filter_type *pel__filter_find(const char *name)
     return NULL;
 }
 
-int32_t pel_filter_count(void) { return FILTER_COUNT; }
-const char *pel_filter_name(int32_t filter) { return filters[filter]->name; }
-const char *pel_filter_help(int32_t filter) { return filters[filter]->help; }
-bool pel_filter_needs_noise(int32_t filter) { return filters[filter]->needs_noise; }
-bool pel_filter_tunes(int32_t filter) { return filters[filter]->tuning != NULL; }
-int32_t pel_filter_parameter_count(int32_t filter) { return filters[filter]->param_count; }
+/* A filter of no name and no parameters where there is none of that number. */
+static const pel__filter_type *filter_at(int32_t filter)
+{
+    static const pel__filter_type none = {0};
+    return filter >= 0 && filter < FILTER_COUNT ? filters[filter] : &none;
+}
 
-void pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
+int32_t pel_filter_count(void) { return FILTER_COUNT; }
+const char *pel_filter_name(int32_t filter) { return filter_at(filter)->name; }
+const char *pel_filter_help(int32_t filter) { return filter_at(filter)->help; }
+bool pel_filter_needs_noise(int32_t filter) { return filter_at(filter)->needs_noise; }
+bool pel_filter_tunes(int32_t filter) { return filter_at(filter)->tuning != NULL; }
+int32_t pel_filter_parameter_count(int32_t filter) { return filter_at(filter)->param_count; }
+
+bool pel_filter_parameter(int32_t filter, int32_t parameter, pel_parameter *out)
 {
     static const char *const expects[] = {
         [PEL__NUMBER] = "a number", [PEL__INTEGER] = "a whole number", [PEL__LETTERS] = "letters of tczyx",
         [PEL__PER_AXIS] = "whole numbers an axis: z=1,y=3,x=3", [PEL__PER_STEP] = "whole numbers a step: 1,2,4",
         [PEL__LENGTHS] = "a number, or numbers an axis: z=1,y=2.5,x=2.5", [PEL__TWO_LENGTHS] = "two numbers S1,S2, or z=..,y=..,x=..;z=..,y=..,x=..",
     };
-    const pel__param *p = &filters[filter]->params[parameter];
+    if (parameter < 0 || parameter >= pel_filter_parameter_count(filter))
+        return false;
+    const pel__param *p = &filter_at(filter)->params[parameter];
     *out = (pel_parameter){.name = p->name, .unit = p->unit, .fallback = p->fallback, .help = p->help,
                            .expects = p->kind == PEL__CHOICE ? p->choices : expects[p->kind], .min = p->min, .max = p->max};
+    return true;
 }
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------ */

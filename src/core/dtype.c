@@ -13,14 +13,16 @@ static const struct {
     [PEL_F32] = {"float32", 4}, [PEL_F64] = {"float64", 8},
 };
 
+static bool is_type(pel_dtype type) { return (unsigned)type < sizeof types / sizeof types[0]; }
+
 size_t pel_dtype_size(pel_dtype type)
 {
-    return types[type].size;
+    return is_type(type) ? types[type].size : 0;
 }
 
 const char *pel_dtype_name(pel_dtype type)
 {
-    return types[type].name;
+    return is_type(type) ? types[type].name : NULL;
 }
 
 bool pel_dtype_parse(pel_dtype *out, const char *name)

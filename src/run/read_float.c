@@ -3,18 +3,18 @@
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/error.h"
+#include "source/source.h"
 
 #include <stdlib.h>
 
 bool pel_read_float(pel_source *source, int32_t image, const pel_region *region, float *out, pel_error *err)
 {
-    const pel_image *const im = pel_source_image(source, image);
-    if (!im)
-        return pel__fail(err, PEL_ARGUMENT, "no image %d, the file has 0 to %d", image, pel_source_image_count(source) - 1);
     int64_t voxels = 0, bytes = 0;
-    if (region->ndim != PEL_AXES || !pel__product(region->shape, PEL_AXES, &voxels)
-        || !pel__mul(voxels, (int64_t)pel_dtype_size(im->dtype), &bytes))
-        return pel__fail(err, PEL_ARGUMENT, "a region of %d axes, or with more voxels than can be", region->ndim);
+    if (!pel__source_check_region(source, image, region, err))
+        return false;
+    const pel_image *const im = pel_source_image(source, image);
+    if (!pel__product(region->shape, PEL_AXES, &voxels) || !pel__mul(voxels, (int64_t)pel_dtype_size(im->dtype), &bytes))
+        return pel__fail(err, PEL_ARGUMENT, "a region with more voxels than can be");
     if (voxels == 0)
         return true;
     void *const raw = malloc((size_t)bytes);

@@ -49,12 +49,12 @@ const pel_source *pel_run_source(const pel_run *run)
 
 int32_t pel_run_noise_count(const pel_run *run, int32_t image)
 {
-    return run->noise ? (int32_t)run->images[image]->shape[PEL_C] : 0;
+    return run->noise && image >= 0 && image < run->image_count ? (int32_t)run->images[image]->shape[PEL_C] : 0;
 }
 
 const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel)
 {
-    return &run->noise[image][channel];
+    return channel >= 0 && channel < pel_run_noise_count(run, image) ? &run->noise[image][channel] : NULL;
 }
 
 const char *pel_run_setting(const pel_run *run, const char *name)
@@ -69,14 +69,17 @@ const char *pel_run_setting(const pel_run *run, const char *name)
 
 int32_t pel_run_candidate_count(const pel_run *run, int64_t channel)
 {
-    return run->tuning ? run->tuning[channel].count : 0;
+    return run->tuning && channel >= 0 && channel < run->images[0]->shape[PEL_C] ? run->tuning[channel].count : 0;
 }
 
-void pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out)
+bool pel_run_candidate(const pel_run *run, int64_t channel, int32_t number, pel_candidate *out)
 {
+    if (number < 0 || number >= pel_run_candidate_count(run, channel))
+        return false;
     const pel__tuning *t = &run->tuning[channel];
     const pel__candidate *c = &t->list[number];
     *out = (pel_candidate){.settings = c->text, .risk = c->risk, .error = c->error, .chosen = number == t->chosen};
+    return true;
 }
 
 #define SAMPLE_VOXELS ((int64_t)1 << 18) /* to begin with */

@@ -40,7 +40,8 @@ bool pel__phantom_check(const pel_phantom_options *o, pel_error *err)
     if (o->size[PEL_C] > 4096)
         return pel__fail(err, PEL_ARGUMENT, "phantom: %" PRId64 " channels: at most 4096", o->size[PEL_C]);
     if (o->dtype != PEL_U8 && o->dtype != PEL_U16 && o->dtype != PEL_F32)
-        return pel__fail(err, PEL_ARGUMENT, "phantom: data type %s: must be uint8, uint16 or float32", pel_dtype_name(o->dtype));
+        return pel__fail(err, PEL_ARGUMENT, "phantom: data type %s: must be uint8, uint16 or float32",
+                         pel_dtype_name(o->dtype) ? pel_dtype_name(o->dtype) : "unknown");
     if (!(o->brightness >= 0.0 && o->brightness <= 1e4))
         return pel__fail(err, PEL_ARGUMENT, "phantom: brightness %g: must be 0 to 10000", o->brightness);
     return true;

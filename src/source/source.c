@@ -218,31 +218,31 @@ const pel_image *pel_source_image(const pel_source *source, int32_t image)
     return image >= 0 && image < source->image_count ? &source->images[image] : NULL;
 }
 
-static bool check_read(const pel_source *s, int32_t image, const pel_block *dst, pel_error *err)
+bool pel__source_check_region(const pel_source *s, int32_t image, const pel_region *region, pel_error *err)
 {
     if (image < 0 || image >= s->image_count)
         return pel__fail(err, PEL_ARGUMENT, "%s: no image %d, it has 0 to %d", s->path, image, s->image_count - 1);
     const pel_image *im = &s->images[image];
     const pel_region all = pel__region(PEL_AXES, NULL, im->shape);
     char want[128], have[128];
-    if (dst->region.ndim != PEL_AXES)
-        return pel__fail(err, PEL_ARGUMENT, "%s: a region of %d axes, expected %d", s->path, dst->region.ndim, PEL_AXES);
+    if (region->ndim != PEL_AXES)
+        return pel__fail(err, PEL_ARGUMENT, "%s: a region of %d axes, expected %d", s->path, region->ndim, PEL_AXES);
     for (int32_t a = 0; a < PEL_AXES; a++) {
-        const int64_t origin = dst->region.origin[a], shape = dst->region.shape[a];
+        const int64_t origin = region->origin[a], shape = region->shape[a];
         if (origin < 0 || shape < 0 || shape > im->shape[a] || origin > im->shape[a] - shape)
             return pel__fail(err, PEL_ARGUMENT, "%s: image %d: region %s is not inside %s", s->path, image,
-                             pel__region_text(&dst->region, want, sizeof want), pel__region_text(&all, have, sizeof have));
+                             pel__region_text(region, want, sizeof want), pel__region_text(&all, have, sizeof have));
     }
-    if (dst->dtype != im->dtype)
-        return pel__fail(err, PEL_ARGUMENT, "%s: image %d is %s, the block for its pixels is another type", s->path, image,
-                         pel_dtype_name(im->dtype));
     return true;
 }
 
 bool pel_source_read(pel_source *source, int32_t image, const pel_block *dst, pel_error *err)
 {
-    if (!check_read(source, image, dst, err))
+    if (!pel__source_check_region(source, image, &dst->region, err))
         return false;
+    if (dst->dtype != source->images[image].dtype)
+        return pel__fail(err, PEL_ARGUMENT, "%s: image %d is %s, the block for its pixels is another type", source->path, image,
+                         pel_dtype_name(source->images[image].dtype));
     if (pel__region_empty(&dst->region))
         return true;
     if (!dst->data)

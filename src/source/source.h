@@ -36,6 +36,9 @@ struct pel_source {
     uint32_t identity_crc32c; /* of the header and metadata bytes */
 };
 
+/* Is there such an image, and the region inside it? */
+bool pel__source_check_region(const pel_source *s, int32_t image, const pel_region *region, pel_error *err);
+
 /* Lets the source keep up to `bytes` of decoded pixels on top of resident_bytes and thread_bytes, for regions that cut
  * through compressed tiles. `once`: no voxel will be asked for twice, so what lies whole in a region need not be kept. Without this
  * call it keeps none. While no thread reads. */
