@@ -424,6 +424,49 @@ def test_truncated_and_flipped_files(tmp_path, kind):
         survives(path)
 
 
+CODECS = ["zlib", "lzw", "packbits", "zstd", "lzma", "jpeg"]
+
+
+def little_memory():
+    if "PELLUCID_SANITIZED" not in os.environ:
+        resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_claim_that_no_stream_can_hold_takes_no_memory(tmp_path, codec):
+    """Some hundred bytes that say 65535 samples a pixel, or rows without an end: refused by what the codec can do at most."""
+    tifffile.imwrite(tmp_path / "a.tif", smooth((90, 70), "u1"), metadata=None, photometric="minisblack", compression=codec, rowsperstrip=90)
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        tags = {code: f.pages[0].tags[code].valueoffset for code in (256, 257, 277, 278)}
+    for change in ({277: 65535}, {256: 40000, 257: 40000, 278: 40000}):
+        data = bytearray((tmp_path / "a.tif").read_bytes())
+        for code, value in change.items():
+            struct.pack_into("<H", data, tags[code], value)
+        (tmp_path / "b.tif").write_bytes(data)
+        done = subprocess.run([program(), "checksum", str(tmp_path / "b.tif"), "--quiet"], capture_output=True, timeout=60, preexec_fn=little_memory)
+        assert done.returncode == 3 and b"cannot hold its" in done.stderr, (change, done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_emptiest_picture_is_read(tmp_path, codec):
+    """The bounds are no lower than what encoders reach."""
+    a = np.zeros((6000, 5000), "u1")
+    tifffile.imwrite(tmp_path / "a.tif", a, metadata=None, photometric="minisblack", compression=codec, rowsperstrip=6000)
+    done = subprocess.run([program(), "checksum", str(tmp_path / "a.tif"), "--quiet"], capture_output=True, timeout=60)
+    assert done.returncode == 0 and f"{zlib.crc32(a):08x}".encode() in done.stdout, done.stderr
+
+
+def test_rows_beyond_the_end_take_no_memory(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", smooth((90, 70), "u1"), metadata=None, photometric="minisblack")
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        at = f.pages[0].tags[277].valueoffset
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    struct.pack_into("<H", data, at, 65535)
+    (tmp_path / "a.tif").write_bytes(data)
+    done = subprocess.run([program(), "checksum", str(tmp_path / "a.tif"), "--quiet"], capture_output=True, timeout=60, preexec_fn=little_memory)
+    assert done.returncode == 3 and b"the file ends at" in done.stderr, done.stderr
+
+
 def test_directories_in_a_circle(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values((5, 20, 30), "u2"), photometric="minisblack", metadata=None)
     with tifffile.TiffFile(tmp_path / "a.tif") as f:

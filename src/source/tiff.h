@@ -15,6 +15,7 @@
 typedef struct pel__tiff_geometry {
     int64_t width, height, tile_width, tile_height;
     int64_t tile_bytes;    /* decoded */
+    int64_t file_bytes;    /* of the largest file that has such pages */
     int32_t samples;       /* a pixel */
     int32_t bits, format;  /* as the file has them */
     int32_t compression, photometric, fill_order;

@@ -175,6 +175,7 @@ static bool keep_geometry(pel__tiff_set *s, pel__tiff_geometry *g, int64_t depth
 {
     for (int64_t i = s->geometry_count - 1; i >= 0; i--)
         if (same_geometry(&s->geometries[i], g)) {
+            s->geometries[i].file_bytes = pel__max(s->geometries[i].file_bytes, g->file_bytes);
             *index = (int32_t)i;
             return true;
         }
@@ -213,7 +214,7 @@ static bool sizes(const walk *w, pel__tiff_geometry *g, pel_error *err)
 
 static bool read_geometry(const walk *w, int32_t *index, pel_error *err)
 {
-    pel__tiff_geometry g = {0};
+    pel__tiff_geometry g = {.file_bytes = pel__file_size(w->file)};
     int64_t samples = 1, bits = 1, format = 1, planar = 1, compression = 1, photometric = 1, subfile = 0, fill = 1, depth = 1;
     bool ok = sizes(w, &g, err) && number(w, SAMPLES, 1, &samples, err) && same_numbers(w, BITS, 1, &bits, err) &&
               same_numbers(w, SAMPLE_FORMAT, 1, &format, err) && number(w, PLANAR, 1, &planar, err) &&

@@ -5,6 +5,7 @@
  * prints nothing: its complaints are collected by the handle and become the error. */
 #include "source/tiff.h"
 
+#include "codec/expand.h"
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
@@ -33,19 +34,30 @@ struct pel__tiff_handle {
 
 /* ---- codecs -------------------------------------------------------------------------------------------------- */
 
-static const struct { int32_t id; const char *name; } codecs[] = {
-    {1, "none"}, {2, "CCITT RLE"}, {3, "CCITT fax 3"}, {4, "CCITT fax 4"}, {5, "LZW"}, {6, "old JPEG"}, {7, "JPEG"}, {8, "deflate"},
-    {32773, "PackBits"}, {32946, "deflate"}, {33003, "JPEG 2000"}, {33005, "JPEG 2000"}, {34712, "JPEG 2000"}, {34887, "LERC"}, {34925, "LZMA"},
-    {34934, "JPEG XR"}, {50000, "zstd"}, {50001, "WebP"}, {50002, "JPEG XL"},
+typedef struct codec {
+    int32_t id;
+    const char *name;
+    enum pel__packing packing;
+} codec;
+
+static const codec codecs[] = {
+    {1, "none", PEL__PACK_NONE}, {2, "CCITT RLE", PEL__PACK_OTHER}, {3, "CCITT fax 3", PEL__PACK_OTHER}, {4, "CCITT fax 4", PEL__PACK_OTHER},
+    {5, "LZW", PEL__PACK_LZW}, {6, "old JPEG", PEL__PACK_JPEG}, {7, "JPEG", PEL__PACK_JPEG}, {8, "deflate", PEL__PACK_DEFLATE},
+    {32773, "PackBits", PEL__PACK_PACKBITS}, {32946, "deflate", PEL__PACK_DEFLATE}, {33003, "JPEG 2000", PEL__PACK_OTHER},
+    {33005, "JPEG 2000", PEL__PACK_OTHER}, {34712, "JPEG 2000", PEL__PACK_OTHER}, {34887, "LERC", PEL__PACK_OTHER}, {34925, "LZMA", PEL__PACK_LZMA},
+    {34934, "JPEG XR", PEL__PACK_JXR}, {50000, "zstd", PEL__PACK_ZSTD}, {50001, "WebP", PEL__PACK_OTHER}, {50002, "JPEG XL", PEL__PACK_OTHER},
 };
 
-const char *pel__tiff_codec_name(int32_t compression)
+static const codec *codec_of(int32_t compression)
 {
+    static const codec unknown = {0, "unknown", PEL__PACK_OTHER};
     for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++)
         if (codecs[i].id == compression)
-            return codecs[i].name;
-    return "unknown";
+            return &codecs[i];
+    return &unknown;
 }
+
+const char *pel__tiff_codec_name(int32_t compression) { return codec_of(compression)->name; }
 
 bool pel__tiff_codec_known(int32_t compression)
 {
@@ -169,6 +181,13 @@ static bool complain(const pel__tiff_handle *h, int32_t code, const char *what, 
 /* No codec makes twice as much of what it compresses. */
 static int64_t coded_limit(const pel__tiff_geometry *g) { return 2 * g->tile_bytes + 65536; }
 
+/* Not refused, and no strip of the whole file's bytes could be less than what is claimed. */
+static bool is_read(const pel__tiff_geometry *g)
+{
+    const int64_t least = g->tiled ? g->tile_bytes : g->tile_bytes / g->tile_height; /* the last strip may be a row */
+    return !g->refusal[0] && least <= pel__expand_most(codec_of(g->compression)->packing, g->file_bytes);
+}
+
 static bool open_library(pel__tiff *t, pel__tiff_handle *h, pel_error *err)
 {
     TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
@@ -176,7 +195,7 @@ static bool open_library(pel__tiff *t, pel__tiff_handle *h, pel_error *err)
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", t->base.path);
     int64_t most = TABLE_BYTES;
     for (int64_t g = 0; g < t->set.geometry_count; g++)
-        if (!t->set.geometries[g].refusal[0] && !pel__tiff_plain(&t->set.geometries[g]))
+        if (is_read(&t->set.geometries[g]) && !pel__tiff_plain(&t->set.geometries[g]))
             most = pel__max(most, 2 * t->set.geometries[g].tile_bytes);
     TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)most);
     TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, h);
@@ -296,6 +315,9 @@ static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p
         if (!pel__mul(y - p->top, p->row_bytes, &at) || !pel__add(at, p->at + skip, &at))
             return pel__fail(err, PEL_FORMAT, "%s: pixels lie beyond what 63 bits count", pel__file_path(h->file));
         h->kept_page = -1;
+        if (bytes > pel__file_size(h->file) || at > pel__file_size(h->file) - bytes)
+            return pel__fail(err, PEL_DAMAGED, "%s: row %" PRId64 " of pixels has %" PRId64 " bytes at %" PRId64 ", the file ends at %" PRId64,
+                             pel__file_path(h->file), y, bytes, at, pel__file_size(h->file));
         if (!need_room(&h->pixels, &h->room, bytes, err) || !pel__file_read(h->file, at, h->pixels, (size_t)bytes, err))
             return false;
         for (int64_t i = 0; i < n; i++) {
@@ -316,6 +338,25 @@ typedef struct tile {
     int32_t first, samples;
 } tile;
 
+/* Are there such bytes, and can they be the pixels? Asked before memory is. */
+static bool can_hold(const pel__tiff_handle *h, const pel__tiff_geometry *g, const tile *k, int64_t want, pel_error *err)
+{
+    const char *const what = g->tiled ? "tile" : "strip", *const path = pel__file_path(h->file);
+    const codec *const c = codec_of(g->compression);
+    const int64_t size = pel__file_size(h->file);
+    if (k->bytes > coded_limit(g))
+        return pel__fail(err, PEL_FORMAT, "%s: directory %" PRId64 ": %s %" PRId64 " has %" PRId64 " compressed bytes for %" PRId64
+                         " bytes of pixels", path, h->page, what, k->number, k->bytes, g->tile_bytes);
+    if (k->bytes > size || k->at > size - k->bytes)
+        return pel__fail(err, PEL_DAMAGED, "%s: directory %" PRId64 ": %s %" PRId64 " has %" PRId64 " bytes at %" PRId64
+                         ", the file ends at %" PRId64, path, h->page, what, k->number, k->bytes, k->at, size);
+    if (want > pel__expand_most(c->packing, k->bytes))
+        return pel__fail(err, PEL_DAMAGED, "%s: directory %" PRId64 ": %s %" PRId64 ": %" PRId64 " bytes of %s cannot hold its %" PRId64
+                         " bytes of pixels (at most %" PRId64 " : 1)", path, h->page, what, k->number, k->bytes, c->name, want,
+                         pel__expand_ratio(c->packing));
+    return true;
+}
+
 /* The bytes are read here and only decoded by libtiff: so memory is what we say it is. */
 static bool decode(pel__tiff_handle *h, const pel__tiff_geometry *g, const tile *k, pel_error *err)
 {
@@ -323,15 +364,14 @@ static bool decode(pel__tiff_handle *h, const pel__tiff_geometry *g, const tile 
     if (h->kept_page == h->page && h->kept_tile == k->number)
         return true;
     h->kept_page = -1;
-    if (k->bytes > coded_limit(g))
-        return pel__fail(err, PEL_FORMAT, "%s: directory %" PRId64 ": %s %" PRId64 " has %" PRId64 " compressed bytes for %" PRId64 " bytes of pixels", pel__file_path(h->file),
-                         h->page, what, k->number, k->bytes, g->tile_bytes);
-    if (!need_room(&h->pixels, &h->room, g->tile_bytes, err) || !need_room(&h->coded, &h->coded_room, k->bytes, err))
+    const int64_t rows = g->tiled ? g->tile_height : pel__min(g->tile_height, g->height - k->y);
+    const int64_t want = g->tile_bytes / g->tile_height * rows;
+    if (!can_hold(h, g, k, want, err))
+        return false;
+    if (!need_room(&h->pixels, &h->room, want, err) || !need_room(&h->coded, &h->coded_room, k->bytes, err))
         return false;
     if (!pel__file_read(h->file, k->at, h->coded, (size_t)k->bytes, err))
         return pel__where(err, "directory %" PRId64 ", %s %" PRId64 ": ", h->page, what, k->number);
-    const int64_t rows = g->tiled ? g->tile_height : pel__min(g->tile_height, g->height - k->y);
-    const int64_t want = g->tile_bytes / g->tile_height * rows;
     memset(h->pixels, 0, (size_t)want); /* some decoders call a short stream a success */
     if (TIFFReadFromUserBuffer(h->tiff, (uint32_t)k->number, h->coded, (tmsize_t)k->bytes, h->pixels, (tmsize_t)want) != 1)
         return complain(h, PEL_DAMAGED, what, k->number, err);
@@ -451,7 +491,7 @@ int64_t pel__tiff_thread_bytes(const pel__tiff *t)
     int64_t most = 0;
     for (int64_t g = 0; g < t->set.geometry_count; g++) {
         const pel__tiff_geometry *k = &t->set.geometries[g];
-        if (k->refusal[0])
+        if (!is_read(k))
             continue;
         const int64_t striles = pel__ceil_div(k->width, k->tile_width) * pel__ceil_div(k->height, k->tile_height) * (k->planar ? k->samples : 1);
         /* Offsets and counts of the page (16 bytes each), a chunk of rows; or the decoded tile, the compressed one, and
