@@ -162,7 +162,7 @@ static bool open_czi(pel_source **out, const char *path, const pel_open_options 
         (void)pel__fail(err, PEL_NO_MEMORY, "%s: no memory to open it", path);
         goto fail;
     }
-    if (!open_parts(czi, options, err) || !pel__czi_index(czi, err))
+    if (!open_parts(czi, options, err) || !pel__czi_doubt(czi, err) || !pel__czi_index(czi, err))
         goto fail;
     for (int64_t i = 0; i < czi->order_count; i++)
         pel__czi_count_tile(czi, &czi->tiles[czi->order[i]]);

@@ -27,6 +27,7 @@ enum pel__czi_flag {
     PEL__CZI_HAS_SCENE = 1,
     PEL__CZI_LEFT_OUT = 2, /* a pyramid tile: never painted */
     PEL__CZI_SCALED = 4,   /* stored at another size than it covers, and yet the data itself */
+    PEL__CZI_DOUBTED = 8,  /* its sub-block says otherwise: it has its place, reading it fails */
 };
 
 #define PEL__CZI_NO_M INT32_MIN /* sorts before every mosaic number */
@@ -152,6 +153,7 @@ typedef struct pel__czi {
     int64_t max_plane_tiles;         /* most tiles of one plane */
     int64_t max_payload;             /* bytes of the longest compressed stream that is read */
     int64_t max_helper;              /* bytes of a JPEG XR decoder process */
+    int32_t disbelieved;             /* claims that were left out of these maxima */
     int64_t max_decoded, max_masked; /* bytes of the largest tile that must be decoded whole; of the largest mask */
     bool any_jxr, any_zstd;
     pthread_mutex_t lock;            /* guards the free list of scratch */
@@ -191,6 +193,13 @@ bool pel__czi_read_directory(pel__czi *czi, int32_t part, pel_error *err);
 /* Appends the tiles that a walk over one part finds; also finds its metadata where the header does not say. */
 bool pel__czi_recover(pel__czi *czi, int32_t part, pel_error *err);
 void pel__czi_tuples_free(pel__czi_tuples *t);
+/* The copy of its entry that the tile's sub-block holds; false: there is no readable one. */
+bool pel__czi_read_copy(pel__czi_tile *out, pel__czi *czi, const pel__czi_tile *t);
+
+/* ---- czi_doubt.c -------------------------------------------------------------------------------------------- */
+
+/* Flags tiles whose entry is an outlier that their sub-block contradicts: one damaged number spoils its own tile only. */
+bool pel__czi_doubt(pel__czi *czi, pel_error *err);
 
 /* ---- czi_xml.c, czi_times.c --------------------------------------------------------------------------------- */
 

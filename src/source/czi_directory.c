@@ -314,6 +314,22 @@ cleanup:
     return ok;
 }
 
+bool pel__czi_read_copy(pel__czi_tile *out, pel__czi *czi, const pel__czi_tile *t)
+{
+    pel__file *const file = t->part < czi->part_count ? czi->parts[t->part].file : NULL;
+    pel__czi_subblock sub;
+    uint8_t raw[ENTRY_MAX];
+    size_t size = 0, got = 0;
+    int32_t n = 0;
+    if (!file || !pel__czi_read_subblock(&sub, file, t->position, NULL) ||
+        !pel__file_read_some(file, t->position + 48, raw, sizeof raw, &got, NULL) || !entry_size(&size, &n, raw, got, NULL) ||
+        !parse_entry(out, raw, n, &czi->tuples, NULL))
+        return false;
+    out->position = t->position;
+    out->part = t->part;
+    return true;
+}
+
 /* ---- recovery ----------------------------------------------------------------------------------------------- */
 
 typedef struct recovery {

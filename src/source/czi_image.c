@@ -68,7 +68,7 @@ typedef struct survey {
     int32_t samples;
     int64_t planes;                  /* distinct ones with a tile */
     int64_t kinds[KINDS], pixel_types[16];
-    int64_t scaled, stacked, outside, partless, unread;
+    int64_t scaled, stacked, outside, partless, unread, doubted;
     int64_t tile_w, tile_h, votes;   /* majority vote */
 } survey;
 
@@ -100,6 +100,7 @@ static void count_oddities(survey *s, const pel__czi *czi, const pel__czi_tile *
     s->scaled += (t->flags & PEL__CZI_SCALED) != 0;
     s->stacked += t->stack_axis != 0;
     s->partless += file == NULL;
+    s->doubted += (t->flags & PEL__CZI_DOUBTED) != 0;
     s->outside += file && (t->position < 0 || t->position > pel__file_size(file) - 288);
 }
 
@@ -338,6 +339,8 @@ static bool note_unreadable(pel__czi *czi, const survey *s)
     const int64_t foreign = s->kinds[KIND_JPEG] + s->kinds[KIND_LZW] + s->kinds[KIND_OTHER];
     return (s->stacked == 0 || pel__czi_note(czi, "%lld tiles hold a whole stack or time series each, which pellucid does not read; "
                                                   "reading them fails.", (long long)s->stacked)) &&
+           (s->doubted == 0 || pel__czi_note(czi, "%lld tiles are contradicted by what their own sub-blocks say: their entries in the "
+                                                  "directory are damaged; reading them fails.", (long long)s->doubted)) &&
            (s->outside == 0 || pel__czi_note(czi, "%lld tiles lie behind the end of the file, which seems cut off; reading them "
                                                   "fails.", (long long)s->outside)) &&
            (s->partless == 0 || pel__czi_note(czi, "%lld tiles are in parts of the file set that are not here; reading them fails.",

@@ -3,6 +3,7 @@
  * directory, the file's length, and what a compressed stream can possibly hold. */
 #include "source/czi.h"
 
+#include "codec/expand.h"
 #include "codec/jxr.h"
 #include "codec/unzstd.h"
 #include "core/bytes.h"
@@ -11,7 +12,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define BEST_RATIO 40000                /* no codec here packs better; more is a lie about the size */
 #define SLACK INT64_C(65536)
 
 static const uint8_t mask_guid[16] = {0x67, 0xEA, 0xE3, 0xCB, 0xFC, 0x5B, 0x2B, 0x49,
@@ -95,23 +95,49 @@ int64_t pel__czi_scratch_bytes(const pel__czi *czi)
     return n + czi->max_helper + (czi->use_mask ? czi->max_masked : 0);
 }
 
+/* Can a payload of n bytes be the tile's pixels? Little claims are believed; rows that a raw one lacks read as zero. */
+static bool can_hold(const pel__czi_tile *t, int64_t n, int64_t decoded)
+{
+    const enum pel__packing packing = t->compression == PEL__CZI_JXR ? PEL__PACK_JXR
+                                    : t->compression == PEL__CZI_ZSTD0 || t->compression == PEL__CZI_ZSTD1 ? PEL__PACK_ZSTD : PEL__PACK_NONE;
+    const int64_t most = pel__expand_most(packing, n);
+    return decoded <= SLACK || decoded - SLACK <= (packing == PEL__PACK_NONE ? pel__max(most, 0) * 2 : most);
+}
+
+#define MOST_DISBELIEVED 256
+
+/* Looked at where a claim is larger than all that were believed so far: a few tiles of a file. Of a file that is damaged all
+ * over every claim is believed after some looks: each costs a read. */
+static bool is_plausible(pel__czi *czi, const pel__czi_tile *t, int64_t decoded)
+{
+    if (czi->disbelieved >= MOST_DISBELIEVED)
+        return true;
+    pel__file *const file = t->part < czi->part_count ? czi->parts[t->part].file : NULL;
+    pel__czi_subblock sub;
+    const bool ok = file && pel__czi_read_subblock(&sub, file, t->position, NULL) && can_hold(t, sub.data_size, decoded);
+    czi->disbelieved += !ok;
+    return ok;
+}
+
 void pel__czi_count_tile(pel__czi *czi, const pel__czi_tile *t)
 {
-    const int64_t decoded = pel__czi_decoded_bytes(t);
+    const int64_t decoded = pel__czi_decoded_bytes(t), masked = czi->use_mask ? ((int64_t)t->stored_w + 7) / 8 * t->stored_h : 0;
     const bool zstd = t->compression == PEL__CZI_ZSTD0 || t->compression == PEL__CZI_ZSTD1;
-    const bool jxr = t->compression == PEL__CZI_JXR;
-    if (decoded < 0 || decoded > PEL__CZI_LARGEST_TILE)
-        return; /* reading it fails */
+    const bool jxr = t->compression == PEL__CZI_JXR, whole = zstd || jxr || (t->flags & PEL__CZI_SCALED);
     czi->any_zstd = czi->any_zstd || zstd;
     czi->any_jxr = czi->any_jxr || jxr;
-    if (zstd || jxr)
-        czi->max_payload = pel__max(czi->max_payload, payload_bound(t, decoded));
-    if (zstd || jxr || (t->flags & PEL__CZI_SCALED))
-        czi->max_decoded = pel__max(czi->max_decoded, decoded);
-    if (jxr)
-        czi->max_helper = pel__max(czi->max_helper, pel__jxr_helper_bytes(payload_bound(t, decoded), t->stored_w, t->stored_h,
-                                                                          decoded / t->stored_w / t->stored_h));
-    czi->max_masked = pel__max(czi->max_masked, ((int64_t)t->stored_w + 7) / 8 * t->stored_h);
+    if (decoded < 0 || decoded > PEL__CZI_LARGEST_TILE || (t->flags & PEL__CZI_DOUBTED))
+        return; /* reading it fails */
+    const int64_t packed = zstd || jxr ? payload_bound(t, decoded) : 0;
+    const int64_t helper = jxr ? pel__jxr_helper_bytes(packed, t->stored_w, t->stored_h, decoded / t->stored_w / t->stored_h) : 0;
+    const bool larger = packed > czi->max_payload || helper > czi->max_helper || (whole && decoded > czi->max_decoded) ||
+                        masked > czi->max_masked;
+    if (!larger || !is_plausible(czi, t, decoded))
+        return;
+    czi->max_payload = pel__max(czi->max_payload, packed);
+    czi->max_helper = pel__max(czi->max_helper, helper);
+    czi->max_decoded = whole ? pel__max(czi->max_decoded, decoded) : czi->max_decoded;
+    czi->max_masked = pel__max(czi->max_masked, masked);
 }
 
 /* ---- where and what ----------------------------------------------------------------------------------------- */
@@ -166,6 +192,8 @@ static bool open_tile(pel__czi_subblock *out, bool *raw, const pel__czi *czi, co
     pel__file *file = t->part < czi->part_count ? czi->parts[t->part].file : NULL;
     if (!file)
         return pel__fail(err, PEL_NOT_FOUND, "it lies in a part of the file set that is not here");
+    if (t->flags & PEL__CZI_DOUBTED)
+        return pel__fail(err, PEL_DAMAGED, "its sub-block contradicts the directory: one of the two is damaged");
     if (t->stack_axis)
         return pel__fail(err, PEL_UNSUPPORTED, "it holds a whole series along %c, which pellucid does not read", t->stack_axis);
     if (size < 0 || size > PEL__CZI_LARGEST_TILE)
@@ -248,7 +276,7 @@ static bool decode(pel__czi *czi, pel__czi_scratch *s, const pel__czi_tile *t, c
 {
     const int64_t size = pel__czi_decoded_bytes(t), n = pel__min(sub->data_size, payload_bound(t, size));
     pel__file *file = czi->parts[t->part].file;
-    if (size > 0 && sub->data_size < (size - SLACK) / BEST_RATIO)
+    if (!can_hold(t, sub->data_size, size))
         return pel__fail(err, PEL_DAMAGED, "%lld bytes cannot hold its %d x %d pixels", (long long)sub->data_size, t->stored_w,
                          t->stored_h);
     if (raw)
