@@ -185,7 +185,8 @@ typedef bool pel_on_progress(void *arg, const pel_progress *p);
 
 /* ---- going once through an image --------------------------------------------------------------------------- */
 
-/* Called in C order of the planes once the whole image has been read; c is the channel (of a colour group the first). */
+/* Called in C order of the planes, each some time after it was read, from the thread that called the library; c is the channel
+ * (of a colour group the first). Where reading fails, some planes have been told already. */
 typedef void pel_on_plane(void *arg, int64_t t, int64_t c, int64_t z, uint32_t crc32);
 
 /* How; NULL or zeros mean the defaults. Memory: about 16 MiB a thread and source, and what the source itself needs. */

@@ -80,6 +80,7 @@ static const shape shapes[] = {
     {{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}},        {{2, 3, 5, 17, 23}, {1, 1, 1, 8, 8}},
     {{3, 2, 7, 31, 9}, {2, 2, 4, 5, 9}},       {{1, 6, 4, 13, 41}, {1, 2, 3, 64, 64}},
     {{2, 3, 1, 100, 3}, {1, 1, 1, 7, 1000}},   {{1, 12, 2, 5, 7}, {1, 12, 1, 1, 1}},
+    {{5, 5, 7, 9, 11}, {2, 1, 3, 4, 4}},       {{3, 5, 9, 6, 5}, {1, 2, 2, 6, 5}},     {{2, 3, 40, 4, 4}, {1, 1, 3, 4, 4}},
 };
 
 #define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
@@ -256,6 +257,31 @@ static bool say_no(void *arg, const pel_progress *p)
     return ++*(int *)arg < 2;
 }
 
+/* As many planes, windows or bands as a file can claim: nothing is held for each of them. */
+CASE(enormous_claims_take_no_memory)
+{
+    static const shape claims[] = {
+        {{INT64_C(1) << 40, 1, 1, 16, 16}, {1, 1, 1, 16, 16}}, {{1, 1, INT64_C(1) << 40, 16, 16}, {1, 1, 64, 16, 16}},
+        {{INT64_C(1) << 20, 1, INT64_C(1) << 20, 16, 16}, {4, 1, 4, 16, 16}}, {{1, 1, 1, INT64_C(1) << 50, 16}, {1, 1, 1, 16, 16}},
+        {{1, INT64_C(1) << 40, 4, 16, 16}, {1, 8, 4, 16, 16}},
+    };
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        made a, b;
+        pel_image ia, ib;
+        pel_error e = {0};
+        pel_difference d;
+        uint32_t crc = 0;
+        int calls = 0;
+        make(&a, &ia, &claims[i], 7);
+        make(&b, &ib, &claims[i], 7);
+        CHECK_FAILS(pel_checksum(&crc, &a.base, 0, &(pel_scan){.on_progress = say_no, .arg = &calls}, &e), e, PEL_INTERRUPTED);
+        CHECK_INT(calls, 2);
+        calls = 0;
+        CHECK_FAILS(pel_compare(&d, (pel_source *const[2]){&a.base, &b.base}, (int32_t[2]){0, 0},
+                                &(pel_scan){.on_progress = say_no, .arg = &calls}, &e), e, PEL_INTERRUPTED);
+    }
+}
+
 CASE(errors_are_told)
 {
     made a, b;
@@ -288,6 +314,7 @@ int main(void)
     RUN(compare_finds_one_voxel);
     RUN(compare_does_not_depend_on_threads);
     RUN(nan_equals_nan_and_differs_from_numbers);
+    RUN(enormous_claims_take_no_memory);
     RUN(errors_are_told);
     return CHECK_DONE();
 }

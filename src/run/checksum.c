@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * CRC-32 of an image's pixel values. Threads take bands of whole rows of one plane (of a few planes where the file's
  * tiles are thicker); the pieces' checksums are put together afterwards in C order, as crc(ab) follows from crc(a),
- * crc(b) and the length of b. So the result does not depend on threads or bands, and no plane is ever held whole. */
+ * crc(b) and the length of b. So the result does not depend on threads or bands, and no plane is ever held whole. Nor are the
+ * checksums of all planes: what is held are those of the planes that one row of windows covers, a slab. */
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
@@ -11,6 +12,7 @@
 #include <zlib.h>
 
 #define INTERLEAVE_PIXELS INT64_C(2048)
+#define SLAB_PIECES (INT64_C(1) << 20) /* checksums of one slab at most */
 
 typedef struct checksum {
     pel_source *source;
@@ -19,7 +21,13 @@ typedef struct checksum {
     int64_t window[PEL_AXES];
     pel_region bounds; /* of the image */
     int64_t bands;     /* a plane */
-    uint32_t *pieces;  /* [plane][band] */
+    /* A slab: consecutive planes in C order and all windows that touch them. Along the first axis on which windows are thicker
+     * than a plane it is as thick as they are, along those behind it whole; windows of one plane: one band is a slab. */
+    int64_t axis, window_planes, inner; /* planes of that axis, of a window along it, of all axes behind it */
+    int64_t slab_pieces, slab_tasks, slabs; /* slabs: that are held */
+    uint32_t *pieces;  /* [slab % slabs][plane of it][band] */
+    const pel_scan *options;
+    uint32_t plane_crc, crc; /* of what is joined: the bands of a plane, all planes before it */
 } checksum;
 
 /* Continues crc over one row of a colour group, samples put in the file's order pixel by pixel. */
@@ -55,10 +63,28 @@ static uint32_t crc_plane(uint32_t crc, const pel_block *b, const int64_t at[PEL
     return crc;
 }
 
+static int64_t groups_of(const checksum *c) { return c->image->shape[PEL_C] / c->image->samples; }
+
 static int64_t plane_number(const checksum *c, int64_t t, int64_t channel, int64_t z)
 {
-    const pel_image *const im = c->image;
-    return (t * (im->shape[PEL_C] / im->samples) + channel / im->samples) * im->shape[PEL_Z] + z;
+    return (t * groups_of(c) + channel / c->image->samples) * c->image->shape[PEL_Z] + z;
+}
+
+static int64_t slabs_along(const checksum *c) { return pel__ceil_div(c->axis, c->window_planes); }
+
+/* The first plane of a slab; that of the next is its end. */
+static int64_t slab_plane(const checksum *c, int64_t slab)
+{
+    const int64_t n = slabs_along(c);
+    return (slab / n * c->axis + slab % n * c->window_planes) * c->inner;
+}
+
+static uint32_t *piece_of(const checksum *c, int64_t plane, int64_t band)
+{
+    if (c->slab_tasks == 1 && c->slab_pieces == 1)
+        return &c->pieces[(plane * c->bands + band) % c->slabs];
+    const int64_t slab = plane / c->inner / c->axis * slabs_along(c) + plane / c->inner % c->axis / c->window_planes;
+    return &c->pieces[slab % c->slabs * c->slab_pieces + (plane - slab_plane(c, slab)) * c->bands + band];
 }
 
 static void crc_planes(const checksum *c, const pel_block *b)
@@ -68,7 +94,7 @@ static void crc_planes(const checksum *c, const pel_block *b)
     for (int64_t t = r->origin[PEL_T]; t < r->origin[PEL_T] + r->shape[PEL_T]; t++)
         for (int64_t g = r->origin[PEL_C]; g < r->origin[PEL_C] + r->shape[PEL_C]; g += c->image->samples)
             for (int64_t z = r->origin[PEL_Z]; z < r->origin[PEL_Z] + r->shape[PEL_Z]; z++) {
-                uint32_t *const piece = &c->pieces[plane_number(c, t, g, z) * c->bands + band];
+                uint32_t *const piece = piece_of(c, plane_number(c, t, g, z), band);
                 const int64_t at[PEL_AXES] = {t, g, z, r->origin[PEL_Y], r->origin[PEL_X]};
                 *piece = crc_plane(r->origin[PEL_X] == 0 ? 0 : *piece, b, at, c->image);
             }
@@ -93,31 +119,68 @@ static bool checksum_task(void *arg, int64_t index, uint8_t *memory, pel_error *
     return true;
 }
 
-/* One plane's checksum from its bands. */
-static uint32_t join_bands(const checksum *c, int64_t plane, int64_t row_bytes)
-{
-    uint32_t crc = 0;
-    for (int64_t b = 0; b < c->bands; b++) {
-        const int64_t rows = pel__min(c->window[PEL_Y], c->image->shape[PEL_Y] - b * c->window[PEL_Y]);
-        crc = (uint32_t)crc32_combine(crc, c->pieces[plane * c->bands + b], rows * row_bytes);
-    }
-    return crc;
-}
-
-static uint32_t join_planes(const checksum *c, const pel_scan *scan)
+/* The next band in C order. */
+static void join_band(checksum *c, int64_t plane, int64_t band)
 {
     const pel_image *const im = c->image;
     const int64_t row_bytes = im->shape[PEL_X] * im->samples * (int64_t)pel_dtype_size(im->dtype);
-    uint32_t crc = 0;
-    for (int64_t t = 0; t < im->shape[PEL_T]; t++)
-        for (int64_t channel = 0; channel < im->shape[PEL_C]; channel += im->samples)
-            for (int64_t z = 0; z < im->shape[PEL_Z]; z++) {
-                const uint32_t plane = join_bands(c, plane_number(c, t, channel, z), row_bytes);
-                crc = (uint32_t)crc32_combine(crc, plane, im->shape[PEL_Y] * row_bytes);
-                if (scan->on_plane)
-                    scan->on_plane(scan->arg, t, channel, z, plane);
-            }
-    return crc;
+    const int64_t rows = pel__min(c->window[PEL_Y], im->shape[PEL_Y] - band * c->window[PEL_Y]);
+    c->plane_crc = (uint32_t)crc32_combine(band == 0 ? 0 : c->plane_crc, *piece_of(c, plane, band), rows * row_bytes);
+    if (band + 1 < c->bands)
+        return;
+    c->crc = (uint32_t)crc32_combine(c->crc, c->plane_crc, im->shape[PEL_Y] * row_bytes);
+    const int64_t z = im->shape[PEL_Z], groups = groups_of(c);
+    if (c->options->on_plane)
+        c->options->on_plane(c->options->arg, plane / z / groups, plane / z % groups * im->samples, plane % z, c->plane_crc);
+}
+
+/* The slabs whose last window has ended. */
+static void join_slabs(void *arg, int64_t first, int64_t count)
+{
+    checksum *const c = arg;
+    if (c->slab_tasks == 1 && c->slab_pieces == 1) {
+        for (int64_t k = first; k < first + count; k++)
+            join_band(c, k / c->bands, k % c->bands);
+        return;
+    }
+    for (int64_t slab = first / c->slab_tasks; slab < (first + count) / c->slab_tasks; slab++)
+        for (int64_t plane = slab_plane(c, slab); plane < slab_plane(c, slab + 1); plane++)
+            for (int64_t band = 0; band < c->bands; band++)
+                join_band(c, plane, band);
+}
+
+/* False where a slab is too much to hold. */
+static bool cut_slabs(checksum *c)
+{
+    const pel_image *const im = c->image;
+    const int64_t shape[] = {im->shape[PEL_T], groups_of(c), im->shape[PEL_Z]};
+    const int64_t window[] = {c->window[PEL_T], pel__ceil_div(c->window[PEL_C], im->samples), c->window[PEL_Z]};
+    int first = 0;
+    while (first < 3 && window[first] == 1)
+        first++;
+    c->bands = pel__ceil_div(im->shape[PEL_Y], c->window[PEL_Y]);
+    c->axis = c->window_planes = c->inner = c->slab_pieces = c->slab_tasks = 1;
+    if (first == 3)
+        return true;
+    c->axis = shape[first];
+    c->window_planes = window[first];
+    c->slab_tasks = c->bands;
+    for (int a = first + 1; a < 3; a++) {
+        c->inner *= shape[a];
+        c->slab_tasks *= pel__ceil_div(shape[a], window[a]);
+    }
+    c->slab_pieces = window[first] * c->inner; /* no more than the image has voxels, nor is their product with bands */
+    c->slab_pieces *= c->bands;
+    return c->slab_pieces <= SLAB_PIECES;
+}
+
+/* Windows, made thinner where a slab of them would be too much to hold. */
+static void choose_slabs(checksum *c)
+{
+    static const int thin[] = {PEL_T, PEL_C, PEL_Z};
+    pel__scan_window(c->image, c->image->tile, c->image->samples, true, c->window);
+    for (int k = 0; !cut_slabs(c); k++)
+        c->window[thin[k]] = thin[k] == PEL_C ? c->image->samples : 1;
 }
 
 bool pel_checksum(uint32_t *out, pel_source *source, int32_t image, const pel_scan *scan, pel_error *err)
@@ -126,26 +189,24 @@ bool pel_checksum(uint32_t *out, pel_source *source, int32_t image, const pel_sc
     const pel_image *const im = pel_source_image(source, image);
     if (!im)
         return pel__fail(err, PEL_ARGUMENT, "no image %d, the file has 0 to %d", image, pel_source_image_count(source) - 1);
-    checksum c = {.source = source, .image = im, .index = image, .bounds = pel__region(PEL_AXES, NULL, im->shape)};
-    pel__scan_window(im, im->tile, im->samples, true, c.window);
-    c.bands = pel__ceil_div(im->shape[PEL_Y], c.window[PEL_Y]);
-    int64_t cell[PEL_AXES], window_voxels = 0, piece_count = 0, piece_bytes = 0;
+    checksum c = {.source = source, .image = im, .index = image, .bounds = pel__region(PEL_AXES, NULL, im->shape),
+                  .options = scan ? scan : &nothing};
+    choose_slabs(&c);
+    int64_t cell[PEL_AXES];
     memcpy(cell, c.window, sizeof cell);
     cell[PEL_X] = im->shape[PEL_X];
-    const int64_t planes[] = {im->shape[PEL_T], im->shape[PEL_C] / im->samples, im->shape[PEL_Z], c.bands};
-    if (!pel__product(planes, 4, &piece_count) || !pel__mul(piece_count, (int64_t)sizeof *c.pieces, &piece_bytes)
-        || !pel__product(c.window, PEL_AXES, &window_voxels))
-        return pel__fail(err, PEL_NO_MEMORY, "checksum: the image has too many planes to keep a number for each");
-    c.pieces = calloc((size_t)piece_count, sizeof *c.pieces);
+    c.slabs = pel__ceil_div(pel__scan_wave(c.options), c.slab_tasks) + 1; /* a wave may begin and end within one */
+    c.pieces = calloc((size_t)(c.slabs * c.slab_pieces), sizeof *c.pieces);
     if (!c.pieces)
-        return pel__fail(err, PEL_NO_MEMORY, "checksum: no memory for %lld pieces", (long long)piece_count);
+        return pel__fail(err, PEL_NO_MEMORY, "checksum: no memory for %lld pieces", (long long)(c.slabs * c.slab_pieces));
     const int64_t size = (int64_t)pel_dtype_size(im->dtype);
-    const pel__scan s = {.phase = "checksum", .options = scan ? scan : &nothing, .task = checksum_task, .arg = &c,
-                         .tasks = pel__grid_cells(&c.bounds, cell), .thread_bytes = window_voxels * size,
+    const pel_region window = pel__region(PEL_AXES, NULL, c.window);
+    const pel__scan s = {.phase = "checksum", .options = c.options, .task = checksum_task, .ended = join_slabs, .arg = &c,
+                         .tasks = pel__grid_cells(&c.bounds, cell), .thread_bytes = pel__region_voxels(&window) * size,
                          .total_bytes = pel__region_voxels(&c.bounds) * size};
     const bool ok = pel__scan_run(&s, err);
     if (ok)
-        *out = join_planes(&c, s.options);
+        *out = c.crc;
     free(c.pieces);
     return ok;
 }

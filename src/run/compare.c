@@ -21,7 +21,10 @@ typedef struct compare {
     const pel_image *image[2];
     int64_t window[PEL_AXES], window_voxels;
     pel_region bounds;
-    part *parts; /* [window] */
+    part *parts; /* of the windows under way: [window % wave] */
+    int64_t wave, first; /* first: unequal voxel so far, as in part */
+    double squares;
+    pel_difference *out;
 } compare;
 
 #define ROW 1024
@@ -128,7 +131,7 @@ static bool compare_task(void *arg, int64_t index, uint8_t *memory, pel_error *e
     for (int k = 0; k < 2; k++)
         if (!pel_source_read(c->source[k], c->index[k], &b[k], err))
             return false;
-    part *const p = &c->parts[index];
+    part *const p = &c->parts[index % c->wave];
     *p = (part){.first = INT64_MAX, .low = {INFINITY, INFINITY}, .high = {-INFINITY, -INFINITY}};
     compare_blocks(c, p, b);
     return true;
@@ -148,27 +151,36 @@ static double range_of(pel_dtype dtype, double low, double high)
     }
 }
 
-static void add_up(pel_difference *out, const compare *c, int64_t windows)
+static void begin(compare *c, pel_difference *out)
 {
-    *out = (pel_difference){.voxels = pel__region_voxels(&c->bounds)};
-    int64_t first = INT64_MAX;
-    double squares = 0;
-    for (int k = 0; k < 2; k++) {
-        out->low[k] = INFINITY;
-        out->high[k] = -INFINITY;
-    }
-    for (int64_t i = 0; i < windows; i++) {
-        const part *const p = &c->parts[i];
+    *out = (pel_difference){.voxels = pel__region_voxels(&c->bounds), .low = {INFINITY, INFINITY}, .high = {-INFINITY, -INFINITY}};
+    c->out = out;
+    c->first = INT64_MAX;
+}
+
+/* In the order of the windows: the sums do not depend on threads. */
+static void add_up(void *arg, int64_t first, int64_t count)
+{
+    compare *const c = arg;
+    pel_difference *const out = c->out;
+    for (int64_t i = first; i < first + count; i++) {
+        const part *const p = &c->parts[i % c->wave];
         out->unequal += p->unequal;
-        squares += p->squares;
-        first = pel__min(first, p->first);
+        c->squares += p->squares;
+        c->first = pel__min(c->first, p->first);
         raise_to(&out->max_abs, p->max_abs);
         for (int k = 0; k < 2; k++) {
             out->low[k] = fmin(out->low[k], p->low[k]);
             out->high[k] = fmax(out->high[k], p->high[k]);
         }
     }
-    out->rms = sqrt(squares / (double)out->voxels);
+}
+
+static void finish(const compare *c)
+{
+    pel_difference *const out = c->out;
+    int64_t first = c->first;
+    out->rms = sqrt(c->squares / (double)out->voxels);
     out->peak = range_of(c->image[0]->dtype, out->low[0], out->high[0]);
     out->psnr = out->unequal > 0 ? 20 * log10(out->peak / out->rms) : INFINITY;
     for (int a = PEL_AXES - 1; a >= 0 && out->unequal > 0; a--) {
@@ -206,17 +218,22 @@ bool pel_compare(pel_difference *out, pel_source *const sources[2], const int32_
         tile[a] = pel__max(c.image[0]->tile[a], c.image[1]->tile[a]);
     pel__scan_window(c.image[size[1] > size[0]], tile, 1, false, c.window);
     const int64_t windows = pel__grid_cells(&c.bounds, c.window);
-    if (!pel__product(c.window, PEL_AXES, &c.window_voxels) || windows > INT64_MAX / (int64_t)sizeof *c.parts)
-        return pel__fail(err, PEL_NO_MEMORY, "compare: the image has too many windows");
-    c.parts = calloc((size_t)windows, sizeof *c.parts);
-    if (!c.parts)
-        return pel__fail(err, PEL_NO_MEMORY, "compare: no memory for %lld windows", (long long)windows);
-    const pel__scan s = {.phase = "compare", .options = scan ? scan : &nothing, .task = compare_task, .arg = &c, .tasks = windows,
-                         .thread_bytes = c.window_voxels * (int64_t)(size[0] + size[1]),
+    if (!pel__product(c.window, PEL_AXES, &c.window_voxels))
+        return pel__fail(err, PEL_NO_MEMORY, "compare: a window of the image does not fit into memory");
+    const pel__scan s = {.phase = "compare", .options = scan ? scan : &nothing, .task = compare_task, .ended = add_up, .arg = &c,
+                         .tasks = windows, .thread_bytes = c.window_voxels * (int64_t)(size[0] + size[1]),
                          .total_bytes = pel__region_voxels(&c.bounds) * (int64_t)size[0]};
+    pel_difference found;
+    begin(&c, &found);
+    c.wave = pel__scan_wave(s.options);
+    c.parts = calloc((size_t)c.wave, sizeof *c.parts);
+    if (!c.parts)
+        return pel__fail(err, PEL_NO_MEMORY, "compare: no memory for %lld windows", (long long)c.wave);
     const bool ok = pel__scan_run(&s, err);
-    if (ok)
-        add_up(out, &c, windows);
+    if (ok) {
+        finish(&c);
+        *out = found;
+    }
     free(c.parts);
     return ok;
 }

@@ -79,10 +79,14 @@ static bool report(const pel__scan *scan, int64_t done, pel_error *err)
     return pel__fail(err, PEL_INTERRUPTED, "%s: stopped as asked", scan->phase);
 }
 
+static int32_t threads_of(const pel_scan *options) { return options->threads > 0 ? options->threads : 1; }
+
+int64_t pel__scan_wave(const pel_scan *options) { return (int64_t)threads_of(options) * TASKS_A_THREAD; }
+
 bool pel__scan_run(const pel__scan *scan, pel_error *err)
 {
     bool ok = false;
-    const int32_t threads = scan->options->threads > 0 ? scan->options->threads : 1;
+    const int32_t threads = threads_of(scan->options);
     const int64_t stride = pel__round_up(scan->thread_bytes, 4096);
     pel__pool *pool = NULL;
     pel__budget *budget = NULL;
@@ -93,13 +97,15 @@ bool pel__scan_run(const pel__scan *scan, pel_error *err)
     if (!pel__pool_create(&pool, threads, err) || !pel__budget_create(&budget, 0, err)
         || !pel__budget_alloc(budget, &memory, bytes, scan->phase, err))
         goto cleanup;
-    const int64_t most = (int64_t)threads * TASKS_A_THREAD;
+    const int64_t most = pel__scan_wave(scan->options);
     for (int64_t first = 0; first < scan->tasks; first += most) {
         if (!report(scan, first, err))
             goto cleanup;
         wave w = {.scan = scan, .memory = memory, .stride = stride, .first = first};
-        if (!pel__pool_run(pool, PEL__READ_NEXT, pel__min(most, scan->tasks - first), run_task, &w, err))
+        const int64_t count = pel__min(most, scan->tasks - first);
+        if (!pel__pool_run(pool, PEL__READ_NEXT, count, run_task, &w, err))
             goto cleanup;
+        scan->ended(scan->arg, first, count);
     }
     ok = report(scan, scan->tasks, err);
 cleanup:

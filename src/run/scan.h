@@ -17,14 +17,21 @@ void pel__scan_window(const pel_image *image, const int64_t tile[PEL_AXES], int6
 /* memory: thread_bytes of the scan, the thread's own, content undefined. */
 typedef bool pel__scan_task(void *arg, int64_t index, uint8_t *memory, pel_error *err);
 
+/* Called in the caller's thread, between tasks, with the numbers of those that have ended since: [first, first + count). */
+typedef void pel__scan_ended(void *arg, int64_t first, int64_t count);
+
 typedef struct pel__scan {
     const char *phase;
     const pel_scan *options;
     int64_t tasks, thread_bytes;
     int64_t total_bytes; /* pixels, for progress; tasks count as equal parts of it */
     pel__scan_task *task;
+    pel__scan_ended *ended; /* in the order of their numbers, without a gap */
     void *arg;
 } pel__scan;
+
+/* At most so many tasks have begun or ended since `ended` was last called. */
+int64_t pel__scan_wave(const pel_scan *options);
 
 /* Runs task 0 .. tasks-1, each once, in any order on options->threads threads. */
 bool pel__scan_run(const pel__scan *scan, pel_error *err);
