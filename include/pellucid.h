@@ -136,6 +136,7 @@ typedef struct pel_remote {
     const char *ca_file;   /* https: certificates of the authorities to be trusted, PEM; NULL = the system's */
     int32_t attempts;      /* of a request that fails for a passing reason; 0 = 6 */
     int32_t wait_ms;       /* before the second attempt, then twice as long each time; 0 = 250 */
+    int32_t stall_s;       /* an attempt slower than 1000 bytes a second for so long has failed; 0 = 60 */
 } pel_remote;
 
 typedef struct pel_open_options {

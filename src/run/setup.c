@@ -298,6 +298,7 @@ static bool keep_remote(pel_run *run, const pel_remote *from, pel_error *err)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
     r->attempts = from->attempts;
     r->wait_ms = from->wait_ms;
+    r->stall_s = from->stall_s;
     return (copy_text(&r->endpoint, from->endpoint) && copy_text(&r->region, from->region) && copy_text(&r->key_id, from->key_id) &&
             copy_text(&r->secret, from->secret) && copy_text(&r->token, from->token) && copy_text(&r->http_proxy, from->http_proxy) &&
             copy_text(&r->https_proxy, from->https_proxy) && copy_text(&r->no_proxy, from->no_proxy) && copy_text(&r->ca_file, from->ca_file)) ||

@@ -17,7 +17,8 @@
 #include <time.h>
 
 #define CONNECT_SECONDS 20L
-#define STALL_SECONDS 60L
+#define STALL_SECONDS 60
+#define LEAST_BYTES_A_SECOND 1000L /* slower than this for so long is no transfer any more */
 #define MAX_REDIRECTS 5L
 #define MAX_ERROR_BODY (1 << 20)
 #define MAX_PAUSE_MS 20000
@@ -36,7 +37,7 @@ struct pel__http {
     shelf_handle *idle;
     struct curl_slist *headers; /* of S3, where a request has none of its own */
     char *key, *secret, *token, *service, *http_proxy, *https_proxy, *no_proxy, *ca_file;
-    int32_t attempts, wait_ms;
+    int32_t attempts, wait_ms, stall_s;
     bool s3;
     atomic_bool proven; /* a server has answered: from then on a refused connection is a passing trouble */
 };
@@ -106,6 +107,7 @@ bool pel__http_open(pel__http **out, const pel_remote *remote, bool s3, pel_erro
     h->s3 = s3;
     h->attempts = r->attempts > 0 ? r->attempts : 6;
     h->wait_ms = r->wait_ms > 0 ? r->wait_ms : 250;
+    h->stall_s = r->stall_s > 0 ? r->stall_s : STALL_SECONDS;
     const bool sign = s3 && r->key_id && r->key_id[0] && r->secret && r->secret[0];
     if (!copy(&h->http_proxy, r->http_proxy) || !copy(&h->https_proxy, r->https_proxy) || !copy(&h->no_proxy, r->no_proxy) || !copy(&h->ca_file, r->ca_file)
         || (sign && !set_up_signing(h, r))) {
@@ -427,8 +429,8 @@ static void set_up(const pel__http *h, transfer *t, char *error)
     (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "pellucid");
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, LEAST_BYTES_A_SECOND);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)h->stall_s);
     (void)curl_easy_setopt(c, CURLOPT_PROXY, proxy ? proxy : "");
     (void)curl_easy_setopt(c, CURLOPT_NOPROXY, h->no_proxy ? h->no_proxy : "");
     if (h->ca_file)
