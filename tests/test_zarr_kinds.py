@@ -3,6 +3,7 @@
 zarr-python makes; each read by the program and compared with what zarr-python itself reads."""
 import json
 import os
+import resource
 import time
 import zlib
 
@@ -481,3 +482,24 @@ def test_a_collection_without_a_list_of_series(cli, tmp_path):
     whole = checksums(cli, path)
     os.remove(f"{path}/OME/.zattrs")
     assert checksums(cli, path) == whole and len(whole) == 3
+
+
+LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+@pytest.mark.parametrize("codec", [None, "zstd", "gzip", "blosc", "numcodecs.lz4", "crc32c"])
+def test_a_chunk_that_its_bytes_cannot_hold_takes_no_memory(cli, tmp_path, codec):
+    """30 bytes stored for a chunk of 1.5 GiB: refused by what the codec can do at most, in 400 MiB of addresses."""
+    def little_memory():
+        if "PELLUCID_SANITIZED" not in os.environ:
+            resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+
+    n = 28000
+    (tmp_path / "c" / "0").mkdir(parents=True)
+    (tmp_path / "c" / "0" / "0").write_bytes(bytes(30))
+    (tmp_path / "zarr.json").write_text(json.dumps({
+        "zarr_format": 3, "node_type": "array", "shape": [n, n], "data_type": "uint16", "fill_value": 0,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [n, n]}}, "chunk_key_encoding": {"name": "default"},
+        "codecs": [LITTLE] + ([codec] if codec else [])}))
+    said = cli.fails(3, "checksum", tmp_path, "--y", "0:1", "--x", "0:1", "--quiet", "--threads", "1", preexec_fn=little_memory)
+    assert "bytes stored cannot hold a chunk of" in said

@@ -471,7 +471,7 @@ static bool place(resolver *r, int32_t image, const data_record *d, counter c, b
 /* The geometry of the first page that the image names and that is there; -1 = none. */
 static int32_t first_geometry(const resolver *r, const pixels_record *p)
 {
-    const data_record *d = (const data_record *)r->o->data.items + p->first_data;
+    const data_record *d = p->data_count > 0 ? (const data_record *)r->o->data.items + p->first_data : NULL;
     for (int64_t i = 0; i < p->data_count; i++) {
         const int32_t file = file_of(r, &d[i]);
         const int64_t ifd = pel__max(0, d[i].ifd);

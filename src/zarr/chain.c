@@ -2,6 +2,7 @@
  * See chain.h: sizes and decoding. The parsing of both metadata versions is in chain_parse.c. */
 #include "zarr/chain.h"
 
+#include "codec/expand.h"
 #include "core/bytes.h"
 
 #include <stdio.h>
@@ -51,6 +52,18 @@ const pel__zarr_chain *pel__chain_leaf(const pel__zarr_chain *chain)
 int64_t pel__chain_stored_max(const pel__zarr_chain *chain)
 {
     return chain->bytes + chain->bytes / 8 + SLACK;
+}
+
+/* By the codecs' own limits, from the last step to the first. */
+int64_t pel__chain_expands_to(const pel__zarr_chain *chain, int64_t n)
+{
+    static const enum pel__packing packing[] = {
+        [PEL__STEP_BLOSC] = PEL__PACK_BLOSC, [PEL__STEP_ZSTD] = PEL__PACK_ZSTD, [PEL__STEP_GZIP] = PEL__PACK_DEFLATE,
+        [PEL__STEP_ZLIB] = PEL__PACK_DEFLATE, [PEL__STEP_LZ4] = PEL__PACK_LZ4, [PEL__STEP_CRC32C] = PEL__PACK_NONE,
+    };
+    for (int32_t i = chain->steps - 1; i >= 0; i--)
+        n = pel__expand_most(packing[chain->step[i].kind], n);
+    return n;
 }
 
 int64_t pel__chain_index_bytes(const pel__zarr_chain *chain)

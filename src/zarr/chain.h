@@ -47,6 +47,8 @@ void pel__chain_order(pel__zarr_chain *chain, const int32_t *order); /* strides 
 
 /* Most stored bytes taken for a chunk: far above what any encoder makes of it. */
 int64_t pel__chain_stored_max(const pel__zarr_chain *chain);
+/* Most bytes that n stored ones can be decoded to. */
+int64_t pel__chain_expands_to(const pel__zarr_chain *chain, int64_t n);
 int64_t pel__chain_index_bytes(const pel__zarr_chain *chain);
 
 /* What one thread holds while it decodes: buffers and library contexts. */
