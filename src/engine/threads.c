@@ -148,13 +148,23 @@ static void *writing(void *arg)
     return NULL;
 }
 
+/* Waits by the steady clock: one that is set back must not stop the ticks, by which a run hears of Ctrl-C. */
+static void make_ended(foreman *f)
+{
+    pthread_condattr_t steady;
+    (void)pthread_condattr_init(&steady);
+    (void)pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&f->ended, &steady);
+    (void)pthread_condattr_destroy(&steady);
+}
+
 /* Ticks until the writing thread has ended. */
 static void watch(foreman *f, pel__tick *tick, void *arg)
 {
     (void)pthread_mutex_lock(&f->mutex);
     while (!f->done) {
         struct timespec until = {0};
-        (void)clock_gettime(CLOCK_REALTIME, &until);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += 100000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
@@ -190,7 +200,7 @@ bool pel__engine_threads(const pel__jobs *jobs, pel__tick *tick, void *arg, pel_
     for (int k = 0; k < 4; k++)
         queue_init(queues[k]);
     (void)pthread_mutex_init(&f.mutex, NULL);
-    (void)pthread_cond_init(&f.ended, NULL);
+    make_ended(&f);
     for (int32_t s = 0; s < jobs->slots; s++) {
         put(&f.free_in, &(item){.in = s});
         put(&f.free_out, &(item){.in = s});
