@@ -3,9 +3,10 @@
 #include "check.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/lock.h"
 #include "engine/engine.h"
 #include "run/ledger.h"
-#include "run/lock.h"
+#include "run/workers.h"
 
 #include <ftw.h>
 #include <stdlib.h>
@@ -246,7 +247,7 @@ CASE(lock_keeps_two_apart_and_survives_its_holder)
     CHECK_TEXT(text, ", process ");
     pel__worker_remove(folder);
     CHECK_INT(pel__workers_alive(text, sizeof text, folder), 0);
-    pel__lock_touch(a);
+    CHECK_OK(pel__lock_keep(a, &e), e);
     pel__lock_release(a);
     CHECK_OK(pel__lock_take(&b, folder, "lock", PEL__LOCK_WHOLE, &stale, &e), e);
     CHECK(!stale);

@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,16 +138,15 @@ static bool write_pieces(int fd, const pel__piece *pieces, int32_t n)
     return true;
 }
 
-/* ".tmp-<host>-<pid>-<count>" beside the target: never a chunk's name, never another writer's, on any node. */
+/* ".tmp-<host>-<pid>-<token>-<count>" beside the target: never a chunk's name, never another writer's, on any node. */
 static bool temporary_name(char *out, size_t size, const char *path)
 {
     static atomic_uint_fast64_t counter;
-    char host[64] = "host";
-    (void)gethostname(host, sizeof host - 1);
+    char tag[PEL__TAG_MAX];
+    pel__owner_tag(tag, sizeof tag);
     const char *slash = strrchr(path, '/');
     const int folder = slash ? (int)(slash - path + 1) : 0;
-    const int k = snprintf(out, size, "%.*s.tmp-%s-%ld-%llu", folder, path, host, (long)getpid(),
-                           (unsigned long long)atomic_fetch_add(&counter, 1));
+    const int k = snprintf(out, size, "%.*s.tmp-%s-%llu", folder, path, tag, (unsigned long long)atomic_fetch_add(&counter, 1));
     return k > 0 && (size_t)k < size;
 }
 

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/lock.h"
 #include "engine/dispatch.h"
 #include "engine/front.h"
 #include "engine/order.h"
@@ -15,7 +16,6 @@
 #include "run/ledger.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <json.h>
@@ -24,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,6 +53,7 @@ typedef struct {
     char folder[PEL__PATH_MAX];
     pel__dispatch *dispatch;
     struct work_queue *queue;
+    pel__lock *lock;
     pel__front front; /* before it, where the network is encrypted */
     int64_t *order; /* of the blocks; NULL: as numbered */
     running *list; /* tasks that are out */
@@ -535,7 +535,7 @@ static bool send_out(manager *m, pel_error *err)
 static bool work_blocks(manager *m, pel_error *err)
 {
     while (!stop && !pel__dispatch_over(m->dispatch)) {
-        if (!pel__front_keep(&m->front, err) || !drain(m, err) || (!m->draining && !send_out(m, err)))
+        if (!pel__lock_keep(m->lock, err) || !pel__front_keep(&m->front, err) || !drain(m, err) || (!m->draining && !send_out(m, err)))
             return false;
         struct work_queue_task *t = work_queue_wait(m->queue, 1);
         if (t) {
@@ -635,21 +635,19 @@ static bool read_books_again(manager *m, pel_error *err)
 
 #define LOCK_TRIES 50 /* a tenth of a second each: one whose command was killed hears of it, and ends */
 
-/* Lives until the process ends: two managers would only do everything twice, yet nobody wants that. */
-static bool take_lock(const manager *m, pel_error *err)
+/* Two managers would only do everything twice, yet nobody wants that. */
+static bool take_lock(manager *m, pel_error *err)
 {
-    char path[PEL__PATH_MAX];
-    if (!pel__path_join(path, sizeof path, m->folder, "lock.manager", err))
-        return false;
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return pel__fail_errno(err, errno, "%s: cannot open", path);
+    bool stale = false;
+    pel_error why = {0};
     for (int i = 0; i < LOCK_TRIES && !stop; i++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        if (pel__lock_take(&m->lock, m->folder, "lock.manager", PEL__LOCK_WHOLE, &stale, &why))
             return true;
+        if (why.code != PEL_REFUSED)
+            return pel__fail(err, why.code, "%s", why.text);
         (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
-    return pel__fail(err, PEL_REFUSED, "%s: another manager works on this run", m->o.output);
+    return pel__fail(err, PEL_REFUSED, "%s: another manager works on this run: %s", m->o.output, why.text);
 }
 
 /* The port of the last manager if it is free: its workers come back by themselves. */
@@ -715,6 +713,7 @@ static int run_manager(manager *m)
         work_queue_delete(m->queue);
     pel__front_end(&m->front); /* what workers were told last still goes out */
     pel__dispatch_destroy(m->dispatch);
+    pel__lock_release(m->lock);
     free(m->order);
     free(m->list);
     return code;

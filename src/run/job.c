@@ -554,6 +554,8 @@ static bool record_job(pel_run *run, int64_t number, const pel__slot *slot, cons
     return pel__ledger_append(run->ledger, &r, err);
 }
 
+#define MOST_WRITE_FAILURES 3 /* one after the other: the run ends */
+
 static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
 {
     pel_run *run = arg;
@@ -561,6 +563,10 @@ static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
     const pel__plan_job job = pel__plan_job_at(&run->plan, number);
     file_list files = {0};
     const double start = pel__now();
+    if (!pel__lock_keep(run->lock, err)) {
+        run->write_failures = MOST_WRITE_FAILURES;
+        return false;
+    }
     bool ok = run->sink_type->write(run->sink, job.image, job.level, &slot->out_block, run->pool, run->bench.write, add_file,
                                     &files, err);
     if (ok && job.level == 0)
@@ -579,8 +585,6 @@ static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
     pel__run_log(run, "%s %lld done in %.2f s", job.level == 0 ? "block" : "pyramid job", (long long)number, seconds);
     return true;
 }
-
-#define MOST_WRITE_FAILURES 3
 
 /* The other blocks go on; but when the output itself cannot be written three times running, nothing else will fit. */
 static bool failed(void *arg, int64_t number, const pel_error *why, pel_error *err)

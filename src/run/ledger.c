@@ -6,6 +6,8 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/own_file.h"
+#include "core/owner.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -375,14 +377,14 @@ static void host_name(char *out, size_t size)
 
 static bool open_own_file(pel__ledger *l, pel_error *err)
 {
-    char host[64] = "";
-    char name[160];
-    host_name(host, sizeof host);
-    (void)snprintf(name, sizeof name, "%s-%ld-%" PRId64 ".jsonl", host, (long)getpid(), now_us());
-    if (!pel__make_dirs(l->folder, err) || !pel__path_join(l->path, sizeof l->path, l->folder, name, err))
+    char name[200], tag[PEL__TAG_MAX], run[PEL__PATH_MAX];
+    (void)snprintf(run, sizeof run, "%.*s", (int)(strlen(l->folder) - strlen("/ledger")), l->folder);
+    pel__owner_tag(tag, sizeof tag);
+    (void)snprintf(name, sizeof name, "ledger/%s-%" PRId64 ".jsonl", tag, now_us());
+    if (!pel__path_join(l->path, sizeof l->path, run, name, err))
         return false;
-    l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return l->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create the ledger", l->path);
+    l->fd = pel__open_own(run, name, O_WRONLY | O_CREAT | O_APPEND, err);
+    return l->fd >= 0 || pel__where(err, "cannot create the ledger: ");
 }
 
 /* Nothing of a file that was left out. */

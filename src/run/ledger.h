@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The day-book of a run: what is finished, in append-only files.
  *
- * Folder `ledger/` holds one file a writing process, <host>-<pid>-<start>.jsonl. A record is one line:
+ * Folder `ledger/` holds one file a writing process, <host>-<pid>-<token>-<start>.jsonl. A record is one line:
  *
  *     crc32c of the JSON text, 8 hex digits | one space | JSON object | newline
  *

@@ -4,7 +4,7 @@
  *     plan.json     what was settled, once
  *     ledger/       what is finished (ledger.h)
  *     log/          one text file a process
- *     lock          who is working on it now (lock.h)
+ *     lock, lock.*  who is working on it now (core/lock.h)
  *     workers/      a file for each process that works on it now
  *     status.json   progress, rewritten every few seconds */
 #ifndef PEL_RUN_RUN_H
@@ -13,14 +13,15 @@
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/lock.h"
 #include "core/pool.h"
 #include "filter/pipeline.h"
 #include "pellucid.h"
 #include "plan/plan.h"
 #include "run/job.h"
 #include "run/ledger.h"
-#include "run/lock.h"
 #include "run/tune.h"
+#include "run/workers.h"
 #include "sink/sink.h"
 #include "source/source.h"
 

@@ -476,7 +476,7 @@ pel__sink_spec pel__run_spec(const pel_run *run)
 {
     return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
                             .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
-                            .provenance = run->provenance};
+                            .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .provenance = run->provenance};
 }
 
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err)

@@ -219,6 +219,11 @@ static json_object *status_json(pel_run *run, const char *state)
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
     json_object_object_add(o, "last_error", json_object_new_string(last));
+    char owner[256];
+    pel__owner self;
+    pel__owner_self(&self);
+    pel__owner_text(&self, owner, sizeof owner);
+    json_object_object_add(o, "owner", json_object_new_string(owner));
     add_integer(o, "threads", run->request.threads);
     json_object_object_add(o, "seconds", json_object_new_double(run->started > 0 ? pel__now() - run->started : 0));
     return o;

@@ -98,20 +98,18 @@ static int64_t integer(const json_object *o, const char *name)
     return o && json_object_object_get_ex(o, name, &v) ? json_object_get_int64(v) : 0;
 }
 
-/* "host,1234.json" */
 static void show_worker(const char *folder, const char *name, pel_on_worker *on_worker, void *arg)
 {
     char path[PEL__PATH_MAX], host[256];
     char *text = NULL;
     size_t n = 0;
+    int64_t pid = 0;
     struct stat st;
-    const char *comma = strrchr(name, ',');
-    if (!comma || name[0] == '.' || !pel__path_join(path, sizeof path, folder, name, NULL) || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    if (!pel__worker_name(name, host, sizeof host, &pid) || !pel__path_join(path, sizeof path, folder, name, NULL) || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return;
-    (void)snprintf(host, sizeof host, "%.*s", (int)(comma - name), name);
     json_object *o = pel__file_slurp(&text, &n, path, 1 << 20, NULL) ? json_tokener_parse(text) : NULL, *seconds = NULL;
     const pel_run_worker w = {
-        .host = host, .pid = strtol(comma + 1, NULL, 10), .alive = pel__worker_alive(path, name),
+        .host = host, .pid = pid, .alive = pel__worker_alive(path, name),
         .sign_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
         .seconds = o && json_object_object_get_ex(o, "seconds", &seconds) ? json_object_get_double(seconds) : 0,
         .threads = (int32_t)integer(o, "threads"), .memory_now = integer(o, "memory_now"), .memory_peak = integer(o, "memory_peak"),

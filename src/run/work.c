@@ -3,6 +3,7 @@
  * the books; then phase by phase the blocks and the pyramid levels that no block owns; at the end the audit. */
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/own_file.h"
 #include "core/region.h"
 #include "run/run.h"
 
@@ -67,14 +68,11 @@ int64_t pel__resident_bytes(void)
 
 static bool open_log(pel_run *run, pel_error *err)
 {
-    char folder[PEL__PATH_MAX], path[PEL__PATH_MAX], name[128], host[64] = "unknown";
-    (void)gethostname(host, sizeof host - 1);
-    (void)snprintf(name, sizeof name, "%s-%ld.log", host, (long)getpid());
-    if (!pel__path_join(folder, sizeof folder, run->folder, "log", err) || !pel__make_dirs(folder, err) ||
-        !pel__path_join(path, sizeof path, folder, name, err))
-        return false;
-    run->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return run->log_fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create the log", path);
+    char name[160], tag[PEL__TAG_MAX];
+    pel__owner_tag(tag, sizeof tag);
+    (void)snprintf(name, sizeof name, "log/%s.log", tag);
+    run->log_fd = pel__open_own(run->folder, name, O_WRONLY | O_CREAT | O_APPEND, err);
+    return run->log_fd >= 0 || pel__where(err, "cannot create the log: ");
 }
 
 void pel__run_log(pel_run *run, const char *fmt, ...)
@@ -97,21 +95,29 @@ void pel__run_log(pel_run *run, const char *fmt, ...)
 
 /* ---- clearing up ---------------------------------------------------------------------------------------------------- */
 
-static int remove_temporary(const char *path, const struct stat *st, int kind, struct FTW *place)
-{
-    if (kind == FTW_F && strncmp(path + place->base, ".tmp-", 5) == 0)
-        (void)unlink(path);
-    return 0;
-}
-
 static int remove_any(const char *path, const struct stat *st, int kind, struct FTW *place)
 {
     return remove(path) != 0 && errno != ENOENT;
 }
 
-static void clear_temporaries(const char *folder)
+static void clear_temporaries(char *folder, int depth, char *run)
 {
-    (void)nftw(folder, remove_temporary, 32, FTW_PHYS);
+    DIR *const d = opendir(folder);
+    const size_t n = strlen(folder);
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        struct stat st;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || n + 1 + strlen(e->d_name) >= PEL__PATH_MAX)
+            continue;
+        (void)snprintf(folder + n, PEL__PATH_MAX - n, "/%s", e->d_name);
+        const bool there = lstat(folder, &st) == 0; /* links are not followed */
+        if (there && S_ISDIR(st.st_mode) && depth > 0)
+            clear_temporaries(folder, depth - 1, run);
+        else if (there && S_ISREG(st.st_mode) && strncmp(e->d_name, ".tmp-", 5) == 0 && !pel__worker_keeps(run, e->d_name))
+            (void)unlink(folder);
+        folder[n] = '\0';
+    }
+    if (d)
+        (void)closedir(d);
 }
 
 static bool remove_tree(const char *path, pel_error *err)
@@ -210,7 +216,9 @@ static bool check_share(const pel_run *run, const pel_share *share, pel_error *e
 /* Who has the run whole may clear up after those who were killed; who shares it leaves others' files alone. */
 static bool clear_up(pel_run *run, pel_error *err)
 {
-    clear_temporaries(run->folder);
+    char folder[PEL__PATH_MAX];
+    (void)snprintf(folder, sizeof folder, "%s", run->folder);
+    clear_temporaries(folder, 2, run->folder);
     pel__audit audit = {0};
     return run->sink_type->sweep(run->sink, err) && pel__run_audit(run, PEL__LOOK_LENGTH, true, &audit, err);
 }
@@ -349,14 +357,19 @@ bool pel__run_next_phase(pel_run *run, pel_error *err)
 
 #define STATUS_SECONDS 2.0
 
+static bool still_ours(const pel_run *run, pel_error *err)
+{
+    return pel__lock_keep(run->lock, err) && pel__lock_keep(run->finish_lock, err);
+}
+
 bool pel__run_tick(void *arg)
 {
     pel_run *run = arg;
     const double now = pel__now();
     if (now - run->last_status >= STATUS_SECONDS) {
         run->last_status = now;
-        pel__lock_touch(run->lock);
-        pel__lock_touch(run->finish_lock);
+        if (!still_ours(run, NULL))
+            return false;
         (void)pel__status_write(run, "running", NULL);
     }
     if (!run->on_progress)
@@ -442,6 +455,7 @@ bool pel__run_end(pel_run *run, bool ok, pel_error *err)
     if (!run->ledger)
         return false;
     pel__bench_free(run);
+    ok = still_ours(run, err) && ok;
     ok = ok && (run->finishing ? finish(run, err) : share_is_done(run, err));
     const char *state = ok ? "done" : atomic_load(&run->stop) || run->out_of_time ? "interrupted" : "incomplete";
     pel__run_log(run, "%s%s", run->finishing ? "" : "share ", state);

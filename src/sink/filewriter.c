@@ -4,6 +4,7 @@
 
 #include "core/block.h"
 #include "core/bytes.h"
+#include "core/owner.h"
 #include "core/region.h"
 
 #include <errno.h>
@@ -20,15 +21,17 @@
 bool pel__out_open(pel__out *o, const char *path, pel_error *err)
 {
     *o = (pel__out){.fd = -1};
+    char tag[PEL__TAG_MAX];
+    pel__owner_tag(tag, sizeof tag);
     const char *slash = strrchr(path, '/');
     const int folder = slash ? (int)(slash - path) + 1 : 0;
     if (snprintf(o->path, sizeof o->path, "%s", path) >= (int)sizeof o->path ||
-        snprintf(o->temporary, sizeof o->temporary, "%.*s.tmp-%s-%ld", folder, path, path + folder, (long)getpid()) >= (int)sizeof o->temporary)
+        snprintf(o->temporary, sizeof o->temporary, "%.*s.tmp-%s-%s", folder, path, path + folder, tag) >= (int)sizeof o->temporary)
         return pel__fail(err, PEL_ARGUMENT, "%s: the name is too long", path);
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return pel__fail(err, PEL_ARGUMENT, "%s: is a folder", path);
-    o->fd = open(o->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    o->fd = open(o->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return o->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create", o->temporary);
 }
 

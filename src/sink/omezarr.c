@@ -320,7 +320,7 @@ static int32_t lookers(const pel__sink *s, int32_t threads)
 
 static bool sweep(pel__sink *s, pel_error *err)
 {
-    return pel__store_sweep(s->store, err);
+    return pel__store_sweep(s->store, s->spec.keep, s->spec.keep_arg, err);
 }
 
 static int64_t most_file_bytes(const char *path)
@@ -333,7 +333,7 @@ static int64_t most_file_bytes(const char *path)
 static bool finish(pel__sink *s, pel_error *err)
 {
     pel__ome_docs docs = {0};
-    if (!pel__store_sweep(s->store, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
+    if (!sweep(s, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
         return false;
     const bool ok = pel__store_put_text(s->store, docs.list[0].key, docs.list[0].text, err);
     pel__ome_docs_free(&docs);

@@ -52,6 +52,8 @@ typedef struct pel__sink_spec {
     const pel_image *const *images;
     const pel__layout *layouts; /* one an image */
     bool unsynced;             /* files are renamed without waiting for the disk: for measurements */
+    bool (*keep)(void *arg, const char *name); /* is the writer of a temporary file alive? NULL: none is */
+    void *keep_arg;
     const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
 } pel__sink_spec;
 
@@ -104,7 +106,7 @@ typedef struct pel__sink_type {
     /* Any thread, `lookers` of them are worth while; what is remote and cannot be asked is an error, not a finding. */
     bool (*look)(pel__sink *s, const char *name, enum pel__look how, pel__file_found *out, pel_error *err);
     int32_t (*lookers)(const pel__sink *s, int32_t threads);
-    /* Removes what killed writers left, while nobody writes. */
+    /* Removes what killed writers left. */
     bool (*sweep)(pel__sink *s, pel_error *err);
     /* Marks the store complete: final attributes. */
     bool (*finish)(pel__sink *s, pel_error *err);

@@ -253,7 +253,9 @@ bool pel__store_clear(pel__store *store, pel_error *err)
     return store->type->writes->clear(store, err);
 }
 
-bool pel__store_sweep(pel__store *store, pel_error *err)
+bool pel__store_sweep(pel__store *store, pel__keep *keep, void *arg, pel_error *err)
 {
+    store->keep = keep;
+    store->keep_arg = arg;
     return !store->type->writes->sweep || store->type->writes->sweep(store, err);
 }

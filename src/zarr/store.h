@@ -123,8 +123,9 @@ bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err
 /* Removes all that is in the store, and a folder itself. */
 bool pel__store_clear(pel__store *store, pel_error *err);
 
-/* Removes what a killed writer may have left. For the time when nobody writes. */
-bool pel__store_sweep(pel__store *store, pel_error *err);
+/* Removes what a killed writer may have left, but for the temporary files of which `keep` says that their writer lives. */
+typedef bool pel__keep(void *arg, const char *name);
+bool pel__store_sweep(pel__store *store, pel__keep *keep, void *arg, pel_error *err);
 
 /* ---- kinds (inside zarr/store*.c) --------------------------------------------------------------------------- */
 
@@ -166,6 +167,8 @@ struct pel__store {
     json_object *documents; /* text by key; NULL: none */
     int64_t document_bytes;
     atomic_uint temporaries; /* folder: names given out */
+    pel__keep *keep;         /* folder: while it is swept */
+    void *keep_arg;
 };
 
 struct pel__object {

@@ -4,6 +4,7 @@
 #include "zarr/store.h"
 
 #include "core/bytes.h"
+#include "core/owner.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,17 +18,17 @@
 
 #define WRITE_BACK ((int64_t)4 << 20)
 
-/* Opens a fresh temporary file in the target's folder. The name tells host, process and thread, so that no two
- * writers of a shared folder meet; one that exists was left by a dead namesake. */
+/* Opens a fresh temporary file in the target's folder. The name tells host, process, its token and thread, so
+ * that no two writers of a shared folder meet; one that exists was left by a dead namesake. */
 static int open_temporary(pel__store_writer *w)
 {
     const char *const slash = strrchr(w->path, '/');
     const int folder = slash ? (int)(slash - w->path) + 1 : 0;
-    char host[64] = "host";
-    (void)gethostname(host, sizeof host - 1);
+    char tag[PEL__TAG_MAX];
+    pel__owner_tag(tag, sizeof tag);
     for (int attempt = 0; attempt < 1000; attempt++) {
-        (void)snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp-%s-%ld-%ld-%u", folder, w->path, host,
-                       (long)getpid(), (long)gettid(), atomic_fetch_add(&w->store->temporaries, 1));
+        (void)snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp-%s-%ld-%u", folder, w->path, tag,
+                       (long)gettid(), atomic_fetch_add(&w->store->temporaries, 1));
         const int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST)
             return fd;
@@ -196,8 +197,14 @@ static bool is_folder(const char *path, const struct dirent *e)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Of a writer who lives and has the store to himself no more than we have. */
+static bool is_kept(const pel__store *store, const char *name)
+{
+    return store->keep && store->keep(store->keep_arg, name);
+}
+
 /* Depth is bounded by what the writer itself creates: image, level, "c", five axes. Links are not followed. */
-static bool sweep_folder(const char *folder, int depth, pel_error *err)
+static bool sweep_folder(const pel__store *store, const char *folder, int depth, pel_error *err)
 {
     DIR *const d = opendir(folder);
     if (!d)
@@ -211,8 +218,8 @@ static bool sweep_folder(const char *folder, int depth, pel_error *err)
         if (!pel__path_join(path, sizeof path, folder, e->d_name, NULL))
             continue;
         if (is_folder(path, e))
-            ok = depth == 0 || sweep_folder(path, depth - 1, err);
-        else if (strncmp(e->d_name, ".tmp-", 5) == 0 && unlink(path) != 0 && errno != ENOENT)
+            ok = depth == 0 || sweep_folder(store, path, depth - 1, err);
+        else if (strncmp(e->d_name, ".tmp-", 5) == 0 && !is_kept(store, e->d_name) && unlink(path) != 0 && errno != ENOENT)
             ok = pel__fail_errno(err, errno, "%s: cannot remove", path);
     }
     (void)closedir(d);
@@ -221,7 +228,7 @@ static bool sweep_folder(const char *folder, int depth, pel_error *err)
 
 static bool sweep(pel__store *store, pel_error *err)
 {
-    return sweep_folder(store->root, 9, err);
+    return sweep_folder(store, store->root, 9, err);
 }
 
 const pel__store_writes pel__store_folder_writes = {
