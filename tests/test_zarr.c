@@ -338,13 +338,14 @@ CASE(threads_do_not_matter)
         one.count = many.count = 0;
         CHECK_OK(write_store(&f, 1, &one, &e), e);
         CHECK_OK(write_store(&f, 7, &many, &e), e);
-        CHECK_INT(one.count, pel__sink_omezarr.file_count(&f.spec, 0, 0));
+        const pel__part whole = {.region = pel__region(PEL_AXES, NULL, shape)};
+        CHECK_INT(one.count, pel__sink_omezarr.file_count(&f.spec, &whole));
         CHECK_INT(one.count, many.count);
         for (int32_t i = 0; i < one.count; i++) {
             char name[256], path[512];
             char *text = NULL;
             size_t size = 0;
-            pel__sink_omezarr.file_name(&f.spec, 0, 0, i, name, sizeof name);
+            pel__sink_omezarr.file_name(&f.spec, &whole, i, name, sizeof name);
             CHECK(strcmp(name, one.list[i].path) == 0);
             CHECK(strcmp(name, many.list[i].path) == 0);
             CHECK_INT(one.list[i].bytes, many.list[i].bytes);

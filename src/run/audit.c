@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The audit: every file that the ledger names, against what is stored. Files are checked in batches on all threads. */
+ * The audit: every record of the ledger against the plan, and every file of it against what is stored. Files are checked in
+ * batches on all threads. */
 #include "core/error.h"
 #include "run/run.h"
 
@@ -22,10 +23,11 @@ typedef struct {
     pel__pool *crew;
     entry batch[BATCH];
     int32_t count;
-    int64_t expected;   /* files of the plan, for the progress */
-    int64_t *bad;       /* jobs that do not hold */
-    int64_t bad_count, bad_room;
+    int64_t expected; /* files of the plan, for the progress */
+    uint8_t *jobs;    /* what was seen of each: a record, and whether it does not hold */
 } auditor;
+
+enum { HAS_RECORD = 1, DOES_NOT_HOLD = 2 };
 
 /* Of records of older versions the CRC-32C, which tells damage, not exchange: docs/formats-run.md. */
 static bool same_checksum(const pel__ledger_file *file, const pel__file_found *f)
@@ -76,22 +78,6 @@ static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
     return true;
 }
 
-static bool keep_bad_job(auditor *a, int64_t job, pel_error *err)
-{
-    if (a->bad_count > 0 && a->bad[a->bad_count - 1] == job)
-        return true;
-    if (a->bad_count == a->bad_room) {
-        const int64_t room = a->bad_room > 0 ? 2 * a->bad_room : 64;
-        int64_t *bad = realloc(a->bad, (size_t)room * sizeof *bad);
-        if (!bad)
-            return pel__fail(err, PEL_NO_MEMORY, "audit: no memory");
-        a->bad = bad;
-        a->bad_room = room;
-    }
-    a->bad[a->bad_count++] = job;
-    return true;
-}
-
 static bool check_batch(auditor *a, pel_error *err)
 {
     if (!pel__pool_run(a->crew, PEL__READ_NEXT, a->count, check_one, a, err))
@@ -106,8 +92,7 @@ static bool check_batch(auditor *a, pel_error *err)
         if (!a->out->first[0])
             (void)snprintf(a->out->first, sizeof a->out->first, "%.120s (job %lld): %s", e->file.path, (long long)e->job,
                            e->missing ? "missing" : e->found);
-        if (!keep_bad_job(a, e->job, err))
-            return false;
+        a->jobs[e->job] |= DOES_NOT_HOLD;
     }
     a->count = 0;
     if (a->run->on_progress && a->how != PEL__LOOK_LENGTH) {
@@ -120,9 +105,31 @@ static bool check_batch(auditor *a, pel_error *err)
     return true;
 }
 
+/* A record that says other files than the plan is no proof of anything: its job is done again. */
+static void check_record(auditor *a, const pel__ledger_record *record)
+{
+    pel__unexpected u;
+    a->jobs[record->job] |= HAS_RECORD;
+    if (pel__run_expects(a->run, record, &u))
+        return;
+    a->jobs[record->job] |= DOES_NOT_HOLD;
+    a->out->missing += u.lacking;
+    a->out->damaged += u.extra;
+    if (a->out->first[0])
+        return;
+    if (u.lacking > 0)
+        (void)snprintf(a->out->first, sizeof a->out->first, "%.120s (job %lld): its record lists %d files, expected %lld, this one among them", u.first,
+                       (long long)record->job, (int)record->file_count, (long long)u.expected);
+    else
+        (void)snprintf(a->out->first, sizeof a->out->first, "job %lld: its record lists %d files, expected %lld", (long long)record->job,
+                       (int)record->file_count, (long long)u.expected);
+}
+
 static bool visit(void *arg, const pel__ledger_record *record, pel_error *err)
 {
     auditor *a = arg;
+    if (record->ok)
+        check_record(a, record);
     for (int32_t i = 0; record->ok && i < record->file_count; i++) {
         a->batch[a->count++] = (entry){.file = record->files[i], .job = record->job};
         if (a->count == BATCH && !check_batch(a, err))
@@ -133,9 +140,11 @@ static bool visit(void *arg, const pel__ledger_record *record, pel_error *err)
 
 static bool mark_bad(const auditor *a, pel_error *err)
 {
-    for (int64_t i = 0; i < a->bad_count; i++) {
-        const pel__ledger_record r = {.job = a->bad[i], .withdraw = true, .error = "audit: a file of this job is missing or damaged"};
-        pel__run_log(a->run, "audit: job %lld does not hold and will be done again", (long long)a->bad[i]);
+    for (int64_t i = 0; i < a->run->plan.job_count; i++) {
+        const pel__ledger_record r = {.job = i, .withdraw = true, .error = "audit: a file of this job is missing or damaged"};
+        if (!(a->jobs[i] & DOES_NOT_HOLD))
+            continue;
+        pel__run_log(a->run, "audit: job %lld does not hold and will be done again", (long long)i);
         if (!pel__ledger_append(a->run->ledger, &r, err))
             return false;
     }
@@ -154,6 +163,17 @@ static bool find_crew(auditor *a, pel_error *err)
     return wanted <= threads || pel__pool_create(&a->crew, wanted, err);
 }
 
+/* What this process remembers as done must be in the files: whoever comes later knows nothing else. */
+static bool check_ledger(const auditor *a, pel_error *err)
+{
+    const pel_run *const run = a->run;
+    int64_t gone = 0;
+    for (int64_t i = 0; i < run->plan.job_count; i++)
+        gone += pel__ledger_done(run->ledger, i) && !(a->jobs[i] & HAS_RECORD);
+    return gone == 0 || pel__fail(err, PEL_INCOMPLETE, "%s/ledger: the records of %lld finished jobs are gone; was it removed or moved while the run worked? "
+                                  "Put it back, or remove the output and begin anew", run->folder, (long long)gone);
+}
+
 bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err)
 {
     *out = (pel__audit){0};
@@ -162,11 +182,13 @@ bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out
         return pel__fail(err, PEL_NO_MEMORY, "audit: no memory");
     pel_plan_summary summary;
     pel_run_summary(run, &summary);
-    *a = (auditor){.run = run, .out = out, .how = how, .expected = summary.files};
-    const bool ok = find_crew(a, err) && pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) && (!mark || mark_bad(a, err));
-    if (a->crew != run->pool)
+    *a = (auditor){.run = run, .out = out, .how = how, .expected = summary.files, .jobs = calloc((size_t)run->plan.job_count + 1, 1)};
+    bool ok = a->jobs || pel__fail(err, PEL_NO_MEMORY, "audit: no memory for %lld jobs", (long long)run->plan.job_count);
+    ok = ok && pel__run_layouts(run, err) && find_crew(a, err) && pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) &&
+         check_ledger(a, err) && (!mark || mark_bad(a, err));
+    if (a->crew && a->crew != run->pool)
         pel__pool_destroy(a->crew);
-    free(a->bad);
+    free(a->jobs);
     free(a);
     return ok;
 }

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,7 +34,8 @@ struct pel__ledger {
     bool repeated;         /* a job was finished twice: the totals count both */
     const uint8_t *wanted; /* while reading: by job, others are passed over; NULL: all count */
     char last_error[400];
-    int fd; /* own file, -1 until the first record */
+    int fd;    /* own file, -1 until the first record */
+    bool torn; /* its last line is not whole */
     char path[PEL__PATH_MAX];
 };
 
@@ -435,20 +437,44 @@ static json_object *record_json(const pel__ledger_record *r, const char *host)
     return o;
 }
 
-/* One write() a record: O_APPEND keeps it whole among others, the checksum finds it torn after a crash. */
+/* A write that was cut short goes on where it stopped: the file is this process's alone. */
+static bool write_all(pel__ledger *l, const char *p, size_t left, pel_error *err)
+{
+    while (left > 0) {
+        const ssize_t k = write(l->fd, p, left);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return pel__fail_errno(err, k < 0 ? errno : ENOSPC, "%s: cannot write the ledger", l->path);
+        l->torn = true;
+        p += k;
+        left -= (size_t)k;
+    }
+    l->torn = false;
+    return true;
+}
+
+/* Records in a file that has no name any more would be lost with the process. */
+static bool has_name(const pel__ledger *l, pel_error *err)
+{
+    struct stat st;
+    if (fstat(l->fd, &st) != 0)
+        return pel__fail_errno(err, errno, "%s: cannot look at the ledger", l->path);
+    return st.st_nlink > 0 || pel__fail(err, PEL_IO, "%s: was removed while the run worked; begin anew with another output, or remove what is there", l->path);
+}
+
+/* Mostly one write() a record; the checksum finds it torn after a crash. What a failed write left of a line is ended first,
+ * so that it does not take the next one along. */
 static bool append_line(pel__ledger *l, const char *json, pel_error *err)
 {
-    const size_t n = strlen(json), size = n + 11;
-    char *line = malloc(size + 1);
+    const size_t n = strlen(json), size = n + 12;
+    char *line = malloc(size);
     if (!line)
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for a record", l->path);
-    (void)snprintf(line, size + 1, "%08x %s\n", (unsigned)pel__crc32c(0, json, n), json);
-    const ssize_t k = write(l->fd, line, n + 10);
-    const int reason = k < 0 ? errno : ENOSPC;
+    const int k = snprintf(line, size, "%s%08x %s\n", l->torn ? "\n" : "", (unsigned)pel__crc32c(0, json, n), json);
+    const bool ok = write_all(l, line, (size_t)k, err);
     free(line);
-    if (k != (ssize_t)n + 10)
-        return pel__fail_errno(err, reason, "%s: cannot write the ledger", l->path);
-    return fdatasync(l->fd) == 0 || pel__fail_errno(err, errno, "%s: cannot sync the ledger", l->path);
+    return ok && (fdatasync(l->fd) == 0 || pel__fail_errno(err, errno, "%s: cannot sync the ledger", l->path)) && has_name(l, err);
 }
 
 bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_error *err)

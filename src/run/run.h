@@ -113,6 +113,7 @@ struct pel_run {
 /* setup.c */
 bool pel__run_take_means(pel_run *run, pel_error *err); /* threads and books of memory, if they are not there yet; they live as long as the run */
 pel__sink_spec pel__run_spec(const pel_run *run);
+bool pel__run_layouts(pel_run *run, pel_error *err); /* of the plan, for the sink */
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err);
 
 /* place.c */
@@ -164,12 +165,21 @@ bool pel__run_end(pel_run *run, bool ok, pel_error *err);
 void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);
 int64_t pel__resident_bytes(void); /* of this process and its children, now */
 
+/* expect.c */
+typedef struct pel__unexpected {
+    int64_t expected, lacking, extra; /* files of the plan; of these not in the record; of the record not in the plan */
+    char first[256];                  /* that is lacking */
+} pel__unexpected;
+/* Does the record of a finished job list exactly the files that the plan has for it? The layouts must be there. */
+bool pel__run_expects(const pel_run *run, const pel__ledger_record *record, pel__unexpected *out);
+
 /* audit.c */
 typedef struct pel__audit {
     int64_t files, missing, damaged;
     char first[256];
 } pel__audit;
-/* Every file of every finished job against the ledger, as closely as `how` says. With `mark`, jobs that do not hold are recorded as failed so that the next start repairs them. */
+/* Every record of a finished job against the plan, and every file against its record, as closely as `how` says. With `mark`, jobs that do not hold are withdrawn so
+ * that the next start repairs them. An error where the records themselves have gone. */
 bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err);
 
 /* status.c: plan and ledger of a run, opened by anybody who sees its folder, without the input. */

@@ -472,6 +472,18 @@ void pel_run_destroy(pel_run *run)
     free(run);
 }
 
+bool pel__run_layouts(pel_run *run, pel_error *err)
+{
+    if (run->layouts)
+        return true;
+    run->layouts = calloc((size_t)run->image_count, sizeof *run->layouts);
+    if (!run->layouts)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %d images", (int)run->image_count);
+    for (int32_t i = 0; i < run->image_count; i++)
+        run->layouts[i] = run->plan.images[i].layout;
+    return true;
+}
+
 pel__sink_spec pel__run_spec(const pel_run *run)
 {
     return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,

@@ -168,20 +168,10 @@ static bool make_provenance(pel_run *run, pel_error *err)
     return run->provenance || pel__fail(err, PEL_NO_MEMORY, "no memory for the provenance");
 }
 
-static bool gather_layouts(pel_run *run, pel_error *err)
-{
-    run->layouts = calloc((size_t)run->image_count, sizeof *run->layouts);
-    if (!run->layouts)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory for %d images", (int)run->image_count);
-    for (int32_t i = 0; i < run->image_count; i++)
-        run->layouts[i] = run->plan.images[i].layout;
-    return true;
-}
-
 /* The plan is written before the output, so that an output without plan is never ours. */
 static bool make_output(pel_run *run, pel_error *err)
 {
-    if (!make_provenance(run, err) || !gather_layouts(run, err) || (!run->resumed && !pel__document_save(run, err)))
+    if (!make_provenance(run, err) || !pel__run_layouts(run, err) || (!run->resumed && !pel__document_save(run, err)))
         return false;
     const pel__sink_spec spec = pel__run_spec(run);
     return run->sink_type->create(&run->sink, &spec, err);
@@ -404,6 +394,14 @@ bool pel__run_audited(pel_run *run, bool *again, pel_error *err)
     return true;
 }
 
+/* Without the plan nobody knows whose output this is. */
+static bool has_plan(const pel_run *run, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    return pel__path_join(path, sizeof path, run->folder, "plan.json", err) &&
+           (access(path, F_OK) == 0 || pel__fail(err, PEL_INCOMPLETE, "%s: was removed or moved while the run worked: put it back, or remove the output and begin anew", path));
+}
+
 static bool finish(pel_run *run, pel_error *err)
 {
     char last[320];
@@ -412,7 +410,7 @@ static bool finish(pel_run *run, pel_error *err)
     if (done < jobs)
         return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %s",
                          run->output, (long long)(jobs - done), (long long)jobs, last);
-    return (run->audited || pel__fail(err, PEL_INTERNAL, "%s: was not audited", run->output)) && run->sink_type->finish(run->sink, err);
+    return (run->audited || pel__fail(err, PEL_INTERNAL, "%s: was not audited", run->output)) && has_plan(run, err) && run->sink_type->finish(run->sink, err);
 }
 
 /* Others may have done their shares meanwhile: the ledger is read anew. Whoever gets the second lock finishes. */
@@ -442,7 +440,7 @@ static bool share_is_done(pel_run *run, pel_error *err)
     char last[320];
     const int64_t left = run->phase_total - run->phase_before - atomic_load(&run->phase_done);
     if (left <= 0)
-        return true;
+        return has_plan(run, err);
     if (run->out_of_time)
         return pel__fail(err, PEL_INTERRUPTED, "%s: %lld blocks of this share are left for want of time", run->output, (long long)left);
     pel__ledger_last_error(run->ledger, last, sizeof last);

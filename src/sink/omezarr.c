@@ -41,24 +41,19 @@ void pel__ome_key(const pel__sink_spec *spec, int32_t image, int32_t level, cons
                    (long long)grid[0], (long long)grid[1], (long long)grid[2], (long long)grid[3], (long long)grid[4]);
 }
 
-static int64_t file_count(const pel__sink_spec *spec, int32_t image, int32_t level)
+static int64_t file_count(const pel__sink_spec *spec, const pel__part *part)
 {
-    const pel__level *const l = &spec->layouts[image].level[level];
-    const pel_region bounds = pel__region(PEL_AXES, NULL, l->shape);
-    return pel__grid_cells(&bounds, l->shard);
+    return pel__grid_cells(&part->region, spec->layouts[part->image].level[part->level].shard);
 }
 
-static void file_name(const pel__sink_spec *spec, int32_t image, int32_t level, int64_t index, char *out, size_t size)
+static void file_name(const pel__sink_spec *spec, const pel__part *part, int64_t index, char *out, size_t size)
 {
-    const pel__level *const l = &spec->layouts[image].level[level];
-    const pel_region bounds = pel__region(PEL_AXES, NULL, l->shape);
-    int64_t count[PEL_MAX_NDIM], grid[PEL_AXES];
-    pel__grid_shape(&bounds, l->shard, count);
-    for (int i = PEL_AXES - 1; i >= 0; i--) {
-        grid[i] = index % count[i];
-        index /= count[i];
-    }
-    pel__ome_key(spec, image, level, grid, out, size);
+    const pel__level *const l = &spec->layouts[part->image].level[part->level];
+    const pel_region cell = pel__grid_cell(&part->region, l->shard, index);
+    int64_t grid[PEL_AXES];
+    for (int i = 0; i < PEL_AXES; i++)
+        grid[i] = cell.origin[i] / l->shard[i];
+    pel__ome_key(spec, part->image, part->level, grid, out, size);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------ */

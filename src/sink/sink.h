@@ -76,6 +76,12 @@ typedef struct pel__file_found {
     uint32_t crc32c;    /* what older versions recorded */
 } pel__file_found;
 
+/* Whole shards of a level, cut at the image. */
+typedef struct pel__part {
+    int32_t image, level;
+    pel_region region;
+} pel__part;
+
 typedef struct pel__sink pel__sink;
 
 typedef struct pel__sink_type {
@@ -100,9 +106,10 @@ typedef struct pel__sink_type {
                   pel__on_file *on_file, void *arg, pel_error *err);
     /* Waits until all that was written is in its final place. False, as of write: nothing is on its way any more. */
     bool (*settle)(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err);
-    /* Relative names of all files that the level consists of: count, and the name of number `index` in C order. */
-    int64_t (*file_count)(const pel__sink_spec *spec, int32_t image, int32_t level);
-    void (*file_name)(const pel__sink_spec *spec, int32_t image, int32_t level, int64_t index, char *out, size_t size);
+    /* Relative names of all files that a part of a level consists of, as write reports them: count, and the name of number
+     * `index` in C order. */
+    int64_t (*file_count)(const pel__sink_spec *spec, const pel__part *part);
+    void (*file_name)(const pel__sink_spec *spec, const pel__part *part, int64_t index, char *out, size_t size);
     /* Any thread, `lookers` of them are worth while; what is remote and cannot be asked is an error, not a finding. */
     bool (*look)(pel__sink *s, const char *name, enum pel__look how, pel__file_found *out, pel_error *err);
     int32_t (*lookers)(const pel__sink *s, int32_t threads);
