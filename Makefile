@@ -5,6 +5,7 @@
 #   make mutants       small wrong changes that tests must notice, one at a time; MUTANTS=word some of them
 #   make sanitize      unit tests with address+undefined and with thread sanitizers
 #   make tidy          the blocking clang-tidy checks
+#   make fuzz          every parser against libFuzzer, SECONDS each (60), with clang; FUZZ="czi tls" only those; finds are named
 #   make bench         the tables of docs/performance.md, side by side with the tools that pellucid replaces;
 #                      TABLES="speed quality" only those (names: bench/bench.sh)
 #   make soak          the mutants, and a long run of randomised kills and resumes
@@ -13,6 +14,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 MINUTES ?= 10
+SECONDS ?= 60
 # The Python tests that run with the address sanitizer; the others measure memory or numbers, tune for minutes, or start
 # the manager, whose Work Queue leaks.
 SANITIZED_TESTS := $(addprefix tests/test_,cli.py run.py tiff.py czi_convert.py zarr_readers.py zarr_kinds.py remote.py tls.py \
@@ -20,7 +22,7 @@ SANITIZED_TESTS := $(addprefix tests/test_,cli.py run.py tiff.py czi_convert.py 
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: all deps test-deps demo test mutants sanitize soak bench install tidy lint clean
+.PHONY: all deps test-deps demo test mutants sanitize soak fuzz bench install tidy lint clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -90,6 +92,11 @@ soak: test-deps
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 100
 
+fuzz:
+	@scripts/deps.sh fuzz
+	@test -f build-fuzz/build.ninja || CC=clang meson setup -Dfuzz=true --buildtype debugoptimized -Db_sanitize=address,undefined -Db_lundef=false build-fuzz
+	@scripts/fuzz.sh build-fuzz $(SECONDS) $(FUZZ)
+
 bench: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory $(VENV)/.bench
@@ -100,4 +107,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-mutants
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-mutants

@@ -61,12 +61,20 @@ static bool were_submitted(const char *output)
     return f != NULL;
 }
 
+/* NULL where it is no list: json-c stops the program that asks for the length of something else. */
+static json_object *member_list(json_object *o, const char *name)
+{
+    json_object *const list = member(o, name);
+    return json_object_is_type(list, json_type_array) ? list : NULL;
+}
+
 static void print_given_up(json_object *manager)
 {
-    json_object *const hosts = member(manager, "hosts_avoided"), *const blocks = member(manager, "given_up");
-    for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++)
-        (void)printf("  avoided   host %s: one block after the other failed there, and none was done since\n",
-                     json_object_get_string(json_object_array_get_idx(hosts, i)));
+    json_object *const hosts = member_list(manager, "hosts_avoided"), *const blocks = member_list(manager, "given_up");
+    for (size_t i = 0; hosts && i < json_object_array_length(hosts); i++) {
+        const char *const host = json_object_get_string(json_object_array_get_idx(hosts, i));
+        (void)printf("  avoided   host %s: one block after the other failed there, and none was done since\n", host ? host : "");
+    }
     for (size_t i = 0; blocks && i < json_object_array_length(blocks) && i < 20; i++) {
         json_object *const b = json_object_array_get_idx(blocks, i);
         (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: %s\n", member_integer(b, "block"), member_integer(b, "failures"),

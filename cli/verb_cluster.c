@@ -178,7 +178,7 @@ static void describe_manager(char *out, size_t size, json_object *o)
     const bool told = o && json_object_object_get_ex(o, "host", &host) && json_object_object_get_ex(o, "address", &address);
     out[0] = '\0';
     if (told)
-        (void)snprintf(out, size, "%.200s %.60s %" PRId64 "%s", json_object_get_string(host), json_object_get_string(address), member_integer(o, "port"),
+        (void)snprintf(out, size, "%.200s %.60s %" PRId64 "%s", member_text(o, "host"), member_text(o, "address"), member_integer(o, "port"),
                        coded ? " tls" : "");
 }
 

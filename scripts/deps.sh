@@ -3,6 +3,7 @@
 # Installs the Debian packages that are missing; without root it says which and how.
 #   scripts/deps.sh          those that the program needs
 #   scripts/deps.sh tests    and those of the tests
+#   scripts/deps.sh fuzz     and those of the fuzz targets
 set -eu
 packages="gcc pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev libxxhash-dev
 libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev libcurl4-openssl-dev libssl-dev python3"
@@ -14,7 +15,10 @@ gridengine="gridengine-master gridengine-exec gridengine-client gridengine-commo
 torque="slurm-wlm-torque libslurm-perl libslurmdb-perl libslurm38 libswitch-perl"
 # The kernel of arm64, cross-compiled and run under emulation.
 [ "$(uname -m)" != x86_64 ] || test_packages="$test_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+# libFuzzer and the sanitizers that report to it.
+fuzz_packages="clang libclang-rt-14-dev llvm-14"
 [ "${1:-}" != tests ] || packages="$packages $test_packages"
+[ "${1:-}" != fuzz ] || packages="$packages $fuzz_packages"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "deps: no Debian here: install what provides $packages" | tr '\n' ' ' && echo

@@ -455,12 +455,15 @@ CASE(what_a_task_says_is_believed_of_its_own_blocks_only)
     CHECK(r.reported && r.done[0] && !r.done[1] && !r.done[2] && !r.text[0] && r.text[2] && strcmp(r.text[2], "no disk") == 0);
     CHECK(r.status == 1 && r.memory_peak == 5 && strcmp(r.host, "n1") == 0 && strcmp(r.last, "words") == 0);
     pel__told_destroy(&r, &b);
-    static const char *const strange[] = {NULL, "", "{", "{\"done\":7}", "{\"done\":[7", "[7]", "{\"failed\":[]}", "\n\n@host", "@exit \n{}"};
+    static const char *const strange[] = {NULL, "", "{", "{\"done\":7}", "{\"done\":[7", "[7]", "{\"failed\":[]}", "{\"failed\":{\"7\":null}}", "\n\n@host", "@exit \n{}"};
     for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++) {
         CHECK(pel__told_read(&r, &b, strange[i]));
         CHECK(!r.reported && !r.done[0] && !r.text[0]);
         pel__told_destroy(&r, &b);
     }
+    CHECK(pel__told_read(&r, &b, "{\"done\":[],\"failed\":{\"8\":null}}"));
+    CHECK(r.reported && r.text[1]);
+    pel__told_destroy(&r, &b);
     char text[200];
     CHECK(pel__told_read(&r, NULL, "{\"done\":[1]}\nbus error\n@exit 139\n"));
     pel__told_crash(text, sizeof text, &r);

@@ -40,8 +40,9 @@ static void read_report(pel__told *r, const pel__batch *b, const char *line, siz
         json_object_object_foreach(v, name, why)
         {
             const int64_t at = place_of(b, strtoll(name, NULL, 10));
+            const char *const text = json_object_get_string(why); /* NULL of a null */
             if (at >= 0 && !r->text[at])
-                r->text[at] = strdup(json_object_get_string(why));
+                r->text[at] = strdup(text ? text : "no reason given");
         }
     }
     if (r->reported && json_object_object_get_ex(o, "memory_peak", &v) && json_object_get_int64(v) > r->memory_peak)

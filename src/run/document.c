@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/region.h"
+#include "core/text.h"
 #include "run/run.h"
 
 #include <float.h>
@@ -295,7 +296,7 @@ const char *pel__document_text(const json_object *document, const char *section,
 {
     const json_object *s = member(document, section, json_type_object);
     json_object *v = NULL;
-    return s && json_object_object_get_ex(s, name, &v) ? json_object_get_string(v) : "";
+    return s && json_object_object_get_ex(s, name, &v) ? pel__text_or(json_object_get_string(v), "") : "";
 }
 
 static bool read_axes(const json_object *o, const char *name, int64_t least, int64_t out[PEL_AXES])
@@ -376,7 +377,7 @@ static bool read_noise(const json_object *o, pel_noise *n)
         n->cloud[i / 2][i % 2] = json_object_get_double(json_object_array_get_idx(cloud, i));
     n->pairs = json_object_get_int64(member(o, "pairs", json_type_int));
     if (json_object_object_get_ex(o, "remark", &remark))
-        (void)snprintf(n->remark, sizeof n->remark, "%s", json_object_get_string(remark));
+        (void)snprintf(n->remark, sizeof n->remark, "%s", pel__text_or(json_object_get_string(remark), ""));
     return true;
 }
 
@@ -445,7 +446,7 @@ bool pel__document_read_channels(pel_run *run, pel_error *err)
 static const char *setting(const json_object *settings, const char *name)
 {
     json_object *value = NULL;
-    return json_object_object_get_ex(settings, name, &value) ? json_object_get_string(value) : "(not set)";
+    return json_object_object_get_ex(settings, name, &value) ? pel__text_or(json_object_get_string(value), "(not set)") : "(not set)";
 }
 
 /* "; a was 1, now 2" appended for each member of `now` that `then` has otherwise. Another level is another array, with documents of
@@ -455,7 +456,7 @@ static void list_differences(FILE *f, const json_object *then, const json_object
     const bool read_alike = strcmp(setting(then, "reading"), setting(now, "reading")) == 0;
     json_object_object_foreach(now, name, value)
     {
-        const char *was = setting(then, name), *is = json_object_get_string(value);
+        const char *was = setting(then, name), *is = pel__text_or(json_object_get_string(value), "(not set)");
         if (strcmp(was, is) != 0 && (read_alike || strcmp(name, "input") != 0))
             (void)fprintf(f, "; %s was %.100s, now %.100s", name, was, is);
     }

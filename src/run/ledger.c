@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/own_file.h"
 #include "core/owner.h"
+#include "core/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -108,7 +109,7 @@ static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
         json_object *f = json_object_array_get_idx(list, i);
         if (!json_object_is_type(f, json_type_array) || json_object_array_length(f) != 3)
             continue;
-        (void)snprintf(files[i].path, sizeof files[i].path, "%s", json_object_get_string(json_object_array_get_idx(f, 0)));
+        (void)snprintf(files[i].path, sizeof files[i].path, "%s", pel__text_or(json_object_get_string(json_object_array_get_idx(f, 0)), ""));
         files[i].bytes = json_object_get_int64(json_object_array_get_idx(f, 1));
         read_checksum(&files[i], json_object_array_get_idx(f, 2));
     }
@@ -131,8 +132,8 @@ static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, si
                             .seconds = number(o, "seconds"), .rss_bytes = integer(o, "rss"),
                             .attempt = (int32_t)integer(o, "attempt"), .at_us = integer(o, "at")};
     json_object *host = member(o, "host"), *error = member(o, "error");
-    r.host = host ? json_object_get_string(host) : "";
-    r.error = error ? json_object_get_string(error) : "";
+    r.host = pel__text_or(json_object_get_string(host), "");
+    r.error = pel__text_or(json_object_get_string(error), "");
     bool ok = read_files(o, &files, &r.file_count);
     r.files = files;
     ok = ok ? visit(arg, &r, err) : pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for a record");

@@ -4,6 +4,7 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/region.h"
+#include "core/text.h"
 #include "run/run.h"
 
 #include <stdio.h>
@@ -77,7 +78,7 @@ static int64_t member_integer(const json_object *o, const char *name)
 static void copy_member(char *out, size_t size, const json_object *o, const char *name)
 {
     json_object *v = NULL;
-    const char *text = o && json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) : "";
+    const char *text = o && json_object_object_get_ex(o, name, &v) ? pel__text_or(json_object_get_string(v), "") : "";
     (void)snprintf(out, size, "%s", text);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/sha256.h"
+#include "zarr/answer.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -168,68 +169,29 @@ static void put(pel__http *h, shelf_handle *one)
 
 /* ---- what comes in ------------------------------------------------------------------------------------------ */
 
-static bool header_is(const char *line, size_t n, const char *name, char *value, size_t size)
-{
-    const size_t k = strlen(name);
-    if (n <= k || strncasecmp(line, name, k) != 0 || line[k] != ':')
-        return false;
-    size_t from = k + 1, to = n;
-    while (from < to && (line[from] == ' ' || line[from] == '\t'))
-        from++;
-    while (to > from && (line[to - 1] == '\r' || line[to - 1] == '\n' || line[to - 1] == ' '))
-        to--;
-    (void)snprintf(value, size, "%.*s", (int)pel__min((int64_t)(to - from), (int64_t)size - 1), line + from);
-    return true;
-}
-
-/* "bytes 0-99/1234"; the length may be "*". */
-static void keep_range(transfer *t, const char *text)
-{
-    char *end = NULL;
-    if (strncasecmp(text, "bytes ", 6) != 0)
-        return;
-    t->first = strtoll(text + 6, &end, 10);
-    if (*end != '-')
-        return;
-    t->last = strtoll(end + 1, &end, 10);
-    if (*end != '/' || t->first < 0 || t->last < t->first || t->last == INT64_MAX)
-        return;
-    t->ranged = true;
-    t->reply->total = end[1] == '*' ? -1 : strtoll(end + 1, NULL, 10);
-}
-
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /* Four bytes, most significant first: "n03x6A==". */
 static void write_base64(char out[9], uint32_t v)
 {
     const uint64_t bits = (uint64_t)v << 4;
     for (int i = 0; i < 6; i++)
-        out[i] = base64[bits >> (30 - 6 * i) & 63];
+        out[i] = PEL__BASE64[bits >> (30 - 6 * i) & 63];
     memcpy(out + 6, "==", 3);
 }
 
-/* A checksum of the whole object, not one of the parts of a multipart upload ("…==-3"). */
 static void keep_checksum(pel__reply *r, const char *text)
 {
-    uint64_t bits = 0;
-    if (strspn(text, base64) != 6 || strncmp(text + 6, "==", 2) != 0 || (text[8] != '\0' && text[8] != ','))
-        return;
-    for (int i = 0; i < 6; i++)
-        bits = bits << 6 | (uint64_t)(strchr(base64, text[i]) - base64);
-    r->crc32c = (uint32_t)(bits >> 4);
-    r->has_crc32c = true;
+    r->has_crc32c = pel__answer_crc32c(text, &r->crc32c) || r->has_crc32c;
 }
 
 /* What a server tells of a whole object. */
 static void keep_stored(pel__reply *r, const char *line, size_t n)
 {
     char value[128];
-    if (header_is(line, n, "x-amz-checksum-crc32c", value, sizeof value))
+    if (pel__answer_header(line, n, "x-amz-checksum-crc32c", value, sizeof value))
         keep_checksum(r, value);
-    if (header_is(line, n, "x-goog-hash", value, sizeof value) && strstr(value, "crc32c="))
+    if (pel__answer_header(line, n, "x-goog-hash", value, sizeof value) && strstr(value, "crc32c="))
         keep_checksum(r, strstr(value, "crc32c=") + 7);
-    if (header_is(line, n, "x-amz-meta-" DIGEST, value, sizeof value) || header_is(line, n, "x-goog-meta-" DIGEST, value, sizeof value))
+    if (pel__answer_header(line, n, "x-amz-meta-" DIGEST, value, sizeof value) || pel__answer_header(line, n, "x-goog-meta-" DIGEST, value, sizeof value))
         r->has_digest = pel__digest_parse(&r->digest, value);
 }
 
@@ -245,11 +207,11 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     }
     if (t->q->range == PEL__RANGE_NOTHING)
         keep_stored(t->reply, line, n);
-    if (header_is(line, n, "content-range", value, sizeof value))
-        keep_range(t, value);
-    if (header_is(line, n, "retry-after", value, sizeof value))
+    if (pel__answer_header(line, n, "content-range", value, sizeof value))
+        t->ranged = pel__answer_range(value, &t->first, &t->last, &t->reply->total) || t->ranged;
+    if (pel__answer_header(line, n, "retry-after", value, sizeof value))
         t->retry_seconds = strtoll(value, NULL, 10);
-    if (header_is(line, n, "x-amz-bucket-region", value, sizeof value))
+    if (pel__answer_header(line, n, "x-amz-bucket-region", value, sizeof value))
         (void)snprintf(t->reply->region, sizeof t->reply->region, "%.31s", value);
     return n;
 }

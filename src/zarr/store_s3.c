@@ -5,6 +5,7 @@
  * HEAD: a copy brings the digest of another key along, and whoever writes it anew writes none. All others are read. */
 #include "core/bytes.h"
 #include "core/pool.h"
+#include "zarr/answer.h"
 #include "zarr/store_remote.h"
 #include "zarr/url.h"
 
@@ -127,35 +128,6 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
 
 /* ---- many objects -------------------------------------------------------------------------------------------- */
 
-/* The text of the next <Key> with its entities undone, in place; *at moves on. NULL: no more, or what no key of ours is. */
-static char *next_key(char **at)
-{
-    static const struct {
-        const char *name;
-        char c;
-    } entities[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
-    char *const begin = strstr(*at, "<Key>"), *const end = begin ? strstr(begin, "</Key>") : NULL;
-    if (!end)
-        return NULL;
-    *at = end + 6;
-    *end = '\0';
-    char *to = begin + 5;
-    for (const char *from = to; *from;) {
-        const char *rest = from + 1;
-        char c = *from;
-        for (size_t i = 0; c == '&' && i < sizeof entities / sizeof entities[0]; i++)
-            if (strncmp(from, entities[i].name, strlen(entities[i].name)) == 0) {
-                c = entities[i].c;
-                rest = from + strlen(entities[i].name);
-                break;
-            }
-        *to++ = c;
-        from = rest;
-    }
-    *to = '\0';
-    return begin + 5;
-}
-
 /* Keys below the root, free() *text; *denied: the server does not list for us. */
 static bool list(pel__remote_store *s, char **text, bool *denied, pel_error *err)
 {
@@ -193,7 +165,7 @@ static bool first(pel__store *store, char *name, size_t size, pel_error *err)
     if (!list(s, &text, &denied, err))
         return false;
     char *at = text;
-    const char *const key = text ? next_key(&at) : NULL, *const below = key ? below_root(s, key) : NULL;
+    const char *const key = text ? pel__answer_key(&at) : NULL, *const below = key ? below_root(s, key) : NULL;
     if (key)
         (void)snprintf(name, size, "%s", below && below[0] ? below : key);
     free(text);
@@ -226,7 +198,7 @@ static bool clear_some(removal *r, pel__pool *crew, int64_t *count, pel_error *e
     if (denied || !text)
         return pel__fail(err, PEL_IO, "%s: cannot be listed (HTTP 403 AccessDenied), so it cannot be emptied", r->store->base.root);
     char *at = text;
-    for (char *key = next_key(&at); key && *count < PEL__LIST_MOST; key = next_key(&at)) {
+    for (char *key = pel__answer_key(&at); key && *count < PEL__LIST_MOST; key = pel__answer_key(&at)) {
         const char *const below = below_root(r->store, key);
         if (below)
             r->key[(*count)++] = below;
