@@ -8,7 +8,7 @@ set -eu
 packages="gcc pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev libxxhash-dev
 libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev libcurl4-openssl-dev libssl-dev python3"
 # Compilers, readers, schedulers and the cluster engine's library that only the tests need.
-test_packages="g++ python3-venv openssl iproute2 coop-computing-tools coop-computing-tools-dev slurm-wlm munge libhwloc15 libtirpc3 libdb5.3"
+test_packages="g++ python3-venv openssl iproute2 coop-computing-tools coop-computing-tools-dev slurm-wlm munge strace libhwloc15 libtirpc3 libdb5.3"
 # Schedulers that cannot be installed beside each other, or would bring daemons and a mail server along, are unpacked into
 # build/aside, with the libraries that they alone need; whoever lacks them there skips their tests.
 gridengine="gridengine-master gridengine-exec gridengine-client gridengine-common libjemalloc2"

@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # test: "tests/test_x.py::name", with parameters where one of them is enough, or "test_x:case" of a C program.
 Mutant = collections.namedtuple("Mutant", "what file old new test")
 PYRAMID = "tests/test_pyramid.py::test_every_level_is_the_mean_of_the_one_below"
+DURABLE = "tests/test_durable.py::test_"
 
 MUTANTS = [
     # ---- the pyramid
@@ -54,6 +55,20 @@ MUTANTS = [
            "tests/test_faults.py::test_a_torn_line_does_not_take_the_next_along"),
     Mutant("an object is proven by the CRC-32C of its server", "src/zarr/store_s3.c", "r.has_crc32c && r.has_digest) {",
            "r.has_crc32c) {\n        out->digest = r.digest;", "tests/test_remote_write.py::test_exchanged_objects_are_found_without_their_lengths[stripped]"),
+    # ---- what lasts through a power cut
+    Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
+           f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("a file that is renamed is not noted", "src/zarr/store_write.c", "w->unsynced || !w->store->folders || pel__folders_note(w->store->folders, w->path, err);",
+           "true;", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("files are renamed without a sync", "src/zarr/store_write.c", "w->unsynced || fdatasync(w->fd) == 0;", "true;",
+           f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("folders above are not synced", "src/core/folders.c", "bool ok = add_above(f, err);", "bool ok = true;",
+           f"{DURABLE}each_new_folder_is_synced_into_the_one_above_before_a_record_needs_it"),
+    Mutant("the ledger's folder is not synced", "src/run/ledger.c", "pel__parents_sync(l->path, 3, err)", "pel__parents_sync(l->path, 0, err)",
+           f"{DURABLE}the_books_last_before_the_first_record"),
+    Mutant("plan.json's folder is not synced", "src/run/document.c", "pel__parents_sync(path, 2, err);", "true;", f"{DURABLE}the_books_last_before_the_first_record"),
+    Mutant("a record is not synced", "src/run/ledger.c", "return fdatasync(l->fd) == 0 ||", "return true ||", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("a folder is synced once a file", "src/core/folders.c", "if (strcmp(f->list[i - 1], folder) == 0)", "if (false)", f"{DURABLE}a_folder_is_synced_once_a_job"),
 ]
 
 

@@ -5,6 +5,7 @@
  * this folder, "images" the blocks and levels. */
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/folders.h"
 #include "core/region.h"
 #include "core/text.h"
 #include "run/run.h"
@@ -261,7 +262,8 @@ bool pel__document_save(const pel_run *run, pel_error *err)
     if (!text)
         return pel__fail(err, PEL_NO_MEMORY, "no memory to write the plan");
     const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
-    return pel__path_join(path, sizeof path, run->folder, "plan.json", err) && pel__file_replace(path, piece, 2, err);
+    return pel__path_join(path, sizeof path, run->folder, "plan.json", err) && pel__file_replace(path, piece, 2, err) &&
+           pel__parents_sync(path, 2, err); /* the run's folder may be new */
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/folders.h"
 #include "core/own_file.h"
 #include "core/owner.h"
 #include "core/text.h"
@@ -387,7 +388,7 @@ static bool open_own_file(pel__ledger *l, pel_error *err)
     if (!pel__path_join(l->path, sizeof l->path, run, name, err))
         return false;
     l->fd = pel__open_own(run, name, O_WRONLY | O_CREAT | O_APPEND, err);
-    return l->fd >= 0 || pel__where(err, "cannot create the ledger: ");
+    return (l->fd >= 0 && pel__parents_sync(l->path, 3, err)) || pel__where(err, "cannot create the ledger: ");
 }
 
 /* Nothing of a file that was left out. */

@@ -4,6 +4,7 @@
 
 #include "core/block.h"
 #include "core/bytes.h"
+#include "core/folders.h"
 #include "core/owner.h"
 #include "core/region.h"
 
@@ -70,7 +71,7 @@ bool pel__out_commit(pel__out *o, pel_error *err)
         (void)unlink(o->temporary);
         return pel__fail_errno(err, number, "%s: cannot rename from %s", o->path, o->temporary);
     }
-    return true;
+    return pel__parents_sync(o->path, 1, err);
 }
 
 void pel__out_abandon(pel__out *o)

@@ -207,7 +207,7 @@ static bool put_documents(pel__store *store, const pel__ome_docs *docs, pel_erro
     ok = ok && pel__pool_run(crew, PEL__READ_NEXT, docs->count, check_task, &d, err) && put_task(&d, 0, 0, err);
     if (ok)
         d.there[0] = true;
-    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, put_task, &d, err);
+    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, put_task, &d, err) && pel__store_sync(store, err);
     pel__pool_destroy(crew);
     free(d.there);
     return ok;
@@ -330,7 +330,7 @@ static bool finish(pel__sink *s, pel_error *err)
     pel__ome_docs docs = {0};
     if (!sweep(s, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
         return false;
-    const bool ok = pel__store_put_text(s->store, docs.list[0].key, docs.list[0].text, err);
+    const bool ok = pel__store_put_text(s->store, docs.list[0].key, docs.list[0].text, err) && pel__store_sync(s->store, err);
     pel__ome_docs_free(&docs);
     return ok;
 }

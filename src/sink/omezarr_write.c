@@ -481,5 +481,5 @@ bool pel__ome_write(pel__sink *s, int32_t image, int32_t level, const pel_block 
 
 bool pel__ome_settle(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err)
 {
-    return !s->late || pel__late_trim(s->late, 0, on_file, arg, err);
+    return (!s->late || pel__late_trim(s->late, 0, on_file, arg, err)) && pel__store_sync(s->store, err);
 }

@@ -236,6 +236,11 @@ bool pel__store_remove(pel__store *store, const char *key, pel_error *err)
     return store->type->writes->remove(store, key, err);
 }
 
+bool pel__store_sync(pel__store *store, pel_error *err)
+{
+    return !store->type->writes->sync || store->type->writes->sync(store, err);
+}
+
 bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
 {
     *out = (pel__found){.readable = true};

@@ -8,6 +8,7 @@
 #include "codec/hash.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/folders.h"
 #include "pellucid.h"
 #include "zarr/errand.h"
 #include "zarr/index_cache.h"
@@ -97,7 +98,7 @@ typedef struct pel__store_writer {
 bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key, pel_error *err);
 bool pel__writer_append(pel__store_writer *w, const void *data, int64_t n, pel_error *err); /* data may lie in room already */
 pel__digest pel__writer_digest(const pel__store_writer *w); /* of what was appended so far; between begin and commit */
-bool pel__writer_commit(pel__store_writer *w, pel_error *err); /* durable, under its key, when true */
+bool pel__writer_commit(pel__store_writer *w, pel_error *err); /* under its key when true; of a folder lasting after pel__store_sync */
 void pel__writer_abort(pel__store_writer *w);
 
 /* Whole document at once. */
@@ -105,6 +106,9 @@ bool pel__store_put_text(pel__store *store, const char *key, const char *text, p
 
 /* Removes the object of a key; true also where there is none. */
 bool pel__store_remove(pel__store *store, const char *key, pel_error *err);
+
+/* Makes the names of all that was committed or removed since the last time last through a power cut. One call for many files. */
+bool pel__store_sync(pel__store *store, pel_error *err);
 
 /* What is stored under a key, as closely as asked: its length; also the checksums, by what the store itself vouches for or
  * else by reading it; also the checksums, in any case by reading. */
@@ -136,6 +140,7 @@ typedef struct pel__store_writes {
     bool (*commit)(pel__store_writer *w, pel_error *err);
     void (*abort)(pel__store_writer *w); /* NULL: nothing to do */
     bool (*remove)(pel__store *store, const char *key, pel_error *err);
+    bool (*sync)(pel__store *store, pel_error *err); /* NULL: what is committed lasts */
     bool (*look)(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
     bool (*first)(pel__store *store, char *name, size_t size, pel_error *err);
     bool (*clear)(pel__store *store, pel_error *err);
@@ -169,6 +174,7 @@ struct pel__store {
     atomic_uint temporaries; /* folder: names given out */
     pel__keep *keep;         /* folder: while it is swept */
     void *keep_arg;
+    pel__folders *folders;   /* folder: those with changed entries; NULL: opened for reading */
 };
 
 struct pel__object {

@@ -22,6 +22,7 @@ typedef struct folder_object {
 static void close_store(pel__store *store)
 {
     free(((folder_store *)store)->proof);
+    pel__folders_destroy(store->folders);
     free(store);
 }
 
@@ -115,6 +116,11 @@ bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist,
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", root);
     }
     s->base.type = &folder;
+    if (!must_exist && !pel__folders_create(&s->base.folders, root, err)) {
+        free(s->base.root);
+        free(s);
+        return false;
+    }
     *out = &s->base;
     return true;
 }

@@ -93,7 +93,7 @@ static bool commit(pel__store_writer *w, pel_error *err)
         reason = errno;
     }
     if (ok)
-        return true;
+        return w->unsynced || !w->store->folders || pel__folders_note(w->store->folders, w->path, err);
     (void)unlink(w->temporary);
     return pel__fail_errno(err, reason, "%s: cannot write", w->path);
 }
@@ -109,9 +109,14 @@ static bool remove_file(pel__store *store, const char *key, pel_error *err)
     char path[PEL__PATH_MAX];
     if (!pel__path_join(path, sizeof path, store->root, key, err))
         return false;
-    if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-        return pel__fail_errno(err, errno, "%s: cannot remove", path);
-    return true;
+    if (unlink(path) == 0)
+        return !store->folders || pel__folders_note(store->folders, path, err);
+    return errno == ENOENT || errno == ENOTDIR || pel__fail_errno(err, errno, "%s: cannot remove", path);
+}
+
+static bool sync_names(pel__store *store, pel_error *err)
+{
+    return !store->folders || pel__folders_sync(store->folders, err);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------- */
@@ -237,6 +242,7 @@ const pel__store_writes pel__store_folder_writes = {
     .commit = commit,
     .abort = give_up,
     .remove = remove_file,
+    .sync = sync_names,
     .look = look,
     .first = first,
     .clear = clear,
