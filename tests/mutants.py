@@ -67,7 +67,7 @@ MUTANTS = [
     Mutant("the ledger's folder is not synced", "src/run/ledger.c", "pel__parents_sync(l->path, 3, err)", "pel__parents_sync(l->path, 0, err)",
            f"{DURABLE}the_books_last_before_the_first_record"),
     Mutant("plan.json's folder is not synced", "src/run/document.c", "pel__parents_sync(path, 2, err);", "true;", f"{DURABLE}the_books_last_before_the_first_record"),
-    Mutant("a record is not synced", "src/run/ledger.c", "return fdatasync(l->fd) == 0 ||", "return true ||", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("a record is not synced", "src/run/ledger.c", "(fdatasync(l->fd) == 0 ||", "(true ||", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
     Mutant("a folder is synced once a file", "src/core/folders.c", "if (strcmp(f->list[i - 1], folder) == 0)", "if (false)", f"{DURABLE}a_folder_is_synced_once_a_job"),
 ]
 
