@@ -8,9 +8,9 @@
 #include <limits.h>
 
 typedef struct cluster_words {
-    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *tls_program, *hand_over;
+    const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *worker_scratch, *tls_program, *hand_over;
     job_words job;
-    int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds;
+    int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds, worker_timeout;
     bool runner, detach, quiet, tls;
 } cluster_words;
 
@@ -62,9 +62,9 @@ bool workers_begin(cluster *c, pel_error *err); /* the manager listens: have wor
 void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
 void workers_end(cluster *c);
 
-/* config.c: the words of the site's, the user's and the named JSON file as if they were typed before the others; NULL: *code.
+/* config.c: the words of the site's, the user's and the named file as if they were typed before the others; NULL: *code.
  * jobs_only: those members only that say how jobs are asked for. */
-#define CONFIG_HELP "a JSON object of these options; over /etc/pellucid/cluster.json and ~/.config/pellucid/cluster.json, which none leaves out"
+#define CONFIG_HELP "JSON or YAML (.yaml) with these options, also in the words of dask-jobqueue; over /etc/pellucid/cluster.json and ~/.config/pellucid/cluster.json (or .yaml), which none leaves out"
 char **config_words(const verb *self, int argc, char **argv, bool jobs_only, int *count, int *code);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * The configuration files that a site's staff and its users write once: JSON objects whose members are options of `cluster`
- * and `submit`. Their words are put before those that were typed, so that what is typed wins. */
+ * The configuration files that a site's staff and its users write once: objects in JSON or YAML whose members are options of
+ * `cluster` and `submit`. Their words are put before those that were typed, so that what is typed wins. */
 #include "cluster.h"
+#include "config_dask.h"
+#include "document.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -33,11 +35,17 @@ static bool is_one_of(const char *name, const char *const *list)
 }
 
 /* What says how jobs are asked for; of a site's file nothing else concerns `submit`. */
-static const char *const about_jobs[] = {"scheduler", "cores", "memory", "time", "queue", "name", "directive", "without", "image", "volume", "program", NULL};
-static const char *const about_workers[] = {"workers", "scheduler", "cores", "memory", "time", "queue", "name", "directive", "without", NULL};
+static const char *const about_jobs[] = {"scheduler", "cores", "memory", "memory-per-slot", "time", "queue", "name", "directive", "without", "prologue", "image",
+                                         "volume", "template", "ttl", "program", NULL};
+static const char *const about_workers[] = {"workers", "scheduler", "cores", "memory", "memory-per-slot", "time", "queue", "name", "directive", "without", "template",
+                                            "ttl", NULL};
+/* Together all that `cluster` and `submit` take, but for what would stand in a file only to surprise. */
+static const char *const about_cluster[] = {"workers", "runner", "hosts", "launcher", "detach", "quiet", "interface", "tls", "port", "attempts", "batch-seconds",
+                                            "late-seconds", "poll-seconds", "seconds", "hand-over", "worker-program", "worker-scratch", "worker-timeout", "tls-program",
+                                            "parts", "output", "now", NULL};
 
 typedef struct {
-    const char *path;
+    const char *path, *scheduler;    /* scheduler: that was typed; NULL: none was */
     bool optional;                   /* a place where a file may be */
     const char *const *only, *const *never; /* members; NULL: no rule */
 } source_file;
@@ -106,15 +114,52 @@ static char **pack(list *l)
     return out;
 }
 
+static bool check_names(const verb *self, const char *path, json_object *o, int *code)
+{
+    const char *names[COUNT(about_jobs) + COUNT(about_cluster)] = {NULL};
+    int n = 0;
+    for (int i = 0; about_jobs[i]; i++)
+        names[n++] = about_jobs[i];
+    for (int i = 0; about_cluster[i]; i++)
+        names[n++] = about_cluster[i];
+    json_object_object_foreach(o, name, value)
+    {
+        const char *const near = nearest_name(name, names, n);
+        (void)value;
+        if (is_one_of(name, names))
+            continue;
+        *code = command_wrong(self, "%s: no option '%s'%s%s%s", path, name, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return false;
+    }
+    return true;
+}
+
+/* The members of a file in our words; NULL: *code says how it ends. */
+static json_object *read_members(const verb *self, const source_file *from, int *code)
+{
+    pel_error err = {0};
+    json_object *const file = document_read(from->path, true, &err);
+    json_object *o = NULL;
+    if (file && json_object_is_type(file, json_type_object))
+        o = config_translate(self, from->path, file, from->scheduler, &err);
+    json_object_put(file);
+    if (!o)
+        *code = err.text[0] ? command_wrong(self, "--config: %s", err.text)
+                            : command_wrong(self, "--config: %s: expected an object of options, as {\"queue\": \"long\"}", from->path);
+    if (o && !check_names(self, from->path, o, code)) {
+        json_object_put(o);
+        return NULL;
+    }
+    return o;
+}
+
 /* False: *code says how it ends. */
 static bool add_file(list *l, const verb *self, const source_file *from, int *code)
 {
     if (from->optional && access(from->path, F_OK) != 0)
         return true;
-    json_object *const o = json_object_from_file(from->path);
-    bool ok = o && json_object_is_type(o, json_type_object);
-    if (!ok)
-        *code = command_wrong(self, "--config %s: cannot be read, expected a JSON object of options", from->path);
+    json_object *const o = read_members(self, from, code);
+    bool ok = o != NULL;
     if (ok) {
         json_object_object_foreach(o, name, value)
         {
@@ -126,19 +171,38 @@ static bool add_file(list *l, const verb *self, const source_file *from, int *co
     return ok;
 }
 
+/* DIR/cluster.json, or where there is none DIR/cluster.yaml. */
+static void place(char out[PATH_MAX], const char *folder, const char *below)
+{
+    (void)snprintf(out, PATH_MAX, "%s%s/cluster.json", folder, below);
+    if (access(out, F_OK) != 0)
+        (void)snprintf(out, PATH_MAX, "%s%s/cluster.yaml", folder, below);
+}
+
 /* The site's file, the user's file, then the one that was named. */
 static int find_files(source_file out[3], char paths[2][PATH_MAX], int argc, char **argv, bool jobs_only)
 {
     const char *const named = typed(argc, argv, "config", false), *const workers = typed(argc, argv, "workers", false);
     const char *const site = getenv("PELLUCID_SITE"), *const home = getenv("HOME"), *const xdg = getenv("XDG_CONFIG_HOME"); // NOLINT(concurrency-mt-unsafe)
     const bool no_scheduler = typed(argc, argv, "runner", true) || (workers && strncmp(workers, "local:", 6) == 0);
+    const source_file any = {.scheduler = typed(argc, argv, "scheduler", false), .only = jobs_only ? about_jobs : NULL};
     int n = 0;
-    (void)snprintf(paths[0], PATH_MAX, "%s", site ? site : "/etc/pellucid/cluster.json");
-    (void)snprintf(paths[1], PATH_MAX, "%s%s", xdg ? xdg : home ? home : "", xdg ? "/pellucid/cluster.json" : home ? "/.config/pellucid/cluster.json" : "");
-    for (int i = 0; i < 2 && (!named || strcmp(named, "none") != 0); i++)
-        out[n++] = (source_file){.path = paths[i], .optional = true, .only = jobs_only ? about_jobs : NULL, .never = no_scheduler ? about_workers : NULL};
-    if (named && strcmp(named, "none") != 0)
-        out[n++] = (source_file){.path = named, .only = jobs_only ? about_jobs : NULL};
+    place(paths[0], "/etc", "/pellucid");
+    if (site)
+        (void)snprintf(paths[0], PATH_MAX, "%s", site);
+    paths[1][0] = '\0';
+    if (xdg || home)
+        place(paths[1], xdg ? xdg : home, xdg ? "/pellucid" : "/.config/pellucid");
+    for (int i = 0; i < 2 && (!named || strcmp(named, "none") != 0); i++) {
+        out[n] = any;
+        out[n].path = paths[i];
+        out[n].optional = true;
+        out[n++].never = no_scheduler ? about_workers : NULL;
+    }
+    if (named && strcmp(named, "none") != 0) {
+        out[n] = any;
+        out[n++].path = named;
+    }
     return n;
 }
 

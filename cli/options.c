@@ -238,6 +238,8 @@ bool parse_time(const char *text, int64_t *seconds, const char **why)
     char *end = NULL;
     const double v = strtod(text, &end);
     const char *const letter = end != text && *end ? strchr(letters, *end) : NULL;
+    if (end != text && *end == '\0')
+        return wrong(why, "expected a time such as 12:00:00, 36h or 90m; a bare number is minutes to one scheduler and seconds to another");
     if (!letter || end[1] || !(v >= 0) || v > 1e7)
         return wrong(why, expected);
     *seconds = (int64_t)(v * (double)units[letter - letters]);
@@ -394,6 +396,8 @@ static bool add_to_list(text_list *list, const char *text, const char **why)
     return true;
 }
 
+static const char range[] = "out of range";
+
 static bool set_value(const option *o, const char *text, const char **why)
 {
     switch (o->kind) {
@@ -402,15 +406,15 @@ static bool set_value(const option *o, const char *text, const char **why)
         return true;
     case OPTION_INTEGER: {
         int64_t *const v = o->out;
-        return parse_integer(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+        return parse_integer(text, v, why) && (in_range(o, (double)*v) || wrong(why, range));
     }
     case OPTION_NUMBER: {
         double *const v = o->out;
-        return parse_number(text, v, why) && (in_range(o, *v) || wrong(why, "out of range"));
+        return parse_number(text, v, why) && (in_range(o, *v) || wrong(why, range));
     }
     case OPTION_SIZE: {
         int64_t *const v = o->out;
-        return parse_size(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+        return parse_size(text, v, why) && (in_range(o, (double)*v) || wrong(why, range));
     }
     case OPTION_AXES:
         return set_axes(o, text, why);
@@ -420,7 +424,7 @@ static bool set_value(const option *o, const char *text, const char **why)
         return parse_ranges(text, o->out, why);
     case OPTION_TIME: {
         int64_t *const v = o->out;
-        return parse_time(text, v, why) && (in_range(o, (double)*v) || wrong(why, "out of range"));
+        return parse_time(text, v, why) && (in_range(o, (double)*v) || wrong(why, range));
     }
     case OPTION_LIST:
         return add_to_list(o->out, text, why);
@@ -459,6 +463,17 @@ static int no_such_option(const command *c, const char *word)
     return command_wrong(c->verb, "no option '%s'", word);
 }
 
+/* A bare number is mostly one of a scheduler's that counts in MiB. */
+static int wrong_size(const command *c, const option *o, const char *value)
+{
+    char least[32], most[32];
+    (void)text_bytes(least, sizeof least, o->min);
+    (void)text_bytes(most, sizeof most, o->max);
+    if (value[strspn(value, "0123456789")] == '\0')
+        return command_wrong(c->verb, "--%s %s is in bytes, which is out of range (%s to %s); for MiB write --%s %sM", o->name, value, least, most, o->name, value);
+    return command_wrong(c->verb, "--%s '%s': out of range (%s to %s)", o->name, value, least, most);
+}
+
 /* Reads the option at argv[*i]; *i moves over a value in the next word. */
 static int read_option(const command *c, int argc, char **argv, int *i)
 {
@@ -481,6 +496,8 @@ static int read_option(const command *c, int argc, char **argv, int *i)
     const char *why = "";
     if (set_value(o, value, &why))
         return EXIT_DONE;
+    if (o->kind == OPTION_SIZE && strcmp(why, range) == 0)
+        return wrong_size(c, o, value);
     if (o->min != 0 || o->max != 0)
         return command_wrong(c->verb, "--%s '%s': %s (%.15g to %.15g)", o->name, value, why, o->min, o->max);
     return command_wrong(c->verb, "--%s '%s': %s", o->name, value, why);
