@@ -35,11 +35,15 @@ int job_options(option *list, job_words *w)
         {OPTION_TEXT, "queue", "NAME", "partition, queue, accounting group, job queue", &w->queue, 0, 0},
         {OPTION_TEXT, "name", "NAME", "of the job (default: pellucid)", &w->name, 0, 0},
         {OPTION_LIST, "directive", "TEXT", "a line for the scheduler as it stands: '--mail-type=FAIL'; for Kubernetes and AWS Batch "
-                                           "a.b.c=value; may be repeated", &w->directives, 0, 0},
+                                           "a.b[0].c=value; may be repeated", &w->directives, 0, 0},
         {OPTION_LIST, "without", "WORD", "leave out directives that contain the word, where the site forbids them; may be repeated",
          &w->without, 0, 0},
+        {OPTION_LIST, "prologue", "LINE", "a line of shell that each job does before its program: 'module load x'; may be repeated", &w->prologue, 0, 0},
+        {OPTION_FLAG, "memory-per-slot", NULL, "LSF: the memory that is reserved is a slot's (where RESOURCE_RESERVE_PER_TASK=Y), not the job's", &w->slot_memory, 0, 0},
         {OPTION_TEXT, "image", "NAME", "Kubernetes: container image; AWS Batch: job definition", &w->image, 0, 0},
         {OPTION_LIST, "volume", "CLAIM:/PATH", "Kubernetes: a volume claim and where the job sees it; may be repeated", &w->volumes, 0, 0},
+        {OPTION_TEXT, "template", "FILE", "Kubernetes: a Pod in YAML or JSON under ours: its container called pellucid, or its first, gets the command", &w->pod, 0, 0},
+        {OPTION_TIME, "ttl", "TIME", "Kubernetes: a Job is deleted so long after its end (default 168h)", &w->ttl, 1, 9e8},
     };
     memcpy(list, all, sizeof all);
     return COUNT(all);
@@ -68,9 +72,9 @@ static const char *wrong_list(const job_words *w, bool container)
 /* No name needs them, and no scheduler's lines can hold all of them. */
 static int check_controls(const verb *self, const job_words *w)
 {
-    const char *const texts[] = {w->queue, w->image, w->program}, *const names[] = {"queue", "image", "program"};
-    const text_list *const lists[] = {&w->directives, &w->without, &w->volumes};
-    const char *const list_names[] = {"directive", "without", "volume"};
+    const char *const texts[] = {w->queue, w->image, w->program, w->pod}, *const names[] = {"queue", "image", "program", "template"};
+    const text_list *const lists[] = {&w->directives, &w->without, &w->volumes, &w->prologue};
+    const char *const list_names[] = {"directive", "without", "volume", "prologue"};
     for (int i = 0; i < COUNT(texts); i++)
         if (quote_control(texts[i]))
             return command_wrong(self, "--%s: found %s, expected one line", names[i], quote_control(texts[i]));
@@ -90,7 +94,7 @@ static int check_words(const verb *self, const job_words *w, const scheduler *s)
     if (check_controls(self, w) != EXIT_DONE)
         return EXIT_USAGE;
     const bool container = scheduler_is_container(s);
-    if (container && !w->image)
+    if (container && !w->image && !w->pod)
         return command_wrong(self, "--image is missing: %s runs containers", scheduler_name(s));
     if (strcmp(scheduler_name(s), "aws-batch") == 0 && !w->queue)
         return command_wrong(self, "--queue is missing: AWS Batch has no default job queue");
@@ -110,7 +114,8 @@ bool job_fill(const verb *self, const job_words *w, job_script *out, int *code)
         return false;
     *out = (job_script){.scheduler = s, .name = w->name ? w->name : "pellucid", .jobs = 1, .cores = w->cores, .memory = w->memory,
                         .seconds = w->time, .lead = job_lead(w->time), .queue = w->queue, .image = w->image,
-                        .volumes = &w->volumes, .directives = &w->directives, .without = &w->without};
+                        .volumes = &w->volumes, .directives = &w->directives, .without = &w->without, .prologue = &w->prologue, .pod = w->pod,
+                        .ttl = w->ttl > 0 ? w->ttl : 7 * 86400, .named = w->name != NULL, .slot_memory = w->slot_memory};
     return true;
 }
 

@@ -8,12 +8,13 @@
 #include <sys/types.h>
 
 typedef struct job_words {
-    const char *scheduler, *name, *queue, *image, *program;
-    int64_t cores, memory, time;
-    text_list directives, without, volumes;
+    const char *scheduler, *name, *queue, *image, *pod, *program;
+    int64_t cores, memory, time, ttl;
+    bool slot_memory;
+    text_list directives, without, volumes, prologue;
 } job_words;
 
-#define JOB_OPTIONS 11 /* job_options adds at most so many */
+#define JOB_OPTIONS 15 /* job_options adds at most so many */
 int job_options(option *list, job_words *w);
 
 /* Checks the words and fills what does not depend on the command; false: *code says how it ends. */

@@ -458,8 +458,10 @@ static int show_jobs(const verb *self, const pel_run *run, const words *w)
     work_command words_of_job;
     work_command_make(&words_of_job, &job, scheduler_is_container(job.scheduler) ? "pellucid" : program, path);
     job.words = words_of_job.words;
-    if (!script_check(&job, &err))
-        return say_error(self, &err, false);
+    if (!script_check(self, &job, &err)) {
+        (void)say_error(self, &err, false);
+        return EXIT_USAGE;
+    }
     (void)printf("\nFirst the same words with --prepare in place of `plan`, then this script (`pellucid submit --now` makes and submits it):\n\n");
     script_print(stdout, &job);
     return EXIT_DONE;

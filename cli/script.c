@@ -195,7 +195,8 @@ static void lsf(FILE *to, const job_script *j)
     directive(to, j, "-R \"span[hosts=1]\"");
     if (j->memory > 0) {
         directive(to, j, "-M %" PRId64 "MB", j->memory / MIB);
-        directive(to, j, "-R \"rusage[mem=%" PRId64 "MB]\"", j->memory / MIB);
+        const int64_t slots = j->slot_memory && j->cores > 0 ? j->cores : 1;
+        directive(to, j, "-R \"rusage[mem=%" PRId64 "MB]\"", (j->memory / MIB + slots - 1) / slots);
     }
     if (j->seconds > 0) {
         const int64_t minutes = (j->seconds + 59) / 60;
@@ -213,6 +214,24 @@ void script_print_words(FILE *to, char *const *words)
         (void)fputs(i ? " " : "", to);
         quote_shell(to, words[i]);
     }
+}
+
+/* Each line for itself, as in a script, whatever it ends in; not one of them holds a line feed. */
+char *script_prologue(const text_list *prologue)
+{
+    char *out = NULL;
+    size_t size = 0;
+    FILE *const f = prologue && prologue->count > 0 ? open_memstream(&out, &size) : NULL;
+    if (!f)
+        return NULL;
+    for (int i = 0; i < prologue->count; i++) {
+        (void)fputs("eval ", f);
+        quote_shell(f, prologue->items[i]);
+        (void)fputs("; ", f);
+    }
+    (void)fputs("exec \"$@\"", f);
+    (void)fclose(f);
+    return out;
 }
 
 /* ---- the scripts -------------------------------------------------------------------------------------------------- */
@@ -237,6 +256,8 @@ static void print_shell(FILE *to, const job_script *j)
     (void)fputs("#!/bin/sh\n", to);
     j->scheduler->directives(to, j);
     added_directives(to, j);
+    for (int i = 0; j->prologue && i < j->prologue->count; i++)
+        (void)fprintf(to, "%s\n", j->prologue->items[i]);
     (void)fputs("exec ", to);
     print_words(to, j);
 }
@@ -263,16 +284,21 @@ static void print_condor_limits(FILE *to, const job_script *j)
     free(line);
 }
 
-/* A part that ends with code 4 was stopped or ran out of time: worth another go. */
-static void print_condor(FILE *to, const job_script *j)
+static void print_condor_command(FILE *to, const job_script *j)
 {
-    (void)fprintf(to, "universe = vanilla\nbatch_name = %s\nexecutable = ", j->name);
-    quote_condor.print(to, j->words[0], "\n", true);
+    char *const prologue = script_prologue(j->prologue);
+    (void)fputs("executable = ", to);
+    quote_condor.print(to, prologue ? "/bin/sh" : j->words[0], "\n", true);
     if (is_array(j))
         (void)fputs("part = $(Process) + 1\n", to);
     (void)fputs("arguments = \"", to);
-    for (int i = 1; j->words[i]; i++) {
-        (void)fputs(i > 1 ? " " : "", to);
+    if (prologue) {
+        (void)fputs("-c ", to);
+        quote_condor_argument(to, prologue);
+        (void)fputs(" sh ", to);
+    }
+    for (int i = prologue ? 0 : 1; j->words[i]; i++) {
+        (void)fputs(i > (prologue ? 0 : 1) ? " " : "", to);
         if (strcmp(j->words[i], JOB_INDEX) != 0)
             quote_condor_argument(to, j->words[i]);
         else if (is_array(j))
@@ -280,7 +306,16 @@ static void print_condor(FILE *to, const job_script *j)
         else
             (void)fputs("1/1", to);
     }
-    (void)fputs("\"\ntransfer_executable = False\nshould_transfer_files = NO\n", to);
+    (void)fputs("\"\n", to);
+    free(prologue);
+}
+
+/* A part that ends with code 4 was stopped or ran out of time: worth another go. */
+static void print_condor(FILE *to, const job_script *j)
+{
+    (void)fprintf(to, "universe = vanilla\nbatch_name = %s\n", j->name);
+    print_condor_command(to, j);
+    (void)fputs("transfer_executable = False\nshould_transfer_files = NO\n", to);
     print_condor_limits(to, j);
     if (!j->workers)
         (void)fputs("max_retries = 5\nretry_until = ExitCode =!= 4\n", to);
@@ -369,10 +404,10 @@ static bool check_word(const job_script *j, const char *word, bool program, pel_
                              j->scheduler->name, why, shown(copy, word));
 }
 
-bool script_check(const job_script *j, pel_error *err)
+bool script_check(const verb *self, const job_script *j, pel_error *err)
 {
     bool ok = check_text(j, j->scheduler->queue, j->queue, err) && check_text(j, j->scheduler->log, j->log, err);
     for (int i = 0; ok && j->words[i]; i++)
         ok = check_word(j, j->words[i], i == 0, err);
-    return ok;
+    return ok && (!scheduler_is_container(j->scheduler) || script_check_json(self, j, err));
 }

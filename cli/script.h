@@ -19,6 +19,11 @@ typedef struct job_script {
     const char *log;             /* folder of the jobs' output; NULL: the scheduler's own place */
     const char *image;           /* containers: image, or AWS Batch job definition */
     const text_list *volumes;    /* Kubernetes: CLAIM:/path */
+    const char *pod;             /* Kubernetes: file of a pod that ours is laid over; NULL: none */
+    int64_t ttl;                 /* Kubernetes: seconds after its end at which the Job is deleted */
+    bool named;                  /* `name` was typed */
+    const text_list *prologue;   /* lines of shell before the command */
+    bool slot_memory;            /* LSF: rusage[mem] is a slot's */
     const text_list *directives; /* added as they stand; to JSON as a.b.c=value */
     const text_list *without;    /* directives that the site forbids: lines that name one of these words are left out */
     char *const *words;          /* the command, NULL at the end; a word that is JOB_INDEX stands for k/N of this job */
@@ -38,7 +43,7 @@ bool scheduler_is_container(const scheduler *s); /* paths are those inside an im
 const char *scheduler_submit_line(const scheduler *s);
 
 /* Whether every text of the user can be said to this scheduler; else which, why, and the way out. Before anything is printed. */
-bool script_check(const job_script *job, pel_error *err);
+bool script_check(const verb *self, const job_script *job, pel_error *err);
 
 void script_print(FILE *to, const job_script *job);
 void script_print_words(FILE *to, char *const *words); /* for a shell; NULL at the end */
@@ -46,5 +51,10 @@ void script_print_words(FILE *to, char *const *words); /* for a shell; NULL at t
 /* script_json.c: a Kubernetes indexed Job, an AWS Batch array job. */
 void script_print_kubernetes(FILE *to, const job_script *job);
 void script_print_aws(FILE *to, const job_script *job);
+bool script_check_json(const verb *self, const job_script *job, pel_error *err); /* self: says what gives way; NULL: nothing */
+
+/* The shell that does the prologue and then its words, for those that start a program and no script: "/bin/sh -c TEXT sh", in
+ * memory of the caller; NULL: there is no prologue, or no memory. */
+char *script_prologue(const text_list *prologue);
 
 #endif

@@ -51,6 +51,8 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_TEXT, "hand-over", "COMMAND", "run that when stopped by --seconds or by the scheduler's early signal (USR1) before the run is done, to submit this job again",
          &w->hand_over, 0, 0},
         {OPTION_TEXT, "worker-program", "PATH", "work_queue_worker as the hosts find it", &w->worker_program, 0, 0},
+        {OPTION_TEXT, "worker-scratch", "DIR", "where a worker keeps its scratch (default: $TMPDIR of its job, else /tmp)", &w->worker_scratch, 0, 0},
+        {OPTION_INTEGER, "worker-timeout", "S", "a worker that hears of no manager for so long ends (default 300)", &w->worker_timeout, 1, 1e7},
         {OPTION_TEXT, "tls-program", "PATH", "pellucid-tls as the hosts find it (default: this one's)", &w->tls_program, 0, 0},
         {OPTION_TEXT, "program", "PATH", "pellucid as the hosts find it (default: this one)", &w->job.program, 0, 0},
     };
@@ -96,7 +98,7 @@ static int check_words(cluster *c, cluster_words *w)
             return command_wrong(c->self, "--cores is missing: how many processors has a worker?");
         return EXIT_DONE;
     }
-    c->job = (job_script){.jobs = 1, .name = "pellucid", .cores = w->job.cores, .memory = w->job.memory, .seconds = w->job.time,
+    c->job = (job_script){.jobs = 1, .name = "pellucid", .prologue = &w->job.prologue, .cores = w->job.cores, .memory = w->job.memory, .seconds = w->job.time,
                           .lead = job_lead(w->job.time)};
     if (c->kind == CLUSTER_LOCAL && c->job.cores == 0)
         c->job.cores = processor_count() / c->most > 1 ? processor_count() / c->most : 1;
@@ -436,8 +438,8 @@ static int act(const verb *self, cluster_words *w)
 
 int verb_cluster(const verb *self, int argc, char **argv)
 {
-    cluster_words w = {.attempts = 3, .batch_seconds = 60, .straggler_seconds = 30, .poll = 15, .worker_program = "work_queue_worker"};
-    option list[JOB_OPTIONS + 24];
+    cluster_words w = {.attempts = 3, .batch_seconds = 60, .straggler_seconds = 30, .poll = 15, .worker_program = "work_queue_worker", .worker_timeout = 300};
+    option list[JOB_OPTIONS + 32];
     const int n = cluster_options(list, &w);
     const operand operands[] = {{"OUT", "the output of a run that was prepared or begun", &w.output, false}};
     const command c = {

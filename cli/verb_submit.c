@@ -105,8 +105,10 @@ static int act(const verb *self, words *w)
     work_command words_of_job;
     work_command_make(&words_of_job, &job, w->job.program ? w->job.program : "pellucid", output);
     job.words = words_of_job.words;
-    if (!script_check(&job, &err))
-        return say_error(self, &err, false);
+    if (!script_check(self, &job, &err)) {
+        (void)say_error(self, &err, false);
+        return EXIT_USAGE;
+    }
     code = w->now ? submit(self, w, output, &job) : show(self, w, &job);
     w->job.program = NULL; /* it may point at our own `program` */
     return code;

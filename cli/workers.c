@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define MIB (INT64_C(1) << 20)
-#define IDLE_SECONDS "300" /* a worker that hears of no manager for so long ends */
 #define MOST_QUICK_ENDS 20 /* of a process that ends within seconds of its start, before we stop starting it */
 
 static int64_t seconds_now(void)
@@ -29,8 +28,8 @@ static int64_t seconds_now(void)
 /* ---- the worker's command --------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    char cores[40], memory[40], time[40], port[32], shell[160];
-    char *words[40];
+    char cores[40], memory[40], time[40], port[32], timeout[24], scratch[PATH_MAX + 16], shell[160];
+    char *words[48];
 } worker_command;
 
 /* Tasks learn from it how much time their worker has. No "$(": HTCondor would take it for a name of its own. */
@@ -55,12 +54,17 @@ static int add_tls(const worker_command *out, const char **words, const cluster 
 static void make_command(worker_command *out, const cluster *c)
 {
     const char *words[COUNT(out->words)] = {NULL};
-    const char *const first[] = {c->words->worker_program, "--password", c->password, "--timeout", IDLE_SECONDS};
+    const char *const first[] = {c->words->worker_program, "--password", c->password, "--timeout", out->timeout};
+    (void)snprintf(out->timeout, sizeof out->timeout, "%" PRId64, c->words->worker_timeout);
     (void)snprintf(out->port, sizeof out->port, "%" PRId64, c->port);
     int n = c->tls_program[0] ? add_tls(out, words, c) : 0;
     n += c->job.seconds > 0 ? add_shell(out, words + n, c->job.seconds - c->job.lead) : 0;
     memcpy(words + n, first, sizeof first);
     n += COUNT(first);
+    if (c->words->worker_scratch) {
+        (void)snprintf(out->scratch, sizeof out->scratch, "--workdir=%s", c->words->worker_scratch);
+        words[n++] = out->scratch;
+    }
     if (c->job.cores > 0) {
         (void)snprintf(out->cores, sizeof out->cores, "--cores=%" PRId64, c->job.cores);
         words[n++] = out->cores;
@@ -150,6 +154,8 @@ static bool write_script(cluster *c, pel_error *err)
     (void)fputs("#!/bin/sh\n# A worker on another host of `pellucid cluster --runner`, with the ways of the host that started it first.\n", f);
     print_variable(f, "PATH");
     print_variable(f, "LD_LIBRARY_PATH");
+    for (int i = 0; c->job.prologue && i < c->job.prologue->count; i++)
+        (void)fprintf(f, "%s\n", c->job.prologue->items[i]);
     (void)fputs("exec ", f);
     script_print_words(f, worker.words);
     (void)fputc('\n', f);
@@ -163,8 +169,8 @@ static bool write_script(cluster *c, pel_error *err)
 static void start_process(cluster *c, int k)
 {
     worker_command worker;
-    char launcher[512], shell[] = "/bin/sh";
-    char *words[80];
+    char launcher[512], shell[] = "/bin/sh", option_c[] = "-c";
+    char *words[96];
     int n = 0;
     make_command(&worker, c);
     (void)snprintf(launcher, sizeof launcher, "%s", c->words->launcher ? c->words->launcher : "");
@@ -181,6 +187,10 @@ static void start_process(cluster *c, int k)
         words[n++] = shell;
         words[n++] = c->worker_script;
     }
+    char *const prologue = is_elsewhere(c, k) ? NULL : script_prologue(c->job.prologue);
+    char *const before[] = {shell, option_c, prologue, shell};
+    for (int i = 0; prologue && i < COUNT(before); i++)
+        words[n++] = before[i];
     for (int i = 0; worker.words[i] && !is_elsewhere(c, k); i++)
         words[n++] = worker.words[i];
     words[n] = NULL;
@@ -189,6 +199,7 @@ static void start_process(cluster *c, int k)
     const pid_t pid = fork();
     if (pid == 0)
         child_begins(c, words);
+    free(prologue);
     c->processes[k].pid = pid;
 }
 
@@ -253,7 +264,7 @@ bool workers_check(const cluster *c, pel_error *err)
     worker_command worker;
     char log[RUN_PATH];
     const job_script job = worker_job(c, &worker, log, 1);
-    return c->kind != CLUSTER_SCHEDULER || script_check(&job, err);
+    return c->kind != CLUSTER_SCHEDULER || script_check(c->self, &job, err);
 }
 
 static bool submit_workers(cluster *c, int64_t count)

@@ -381,9 +381,9 @@ def test_configuration_file_and_words_over_it(run, tmp_path):
     assert run.cli.ok("cluster", run.out, "--config", site, "--workers", "local:2") == ""
     run.is_done()
     site.write_text(json.dumps({"wrokers": 3}))
-    assert "did you mean '--workers'" in run.cli.fails(2, "cluster", run.out, "--config", site)
+    assert "site.json: no option 'wrokers': did you mean 'workers'" in run.cli.fails(2, "cluster", run.out, "--config", site)
     site.write_text("[1")
-    assert "JSON object" in run.cli.fails(2, "cluster", run.out, "--config", site)
+    assert "site.json:1:3: no JSON" in run.cli.fails(2, "cluster", run.out, "--config", site)
 
 
 def test_a_sites_file_does_not_stand_in_the_way_of_local_workers(run, tmp_path):
