@@ -70,7 +70,7 @@ static bool look(const path *p, json_object *at, json_object **out, size_t *plac
     *out = NULL;
     if (json_object_is_type(at, json_type_object)) {
         (void)json_object_object_get_ex(at, p->name, out);
-        return true;
+        return strcmp(p->name, "+") != 0 || wrong(p, "+ wants a list, found an object");
     }
     if (!json_object_is_type(at, json_type_array))
         return wrong(p, "leads into a value that has no members");
@@ -120,7 +120,7 @@ static bool set_last(const path *p, json_object *at)
 /* A new object, or a list where "+" follows. */
 static json_object *make(const path *p, json_object *at, size_t place)
 {
-    const bool list = strncmp(p->at, "+", 1) == 0 || strncmp(p->at, "[+]", 3) == 0;
+    const bool list = strncmp(p->at, "[+]", 3) == 0 || (p->at[0] == '+' && p->at[1] && strchr(".[=", p->at[1]));
     json_object *const o = list ? json_object_new_array() : json_object_new_object();
     put_in(p, at, place, o);
     return o;
