@@ -53,7 +53,7 @@ bool pel__fail_errno(pel_error *err, int number, const char *fmt, ...)
         return false;
     va_list args;
     va_start(args, fmt);
-    set_text(err, number == ENOENT ? PEL_NOT_FOUND : number == ENOMEM ? PEL_NO_MEMORY : PEL_IO, fmt, args);
+    set_text(err, number == ENOENT || number == ENOTDIR ? PEL_NOT_FOUND : number == ENOMEM ? PEL_NO_MEMORY : PEL_IO, fmt, args);
     va_end(args);
     char reason[128] = "";
     const char *text = strerror_r(number, reason, sizeof reason);

@@ -116,6 +116,11 @@ pel__sink_spec pel__run_spec(const pel_run *run);
 bool pel__run_layouts(pel_run *run, pel_error *err); /* of the plan, for the sink */
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err);
 
+/* apart.c; touches nothing */
+bool pel__run_check_apart(const pel_run *run, pel_error *err); /* neither output nor state is, holds or lies in the input */
+bool pel__run_check_names(const pel_run *run, pel_error *err); /* of a new run: what output and state may be called and lie in */
+bool pel__run_check_ours(const pel_run *run, pel_error *err);  /* before --fresh: only what a run of ours made is removed */
+
 /* place.c */
 bool pel__run_folder_of(char *out, size_t size, const char *output, pel_error *err); /* where the books of an output lie */
 /* The output's name to be kept in the books; "" where it follows from theirs. */

@@ -211,13 +211,21 @@ static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
             *err = why;
         return false;
     }
+    if (fresh)
+        return pel__run_check_ours(run, err);
     const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
     if (!run->sink_type->first(&spec, name, sizeof name, err))
         return false;
-    if (!fresh && name[0])
+    if (name[0])
         return pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it (%s/plan.json is missing): "
                          "give another output", run->output, name, run->folder);
     return true;
+}
+
+/* A run that is there goes on, whatever its names. */
+static bool check_places(pel_run *run, bool fresh, pel_error *err)
+{
+    return pel__run_check_apart(run, err) && look_at_output(run, fresh, err) && (run->document || pel__run_check_names(run, err));
 }
 
 /* plan.json may have been changed by anybody: its blocks and levels must be what they would be if they were made now. */
@@ -364,7 +372,7 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
     if (!o->input)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
-                    settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || look_at_output(run, o->fresh, err)) &&
+                    settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || check_places(run, o->fresh, err)) &&
                     settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) &&
                     (o->output == NULL || check_request(run, err)) && settle_tuning(run, o->tune, &w, err) &&
                     (run->seconds_settled = pel__now() - start, true) && (o->output == NULL || plan_or_resume(run, o, err));

@@ -127,22 +127,12 @@ static bool remove_tree(const char *path, pel_error *err)
     return true;
 }
 
-/* --fresh: only what a run of ours made; a folder without a plan beside it is not touched. */
 static bool begin_anew(const pel_run *run, pel_error *err)
 {
-    char path[PEL__PATH_MAX], folder[PEL__PATH_MAX], found[200] = "";
+    char path[PEL__PATH_MAX], folder[PEL__PATH_MAX];
     const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
-    json_object *document = NULL;
-    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err) || !run->sink_type->first(&spec, found, sizeof found, err))
+    if (!pel__run_check_ours(run, err) || !pel__path_join(path, sizeof path, run->folder, "plan.json", err))
         return false;
-    const bool known = pel__document_load(&document, run->folder, NULL);
-    const bool ours = known && strcmp(pel__document_text(document, "place", "output"), run->place) == 0;
-    json_object_put(document);
-    if (known && !ours)
-        return pel__fail(err, PEL_REFUSED, "%s: holds the books of a run with another output: they are not removed", run->folder);
-    if (!known && found[0])
-        return pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it: it is not removed", run->output,
-                         found);
     return run->sink_type->clear(&spec, err) && pel__path_join(folder, sizeof folder, run->folder, "ledger", err) &&
            remove_tree(folder, err) && (unlink(path) == 0 || errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot remove", path));
 }

@@ -297,6 +297,17 @@ static bool clear(const pel__sink_spec *spec, pel_error *err)
     return ok;
 }
 
+static bool address(const char *path, const pel_remote *remote, char *out, size_t size, pel_error *err)
+{
+    out[0] = '\0';
+    return !pel__store_is_remote(path) || pel__store_address(out, size, path, remote, err);
+}
+
+static bool around(const char *path, char *out, size_t size)
+{
+    return pel__store_around(out, size, path, NULL);
+}
+
 static bool look(pel__sink *s, const char *name, enum pel__look how, pel__file_found *out, pel_error *err)
 {
     static const enum pel__depth depths[] = {PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ};
@@ -341,6 +352,8 @@ const pel__sink_type pel__sink_omezarr = {
     .open = open_to_look,
     .first = first,
     .clear = clear,
+    .address = address,
+    .around = around,
     .write_bytes = pel__ome_write_bytes,
     .read_back_bytes = pel__ome_read_back_bytes,
     .most_file_bytes = most_file_bytes,

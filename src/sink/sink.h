@@ -94,6 +94,9 @@ typedef struct pel__sink_type {
     /* Name of anything that lies under the path, "" where there is nothing; and removal of all that does. */
     bool (*first)(const pel__sink_spec *spec, char *name, size_t size, pel_error *err);
     bool (*clear)(const pel__sink_spec *spec, pel_error *err);
+    /* The URL of a path that is no folder, "" of one that is; and the store of any run or program that a folder lies in. */
+    bool (*address)(const char *path, const pel_remote *remote, char *out, size_t size, pel_error *err);
+    bool (*around)(const char *path, char *out, size_t size);
     /* Scratch of one write call (all workers together); what reading a level back takes beside the pixels. */
     int64_t (*write_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);
     int64_t (*read_back_bytes)(const pel__sink_spec *spec, int32_t image, int32_t level, int32_t threads);

@@ -225,6 +225,16 @@ static enum pel__answer detect_czi(const char *path, bool is_folder, const uint8
     return !is_folder && n >= 10 && memcmp(head, "ZISRAWFILE", 10) == 0 ? PEL__YES : PEL__NO;
 }
 
+static bool place_czi(const pel_source *s, int64_t index, const pel_remote *remote, char *out, size_t size)
+{
+    const pel__czi *const czi = (const pel__czi *)s;
+    (void)remote;
+    if (index >= czi->part_count)
+        return false;
+    const pel__file *const file = czi->parts[index].file;
+    return (size_t)snprintf(out, size, "%s", file ? pel__file_path(file) : "") < size;
+}
+
 const pel__source_type pel__source_czi = {
     .name = "czi",
     .detect = detect_czi,
@@ -232,4 +242,5 @@ const pel__source_type pel__source_czi = {
     .read = pel__czi_read,
     .destroy = destroy_czi,
     .cache = cache_czi,
+    .place = place_czi,
 };

@@ -19,6 +19,10 @@ typedef struct pel__source_type {
     bool (*read)(pel_source *s, int32_t image, const pel_block *dst, pel_error *err);
     void (*destroy)(pel_source *s); /* NULL allowed, and half-built objects */
     void (*cache)(pel_source *s, int64_t bytes, bool once); /* see pel__source_cache; NULL = it would not help */
+    /* Name of file, folder or URL number `index` that pixels come from (the whole
+     * store of an array in it); "": none of that number;
+     * false: no more. NULL = they come from nowhere. */
+    bool (*place)(const pel_source *s, int64_t index, const pel_remote *remote, char *out, size_t size);
 } pel__source_type;
 
 /* Every format's own struct begins with this. The member allocates and frees what it points at. */

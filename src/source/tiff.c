@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
@@ -110,6 +111,13 @@ static bool open_tiff(pel_source **out, const char *path, const pel_open_options
     return true;
 }
 
+static bool place(const pel_source *s, int64_t index, const pel_remote *remote, char *out, size_t size)
+{
+    const pel__tiff *const t = (const pel__tiff *)s;
+    (void)remote;
+    return index < t->set.file_count && (size_t)snprintf(out, size, "%s", t->set.files[index].path) < size;
+}
+
 const pel__source_type pel__source_tiff = {
-    .name = "tiff", .detect = detect, .open = open_tiff, .read = pel__tiff_read, .destroy = destroy,
+    .name = "tiff", .detect = detect, .open = open_tiff, .read = pel__tiff_read, .destroy = destroy, .place = place,
 };

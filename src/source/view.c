@@ -144,6 +144,12 @@ static void cache(pel_source *s, int64_t bytes, bool once)
     pel__source_cache(((view *)s)->inner, bytes, once);
 }
 
+static bool place(const pel_source *s, int64_t index, const pel_remote *remote, char *out, size_t size)
+{
+    const pel_source *const inner = ((const view *)s)->inner;
+    return inner->type->place && inner->type->place(inner, index, remote, out, size);
+}
+
 static void destroy(pel_source *s)
 {
     if (!s)
@@ -164,7 +170,7 @@ bool pel__source_view(pel_source **out, pel_source *base, const char *select, pe
         return pel__fail(err, PEL_NO_MEMORY, "no memory for a selection");
     }
     v->inner = base;
-    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy, .cache = cache};
+    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy, .cache = cache, .place = place};
     v->base = *base;
     v->base.type = &v->type;
     v->base.images = NULL;

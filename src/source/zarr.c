@@ -258,10 +258,23 @@ static bool read_zarr(pel_source *source, int32_t image, const pel_block *dst, p
     return pel__zarr_array_read(own->array, s->shelf, &box, dst->data, stride, err);
 }
 
+/* The store first, then the arrays: they may be links that lead out of it. */
+static bool place(const pel_source *source, int64_t index, const pel_remote *remote, char *out, size_t size)
+{
+    const pel__zarr_source *const s = (const pel__zarr_source *)source;
+    if (index == 0)
+        return pel__store_around(out, size, s->base.path, remote) || (size_t)snprintf(out, size, "%s", s->base.path) < size;
+    out[0] = '\0';
+    if (index > s->base.image_count || pel__store_is_remote(s->base.path))
+        return false;
+    return s->list[index - 1].shares || pel__path_join(out, size, s->base.path, s->list[index - 1].array->path, NULL);
+}
+
 const pel__source_type pel__source_zarr = {
     .name = "zarr",
     .detect = detect,
     .open = open_zarr,
     .read = read_zarr,
     .destroy = destroy,
+    .place = place,
 };

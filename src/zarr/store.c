@@ -13,6 +13,11 @@ bool pel__store_is_remote(const char *root)
     return pel__url_is_remote(root);
 }
 
+bool pel__store_address(char *out, size_t size, const char *root, const pel_remote *remote, pel_error *err)
+{
+    return pel__url_root(out, size, root, remote, err);
+}
+
 bool pel__store_open(pel__store **out, const char *root, const pel_remote *remote, pel_error *err)
 {
     return pel__url_is_remote(root) ? pel__store_open_remote(out, root, remote, err) : pel__store_open_folder(out, root, true, err);

@@ -68,6 +68,13 @@ bool pel__store_has_folder(pel__store *store, const char *key);
 bool pel__store_keep_document(pel__store *store, const char *key, json_object *document);
 int64_t pel__store_resident_bytes(const pel__store *store);
 
+/* The whole store that a path is a part of, itself or one above it: a folder with its links resolved, or a URL. False: a
+ * folder that is in none. Of what is remote only names are looked at. */
+bool pel__store_around(char *out, size_t size, const char *path, const pel_remote *remote);
+
+/* The URL of a remote store. */
+bool pel__store_address(char *out, size_t size, const char *root, const pel_remote *remote, pel_error *err);
+
 /* ---- writing ----------------------------------------------------------------------------------------------- */
 
 /* Opens for reading and writing; a folder need not exist yet. PEL_ARGUMENT for what cannot be written to. */

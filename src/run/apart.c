@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ * What a run reads and what it writes must not be the same: input, output and the folder of its state are compared by where
+ * they lead, before anything is touched. Names that promise something else than an OME-Zarr are refused here, too. */
+#include "core/error.h"
+#include "core/location.h"
+#include "run/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#define MOST_PLACES 1024 /* of an input: files of a set, arrays of a store */
+
+/* ---- apart ------------------------------------------------------------------------------------------------------- */
+
+static const char *words_of(enum pel__relation r)
+{
+    static const char *const words[] = {[PEL__SAME] = "is", [PEL__INSIDE] = "lies in", [PEL__AROUND] = "holds"};
+    return words[r];
+}
+
+/* Of the output or the state, called `name`, against one place of the input. */
+static bool apart_from_input(const pel__location *l, const char *what, const char *name, const char *place, pel_error *err)
+{
+    pel__location in;
+    if (strstr(place, "://") ? !pel__location_of_url(&in, place, err) : !pel__location_find(&in, place, err))
+        return false;
+    const enum pel__relation r = pel__location_relation(l, &in);
+    return r == PEL__APART || pel__fail(err, PEL_REFUSED, "%s %s: %s the input, %s: nothing was touched; give another path", what, name,
+                                        words_of(r), place);
+}
+
+static bool find_output(pel__location *out, const pel_run *run, pel_error *err)
+{
+    char url[PEL__PATH_MAX] = "";
+    return run->sink_type->address(run->output, run->remote, url, sizeof url, err) &&
+           (url[0] ? pel__location_of_url(out, url, err) : pel__location_find(out, run->output, err));
+}
+
+bool pel__run_check_apart(const pel_run *run, pel_error *err)
+{
+    const pel__source_type *const type = run->source->type;
+    pel__location output, state;
+    char place[PEL__PATH_MAX];
+    if (!find_output(&output, run, err) || !pel__location_find(&state, run->folder, err))
+        return false;
+    for (int64_t i = 0; type->place && i < MOST_PLACES && type->place(run->source, i, run->remote, place, sizeof place); i++) {
+        if (place[0] && (!apart_from_input(&output, "output", run->output, place, err) ||
+                         !apart_from_input(&state, "state", run->folder, place, err)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static bool check_name(const char *output, pel_error *err)
+{
+    static const char *const files[] = {".czi", ".tif", ".tiff", ".btf", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf", ".h5",
+                                        ".hdf5", ".ims", ".nd2", ".lif", ".n5", ".npy", ".mrc", ".nii", ".zip", ".gz", ".html", ".json", ".txt"};
+    size_t n = strlen(output);
+    if (strcmp(output, "-") == 0)
+        return pel__fail(err, PEL_ARGUMENT, "'-': an OME-Zarr is a folder and cannot go to standard output: give a name such as NAME.ome.zarr");
+    while (n > 1 && output[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const size_t m = strlen(files[i]);
+        if (n > m && strncasecmp(output + n - m, files[i], m) == 0)
+            return pel__fail(err, PEL_ARGUMENT, "%s: an OME-Zarr would be written, which is no %s file: give a name such as NAME.ome.zarr", output,
+                             files[i]);
+    }
+    return true;
+}
+
+/* ---- the state's folder ------------------------------------------------------------------------------------------- */
+
+/* The first name in a folder that does not begin as those of a run's files, one that lost its plan or has none yet; "" where
+ * there is none. */
+static bool stranger(char *name, size_t size, const char *folder, pel_error *err)
+{
+    static const char *const ours[] = {"lock", ".tmp-", "log", "ledger", "workers", "status.json", "index.html", "jobs", "manager", "verdicts"};
+    DIR *const d = opendir(folder);
+    name[0] = '\0';
+    if (!d && errno == ENOENT)
+        return true;
+    if (!d)
+        return pel__fail(err, PEL_REFUSED, "state %s: found a file or a folder that cannot be read, expected no folder or one of a run", folder);
+    const struct dirent *e;
+    while (!name[0] && (e = readdir(d))) { /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
+        bool known = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+        for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+            known = known || strncmp(e->d_name, ours[i], strlen(ours[i])) == 0;
+        if (!known)
+            (void)snprintf(name, size, "%s", e->d_name);
+    }
+    (void)closedir(d);
+    return true;
+}
+
+static bool check_state(const pel_run *run, const pel__location *state, const pel__location *output, pel_error *err)
+{
+    const enum pel__relation r = pel__location_relation(state, output);
+    char name[256], plan[PEL__PATH_MAX], store[PEL__PATH_MAX];
+    struct stat st;
+    if (r != PEL__APART)
+        return pel__fail(err, PEL_REFUSED, "state %s: %s the output %s: give a folder beside it with --state", run->folder, words_of(r), run->output);
+    if (run->sink_type->around(run->folder, store, sizeof store))
+        return pel__fail(err, PEL_REFUSED, "state %s: lies in a Zarr store, %s: give a folder outside with --state", run->folder, store);
+    if (!pel__location_has_parent(state, run->folder, err) || !pel__path_join(plan, sizeof plan, run->folder, "plan.json", err))
+        return false;
+    if (stat(plan, &st) == 0)
+        return true;
+    return stranger(name, sizeof name, run->folder, err) &&
+           (!name[0] || pel__fail(err, PEL_REFUSED, "state %s: holds %.100s and no plan.json, so it is not the folder of a run: give another with --state",
+                                  run->folder, name));
+}
+
+bool pel__run_check_names(const pel_run *run, pel_error *err)
+{
+    pel__location output, state;
+    return check_name(run->output, err) && find_output(&output, run, err) && pel__location_has_parent(&output, run->output, err) &&
+           pel__location_find(&state, run->folder, err) && check_state(run, &state, &output, err);
+}
+
+/* ---- beginning anew ------------------------------------------------------------------------------------------------ */
+
+bool pel__run_check_ours(const pel_run *run, pel_error *err)
+{
+    char found[200] = "";
+    const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
+    json_object *document = NULL;
+    if (!run->sink_type->first(&spec, found, sizeof found, err))
+        return false;
+    const bool known = pel__document_load(&document, run->folder, NULL);
+    const bool ours = known && strcmp(pel__document_text(document, "place", "output"), run->place) == 0;
+    json_object_put(document);
+    if (known && !ours)
+        return pel__fail(err, PEL_REFUSED, "%s: holds the books of a run with another output: they are not removed", run->folder);
+    return known || !found[0] || pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it: it is not "
+                                           "removed", run->output, found);
+}
