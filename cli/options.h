@@ -59,6 +59,9 @@ typedef struct command {
     int *rest_count;
 } command;
 
+/* Of verbs that write a file. */
+#define OVERWRITE_OPTION(out) {OPTION_FLAG, "overwrite", NULL, "replace a file that is there and of another kind, too; an input never", &(out), 0, 0}
+
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
 /* True: the verb may run. False: *exit_code is what it returns (help was printed, or the mistake was named). */

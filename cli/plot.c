@@ -2,6 +2,8 @@
  * See plot.h. Canvas of RGB pixels, a font of 5 x 7 dots drawn twice as large, numbers at round steps. */
 #include "plot.h"
 
+#include "cli.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,35 +148,55 @@ static void draw_panel(const canvas *c, const plot_panel *p, int64_t top)
     }
 }
 
-bool plot_write(const char *path, const plot_panel *panels, int count, const char **why)
+bool png_write(const char *path, const pel_file_rule *rule, const void *pixels, int64_t width, int64_t height, bool colour, pel_error *err)
 {
-        canvas c = {NULL, WIDTH, (int64_t)HEIGHT * count};
-    png_image png = {.version = PNG_IMAGE_VERSION, .width = WIDTH, .height = (png_uint_32)c.height, .format = PNG_FORMAT_RGB};
+    char *bytes = NULL;
+    size_t n = 0;
+    png_image png = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height,
+                     .format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY};
+    FILE *const f = open_memstream(&bytes, &n);
+    if (!f)
+        return set_error(err, PEL_NO_MEMORY, "%s: no memory for the picture", path);
+    const bool made = png_image_write_to_stdio(&png, f, 0, pixels, 0, NULL) != 0, whole = fclose(f) == 0;
+    const bool ok = made && whole ? pel_file_write(path, rule, bytes, (int64_t)n, err)
+                                  : set_error(err, PEL_NO_MEMORY, "%s: no memory for the picture: %s", path, png.message);
+    free(bytes);
+    return ok;
+}
+
+bool plot_write(const char *path, const pel_file_rule *rule, const plot_panel *panels, int count, pel_error *err)
+{
+    canvas c = {NULL, WIDTH, (int64_t)HEIGHT * count};
     const size_t bytes = (size_t)(3 * c.width * c.height);
-    *why = "no memory";
     c.rgb = malloc(bytes);
     if (!c.rgb)
-        return false;
+        return set_error(err, PEL_NO_MEMORY, "%s: no memory for the plot", path);
     memset(c.rgb, 255, bytes);
     for (int i = 0; i < count; i++) {
         if (panels[i].count > 0)
             draw_panel(&c, &panels[i], (int64_t)HEIGHT * i);
     }
-    const bool ok = png_image_write_to_file(&png, path, 0, c.rgb, 0, NULL) != 0;
-    *why = "the file cannot be written";
+    const bool ok = png_write(path, rule, c.rgb, c.width, c.height, true, err);
     free(c.rgb);
     return ok;
 }
 
 #else
 
-bool plot_write(const char *path, const plot_panel *panels, int count, const char **why)
+bool png_write(const char *path, const pel_file_rule *rule, const void *pixels, int64_t width, int64_t height, bool colour, pel_error *err)
 {
-    (void)path;
+    (void)rule;
+    (void)pixels;
+    (void)width;
+    (void)height;
+    (void)colour;
+    return set_error(err, PEL_UNSUPPORTED, "%s: this build has no PNG", path);
+}
+
+bool plot_write(const char *path, const pel_file_rule *rule, const plot_panel *panels, int count, pel_error *err)
+{
     (void)panels;
-    (void)count;
-    *why = "this build has no PNG";
-    return false;
+    return png_write(path, rule, NULL, 0, count, true, err);
 }
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A small plot as a PNG: points, a line, axes with numbers. */
+ * Pictures as PNG files, and a small plot among them: points, a line, axes with numbers. */
 #ifndef PEL_CLI_PLOT_H
 #define PEL_CLI_PLOT_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "pellucid.h"
 
 /* One panel: points (x, y), and y = slope x + start where `line`. */
 typedef struct plot_panel {
@@ -15,7 +14,10 @@ typedef struct plot_panel {
     double slope, start;
 } plot_panel;
 
-/* Panels one below the other. False with a reason in `why`. */
-bool plot_write(const char *path, const plot_panel *panels, int count, const char **why);
+/* Panels one below the other. */
+bool plot_write(const char *path, const pel_file_rule *rule, const plot_panel *panels, int count, pel_error *err);
+
+/* Rows of bytes, three a pixel with `colour`. */
+bool png_write(const char *path, const pel_file_rule *rule, const void *pixels, int64_t width, int64_t height, bool colour, pel_error *err);
 
 #endif

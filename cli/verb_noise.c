@@ -18,7 +18,7 @@ typedef struct job {
     pel_noise *drawn; /* of the first channels, for the plot */
     char (*titles)[64];
     int drawn_count;
-    bool json, quiet;
+    bool json, quiet, overwrite;
     progress line;
     pel_error refused; /* the first one */
 } job;
@@ -75,19 +75,26 @@ static void keep_for_plot(job *j, const pel_noise *n, int32_t image, int64_t cha
     j->drawn[j->drawn_count++] = *n;
 }
 
-static bool draw(const verb *self, const job *j)
+static pel_file_rule rule_of(const job *j)
+{
+    return (pel_file_rule){.kind = "png", .inputs = &j->path, .input_count = 1, .overwrite = j->overwrite};
+}
+
+static int draw(const verb *self, const job *j)
 {
     plot_panel panels[PANELS_AT_MOST];
-    const char *why = "no channel has pairs of mean and variance";
+    pel_error err = {0};
+    const pel_file_rule rule = rule_of(j);
     for (int i = 0; i < j->drawn_count; i++) {
         const pel_noise *n = &j->drawn[i];
         panels[i] = (plot_panel){.title = j->titles[i], .x_label = "mean, grey values", .y_label = "variance", .points = n->cloud,
                                  .count = PEL_NOISE_CLOUD, .line = n->offset != 0, .slope = n->gain, .start = n->offset};
     }
-    if (j->drawn_count > 0 && plot_write(j->plot, panels, j->drawn_count, &why))
-        return true;
-    say(self, "%s: cannot write the plot: %s", j->plot, why);
-    return false;
+    if (j->drawn_count == 0)
+        (void)set_error(&err, PEL_FORMAT, "%s: not written: no channel has pairs of mean and variance", j->plot);
+    else if (plot_write(j->plot, &rule, panels, j->drawn_count, &err))
+        return EXIT_DONE;
+    return say_error(self, &err, false);
 }
 
 /* The text that `denoise --noise` takes. */
@@ -160,7 +167,8 @@ static int run(const verb *self, job *j, pel_source *source)
         json_object_put(document);
     const pel_error *const why = ok ? &j->refused : &err;
     const int code = why->code == PEL_OK ? EXIT_DONE : say_error(self, why, true);
-    return !j->plot || draw(self, j) || !ok ? code : EXIT_FAILED;
+    const int drawn = j->plot && ok ? draw(self, j) : EXIT_DONE;
+    return drawn == EXIT_DONE ? code : drawn;
 }
 
 int verb_noise(const verb *self, int argc, char **argv)
@@ -172,6 +180,7 @@ int verb_noise(const verb *self, int argc, char **argv)
         INPUT_OPTIONS(j.in),
         SELECT_OPTIONS((j.in).select),
         {OPTION_TEXT, "plot", "OUT.png", "draw the pairs of mean and variance and the line, a panel a channel (at most 16)", &j.plot, 0, 0},
+        OVERWRITE_OPTION(j.overwrite),
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -184,7 +193,13 @@ int verb_noise(const verb *self, int argc, char **argv)
                        .examples = "  pellucid noise embryo.czi --plot cloud.png"};
     int code = EXIT_DONE;
     pel_source *source = NULL;
-    if (!command_parse(&c, argc, argv, &code) || !input_open(self, &source, j.path, &j.in, 1, &code))
+    pel_error err = {0};
+    if (!command_parse(&c, argc, argv, &code))
+        return code;
+    const pel_file_rule rule = rule_of(&j);
+    if (j.plot && !pel_file_check(j.plot, &rule, &err))
+        return say_error(self, &err, false);
+    if (!input_open(self, &source, j.path, &j.in, 1, &code))
         return code;
     stop_install();
     j.drawn = calloc(PANELS_AT_MOST, sizeof *j.drawn);

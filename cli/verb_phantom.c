@@ -10,7 +10,7 @@ typedef struct job {
     pel_phantom_options options;
     const char *path, *noise, *dtype, *truth;
     int64_t scenes, seed, threads, tiles[PEL_AXES];
-    bool computed, quiet;
+    bool computed, quiet, overwrite;
 } job;
 
 static bool read_words(const verb *self, int argc, char **argv, job *j, int *code)
@@ -32,6 +32,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_TEXT, "compression", "NAME", "raw (default), CZI: zstd1, TIFF: deflate", &p->compression, 0, 0},
         {OPTION_TEXT, "truth", "OUT", "also the image without noise, as float32: NAME.tif or NAME.ome.zarr", &j->truth, 0, 0},
         {OPTION_FLAG, "computed", NULL, "write nothing; print the name under which every verb computes this image (phantom-truth: instead of phantom: for its truth)", &j->computed, 0, 0},
+        OVERWRITE_OPTION(j->overwrite),
         {OPTION_INTEGER, "threads", "N", "default: all processors", &j->threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
     };
@@ -107,22 +108,46 @@ static bool is_zarr(const char *path)
 }
 
 /* The computed truth, converted: a run as any other, whose settings and ledger are of no further use here. */
-static int write_truth_zarr(const verb *self, const job *j)
+static bool plan_truth_zarr(pel_run **run, const job *j, pel_error *err)
 {
     char name[512];
-    pel_error err = {0};
     pel_phantom_options truth = j->options;
     truth.truth = true;
     truth.dtype = PEL_F32;
-    if (!pel_phantom_name(name, sizeof name, &truth, &err))
-        return say_error(self, &err, false);
     const pel_run_options options = {.filter = "identity", .input = name, .output = j->truth, .threads = (int32_t)j->threads};
-    progress line = progress_start("phantom, truth", j->quiet);
+    return pel_phantom_name(name, sizeof name, &truth, err) && pel_run_plan(run, &options, NULL, NULL, err);
+}
+
+static int write_both(const verb *self, const job *j)
+{
+    pel_error err = {0};
     pel_run *run = NULL;
-    const bool ok = pel_run_plan(&run, &options, progress_show, &line, &err) && pel_run_work(run, progress_show, &line, &err);
+    if (j->truth && is_zarr(j->truth) && !plan_truth_zarr(&run, j, &err))
+        return say_error(self, &err, false);
+    int code = write_file(self, j, j->path, false);
+    if (code == EXIT_DONE && j->truth && !run)
+        code = write_file(self, j, j->truth, true);
+    progress line = progress_start("phantom, truth", j->quiet);
+    if (code == EXIT_DONE && run && !pel_run_work(run, progress_show, &line, &err))
+        code = say_error(self, &err, false);
     progress_end(&line);
     pel_run_destroy(run);
-    return ok ? EXIT_DONE : say_error(self, &err, false);
+    return code;
+}
+
+/* Before anything is made: an hour later would be late. The image is no input of the truth, but neither may replace the other. */
+static int check_files(const verb *self, const job *j)
+{
+    pel_error err = {0};
+    const char *const names[] = {j->path, j->truth};
+    for (int i = 0; i < 2; i++) {
+        if (!names[i] || (i == 1 && is_zarr(names[i])))
+            continue;
+        const pel_file_rule rule = {.kind = "phantom", .inputs = names, .input_count = i, .overwrite = j->overwrite};
+        if (!pel_file_check(names[i], &rule, &err))
+            return say_error(self, &err, false);
+    }
+    return EXIT_DONE;
 }
 
 int verb_phantom(const verb *self, int argc, char **argv)
@@ -136,9 +161,9 @@ int verb_phantom(const verb *self, int argc, char **argv)
         return code;
     if (j.computed)
         return print_name(self, &j);
-    stop_install();
-    code = write_file(self, &j, j.path, false);
-    if (code != EXIT_DONE || !j.truth)
+    code = check_files(self, &j);
+    if (code != EXIT_DONE)
         return code;
-    return is_zarr(j.truth) ? write_truth_zarr(self, &j) : write_file(self, &j, j.truth, true);
+    stop_install();
+    return write_both(self, &j);
 }

@@ -2,11 +2,11 @@
  * pellucid picture: one plane of one or several images side by side in a PNG file, all in the same grey scale, so that
  * before and after can be compared by eye. */
 #include "input.h"
+#include "plot.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ typedef struct job {
     int64_t t, c, z, zoom;
     axis_range crop[PEL_AXES];
     const char *window;
-    bool each;
+    bool each, overwrite;
     /* worked out */
     int panels;
     const char *out;
@@ -145,13 +145,9 @@ static void paint(const job *j, uint8_t *canvas, int64_t stride, int panel, int6
         }
 }
 
-static int write_png(const verb *self, const job *j, const uint8_t *canvas, int64_t width, int64_t height)
+static pel_file_rule rule_of(const job *j)
 {
-    png_image png = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height, .format = PNG_FORMAT_GRAY};
-    if (png_image_write_to_file(&png, j->out, 0, canvas, (png_int_32)width, NULL))
-        return EXIT_DONE;
-    say(self, "%s: cannot write the picture: %s", j->out, png.message);
-    return EXIT_FAILED;
+    return (pel_file_rule){.kind = "png", .inputs = (const char *const *)j->words, .input_count = j->panels, .overwrite = j->overwrite};
 }
 
 static int draw(const verb *self, const job *j)
@@ -171,9 +167,11 @@ static int draw(const verb *self, const job *j)
         paint(j, canvas, width, p, left);
         left += j->width[p] * j->zoom + GAP;
     }
-    const int code = write_png(self, j, canvas, width, height);
+    pel_error err = {0};
+    const pel_file_rule rule = rule_of(j);
+    const bool ok = png_write(j->out, &rule, canvas, width, height, false, &err);
     free(canvas);
-    return code;
+    return ok ? EXIT_DONE : say_error(self, &err, false);
 }
 
 /* ---- words ----------------------------------------------------------------------------------------------------- */
@@ -188,6 +186,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_INTEGER, "zoom", "N", "each pixel as N x N (default 1)", &j->zoom, 1, 64},
         {OPTION_TEXT, "window", "LOW,HIGH", "grey values shown black and white (default: 0.2 % and 99.8 % of the first image)", &j->window, 0, 0},
         {OPTION_FLAG, "each", NULL, "a grey scale of its own for each image", &j->each, 0, 0},
+        OVERWRITE_OPTION(j->overwrite),
         INPUT_OPTIONS(j->in),
     };
     const command c = {.verb = self, .options = options, .option_count = COUNT(options), .rest_name = "IN … OUT.png",
@@ -214,8 +213,12 @@ int verb_picture(const verb *self, int argc, char **argv)
     int code = EXIT_DONE;
     if (!read_words(self, argc, argv, &j, &code))
         return code;
+    pel_error err = {0};
     j.panels = j.word_count - 1;
     j.out = j.words[j.panels];
+    const pel_file_rule rule = rule_of(&j);
+    if (!pel_file_check(j.out, &rule, &err))
+        return say_error(self, &err, false);
     for (int p = 0; p < j.panels && code == EXIT_DONE; p++)
         code = read_panel(self, &j, p);
     if (code == EXIT_DONE)

@@ -15,11 +15,23 @@ static void spell_out(int argc, char **argv)
             argv[i] = name;
 }
 
+static bool write_page(const char *output, const char *page, bool overwrite, pel_error *err)
+{
+    pel_status s;
+    if (!pel_run_status(&s, output, err))
+        return false;
+    const char *const inputs[] = {s.input, s.output};
+    const pel_file_rule rule = {.kind = "html", .inputs = inputs, .input_count = COUNT(inputs), .overwrite = overwrite};
+    return dashboard_write(output, page, &rule, PELLUCID_VERSION, err);
+}
+
 int verb_report(const verb *self, int argc, char **argv)
 {
     const char *output = NULL, *page = NULL;
+    bool overwrite = false;
     const operand operands[] = {{"OUT", "the output of a run", &output, false}};
-    const option options[] = {{OPTION_TEXT, "output", "PAGE", "the page to write (default: OUT.run/index.html)", &page, 0, 0}};
+    const option options[] = {{OPTION_TEXT, "output", "PAGE", "the page to write (default: OUT.run/index.html)", &page, 0, 0},
+                              OVERWRITE_OPTION(overwrite)};
     const command c = {.verb = self,
                        .text = "One HTML page without scripts or links to elsewhere, to look at or to attach to a paper or a ticket. A run keeps it\n"
                                "up to date by itself in OUT.run/index.html.",
@@ -29,7 +41,7 @@ int verb_report(const verb *self, int argc, char **argv)
     spell_out(argc, argv);
     if (!command_parse(&c, argc, argv, &code))
         return code;
-    if (!dashboard_write(output, page, PELLUCID_VERSION, &err))
+    if (!write_page(output, page, overwrite, &err))
         return say_error(self, &err, err.code != PEL_IO);
     char own[RUN_PATH];
     (void)puts(page ? page : run_file(own, output, "index.html"));

@@ -18,7 +18,7 @@ typedef struct {
     const char *output, *file, *config;
     job_words job;
     int64_t parts;
-    bool now;
+    bool now, overwrite;
 } words;
 
 /* The run must be there and fit; without --memory the jobs ask for what its plan promises. */
@@ -60,16 +60,24 @@ static int submit(const verb *self, const words *w, const char *output, const jo
     return EXIT_DONE;
 }
 
+static pel_file_rule rule_of(const words *w)
+{
+    return (pel_file_rule){.kind = "script", .inputs = &w->output, .input_count = 1, .overwrite = w->overwrite};
+}
+
 static int show(const verb *self, const words *w, const job_script *job)
 {
-    FILE *const f = w->file ? fopen(w->file, "we") : stdout;
+    pel_error err = {0};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *const f = w->file ? open_memstream(&text, &n) : stdout;
     if (f)
         script_print(f, job);
-    if (!f || (w->file && fclose(f) != 0)) {
-        say(self, "%s: cannot write: %s", w->file, strerror(errno)); // NOLINT(concurrency-mt-unsafe)
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    bool ok = f && (w->file ? fclose(f) : fflush(f)) == 0;
+    const pel_file_rule rule = rule_of(w);
+    ok = ok ? !w->file || pel_file_write(w->file, &rule, text, (int64_t)n, &err) : set_error(&err, PEL_IO, "cannot write the script");
+    free(text);
+    return ok ? EXIT_DONE : say_error(self, &err, false);
 }
 
 static int act(const verb *self, words *w)
@@ -81,6 +89,9 @@ static int act(const verb *self, words *w)
         return code;
     if (w->parts == 0)
         return command_wrong(self, "--parts is missing: how many jobs?");
+    const pel_file_rule rule = rule_of(w);
+    if (w->file && !pel_file_check(w->file, &rule, &err))
+        return say_error(self, &err, false);
     const bool container = scheduler_is_container(job.scheduler);
     char output[PATH_MAX], log[RUN_PATH], program[PATH_MAX], folder[PATH_MAX];
     const bool apart = strstr(w->output, "://") != NULL; /* jobs stand elsewhere: named by the folder of its books */
@@ -125,6 +136,7 @@ int verb_submit(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "config", "FILE", CONFIG_HELP, &w.config, 0, 0},
         {OPTION_HEADING, NULL, NULL, "what to do with the script", NULL, 0, 0},
         {OPTION_TEXT, "output", "FILE", "write it there (default: to standard output)", &w.file, 0, 0},
+        OVERWRITE_OPTION(w.overwrite),
         {OPTION_FLAG, "now", NULL, "give it to the scheduler and print what that says", &w.now, 0, 0},
     };
     memcpy(list + n, more, sizeof more);

@@ -71,10 +71,10 @@ static bool replace_file(const char *path, const char *text, size_t n, pel_error
     return fail(err, path, "cannot write the page", why);
 }
 
-bool dashboard_write(const char *output, const char *path, const char *version, pel_error *err)
+bool dashboard_write(const char *output, const char *path, const pel_file_rule *rule, const char *version, pel_error *err)
 {
     facts f;
-    if (!facts_gather(&f, output, err))
+    if ((path && !pel_file_check(path, rule, err)) || !facts_gather(&f, output, err))
         return false;
     char own[4200];
     char *text = NULL;
@@ -84,7 +84,8 @@ bool dashboard_write(const char *output, const char *path, const char *version, 
     if (page)
         page_print(page, &f, &(page_options){.output = f.status.output, .version = version, .beside = path == NULL});
     const bool whole = page && !ferror(page) && fclose(page) == 0;
-    const bool ok = whole ? replace_file(path ? path : own, text, size, err) : fail(err, path ? path : own, "no memory for the page", ENOMEM);
+    const bool ok = !whole ? fail(err, path ? path : own, "no memory for the page", ENOMEM)
+                    : path ? pel_file_write(path, rule, text, (int64_t)size, err) : replace_file(own, text, size, err);
     free(text);
     facts_destroy(&f);
     return ok;
@@ -122,7 +123,7 @@ void dashboard_tick(dashboard *d)
         d->due = before + d->pause - age;
         return;
     }
-    (void)dashboard_write(d->output, NULL, d->version, NULL);
+    (void)dashboard_write(d->output, NULL, NULL, d->version, NULL);
     const double after = now_seconds(), long_pause = (after - before) * SHARE;
     d->pause = long_pause > EVERY_SECONDS ? long_pause : EVERY_SECONDS;
     d->due = after + d->pause;
@@ -131,6 +132,6 @@ void dashboard_tick(dashboard *d)
 void dashboard_end(dashboard *d)
 {
     if (d->output)
-        (void)dashboard_write(d->output, NULL, d->version, NULL);
+        (void)dashboard_write(d->output, NULL, NULL, d->version, NULL);
     d->output = NULL;
 }

@@ -6,9 +6,9 @@
 
 #include "pellucid.h"
 
-/* Writes the page of the run beside `output`, aside and renamed. path NULL: index.html in the run's folder.
- * Errors: those of pel_run_status, IO, NO_MEMORY. */
-bool dashboard_write(const char *output, const char *path, const char *version, pel_error *err);
+/* Writes the page of the run beside `output`, aside and renamed. path NULL: index.html in the run's folder; else a file as
+ * `rule` has it. Errors: those of pel_run_status and pel_file_write, NO_MEMORY. */
+bool dashboard_write(const char *output, const char *path, const pel_file_rule *rule, const char *version, pel_error *err);
 
 /* Keeps the page of a run that this process works on. Begin with the output's path and the program's version (both
  * borrowed); an output of NULL means no page. */

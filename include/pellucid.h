@@ -465,6 +465,23 @@ typedef struct pel_verify_result {
 PEL_API bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed,
                             pel_on_progress *on_progress, void *arg, pel_error *err);
 
+/* ---- files that a program writes beside a run ------------------------------------------------------------------- */
+
+/* What must not be lost when a picture, a page or a script is written. */
+typedef struct pel_file_rule {
+    const char *kind;          /* what is written: "png", "html", "script", "phantom" (CZI or TIFF) */
+    const char *const *inputs; /* paths that are read: the file is none of them and lies in none (a Zarr store is a folder) */
+    int32_t input_count;
+    bool overwrite;            /* replace a file of another kind, too; an input never */
+} pel_file_rule;
+
+/* May a file be written there? Its suffix fits the kind, its folder exists, it is no input, and what is there already is a
+ * file of the same kind (of "phantom": one that pellucid made). Else PEL_ARGUMENT or PEL_REFUSED. Touches nothing. */
+PEL_API bool pel_file_check(const char *path, const pel_file_rule *rule, pel_error *err);
+
+/* Checks, writes aside, renames: readers see the old file or the new one. Links are followed. */
+PEL_API bool pel_file_write(const char *path, const pel_file_rule *rule, const void *data, int64_t n, pel_error *err);
+
 /* ---- the phantom: a made image with known truth -------------------------------------------------------------- */
 
 /* Begin with PEL_PHANTOM_DEFAULTS, set the size, change what you want. */

@@ -180,7 +180,7 @@ def test_report_leaves_nothing_else(cli, finished):
 
 def test_report_refusals(cli, finished, tmp_path):
     assert "no run" in cli.fails(3, "report", tmp_path / "nothing.ome.zarr")
-    assert "cannot write the page" in cli.fails(1, "report", finished, "--output", tmp_path / "no" / "such" / "page.html")
+    assert "does not exist" in cli.fails(2, "report", finished, "--output", tmp_path / "no" / "such" / "page.html")
 
 
 def test_prepared_run_has_a_page(cli, tmp_path):

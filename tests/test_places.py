@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""What a verb writes never replaces what it reads, nor a file of another kind; what is refused leaves nothing behind."""
+import hashlib
+import os
+import re
+import shutil
+
+import pytest
+
+from test_cli import verbs
+
+SMALL = "phantom:z=4,y=64,x=64"
+SETTINGS = ("--noise", "3.92,-388", "--tune", "off")
+
+
+def tree(folder):
+    """Every name below a folder with what it holds: links as links."""
+    found = {}
+    for at, folders, names in os.walk(folder):
+        for name in sorted(folders) + sorted(names):
+            path = os.path.join(at, name)
+            if os.path.islink(path):
+                found[path] = os.readlink(path)
+            elif os.path.isfile(path):
+                with open(path, "rb") as f:
+                    found[path] = hashlib.sha256(f.read()).hexdigest()
+            else:
+                found[path] = "folder"
+    return found
+
+
+def is_refused(cli, folder, text, *words, code=2, **options):
+    before = tree(folder)
+    stderr = cli.fails(code, *words, cwd=folder, **options)
+    assert text in stderr, stderr
+    assert tree(folder) == before, words
+
+
+@pytest.fixture(scope="module")
+def made(cli, tmp_path_factory):
+    """A folder with images, a run, and files of other kinds; tests work on copies of it."""
+    folder = tmp_path_factory.mktemp("made")
+    cli.ok("phantom", "a.czi", "--size", "z=4,y=64,x=64", "--quiet", cwd=folder)
+    cli.ok("phantom", "b.tif", "--size", "z=4,y=64,x=64", "--quiet", cwd=folder)
+    cli.ok("convert", "a.czi", "a.zarr", "--quiet", cwd=folder)
+    cli.ok("picture", "a.czi", "old.png", cwd=folder)
+    cli.ok("report", "a.zarr", "--output", "old.html", cwd=folder)
+    (folder / "theirs.czi").write_bytes((folder / "a.czi").read_bytes().replace(b"<Name>pellucid</Name>", b"<Name>ZEN 3.5  </Name>"))
+    (folder / "theirs.tif").write_bytes((folder / "b.tif").read_bytes().replace(b'Creator="pellucid"', b'Creator="ImageJ  "'))
+    (folder / "notes.txt").write_text("three weeks of work\n")
+    os.symlink("a.zarr", folder / "l.zarr")
+    os.mkdir(folder / "folder")
+    return folder
+
+
+@pytest.fixture
+def place(made, tmp_path):
+    shutil.copytree(made, tmp_path / "here", symlinks=True)
+    return tmp_path / "here"
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+@pytest.mark.parametrize("source, out", [
+    ("a.zarr", "a.zarr"), ("a.zarr", "./a.zarr/"), ("a.zarr/0", "a.zarr"), ("l.zarr", "a.zarr"), ("a.zarr", "l.zarr"), ("l.zarr/0", "a.zarr"),
+    ("a.zarr", "folder/../a.zarr"), ("a.zarr", "a.zarr/0"), ("a.zarr", "a.zarr/smooth"), ("a.zarr", "l.zarr/smooth"), ("a.zarr/0", "a.zarr/1"),
+    ("a.zarr/0", "a.zarr/smooth/deeper"), ("a.czi", "."), ("a.zarr", ".")])
+def test_output_is_not_the_input(cli, place, source, out, fresh):
+    is_refused(cli, place, "the input", "convert", source, out, *fresh)
+    is_refused(cli, place, "the input", "plan", "convert", source, out, *fresh)
+
+
+def test_every_verb_that_makes_a_run_refuses_its_input(cli, place):
+    for verb in ("denoise", "gaussian", "dog", "median", "convert"):
+        for more in (("--fresh",), ("--prepare", "--fresh")):
+            is_refused(cli, place, "the input", verb, "a.zarr", "a.zarr", *more, *(SETTINGS if verb == "denoise" else ()),
+                       *(("--sigma", "1") if verb == "gaussian" else ("--sigma", "1,2") if verb == "dog" else ()))
+
+
+def test_a_link_out_of_the_store_is_followed(cli, place):
+    """The array of the input lies elsewhere: there nothing is written either."""
+    os.mkdir(place / "store")
+    os.rename(place / "a.zarr" / "0", place / "store" / "far")
+    os.symlink("../store/far", place / "a.zarr" / "0")
+    is_refused(cli, place, "the input", "convert", "a.zarr", "store", "--fresh")
+    is_refused(cli, place, "the input", "convert", "a.zarr", "store/far/out", "--fresh")
+
+
+def test_the_folder_of_the_input_is_no_output(cli, place):
+    is_refused(cli, place, "the input", "convert", "b.tif", ".", "--state", "../elsewhere", "--fresh")
+
+
+@pytest.mark.parametrize("state, text", [
+    ("a.zarr", "the input"), ("a.zarr/state", "the input"), ("l.zarr/0/state", "the input"), (".", "the input"), ("/", "the input"),
+    ("new.zarr", "the output"), ("new.zarr/state", "the output"), ("folder/nothing/state", "does not exist"), ("notes.txt", "a file"),
+    ("../here", "the input")])
+def test_state_is_a_place_of_its_own(cli, place, state, text):
+    is_refused(cli, place, text, "convert", "a.zarr", "new.zarr", "--state", state)
+    is_refused(cli, place, text, "convert", "a.zarr", "new.zarr", "--state", state, "--fresh")
+
+
+def test_state_in_no_store_and_over_no_work(cli, place):
+    shutil.copytree(place / "a.zarr", place / "other.zarr")
+    (place / "folder" / "notes.txt").write_text("mine\n")
+    is_refused(cli, place, "lies in a Zarr store", "convert", "a.czi", "new.zarr", "--state", "other.zarr/state")
+    is_refused(cli, place, "notes.txt", "convert", "a.czi", "new.zarr", "--state", "folder")
+    is_refused(cli, place, "lies in a Zarr store", "convert", "a.czi", "other.zarr/new")
+    (place / "folder" / "notes.txt").unlink()
+    cli.ok("convert", "a.czi", "new.zarr", "--state", "folder", "--quiet", cwd=place)
+    cli.ok("convert", "a.czi", "new.zarr", "--state", "folder", "--quiet", "--fresh", cwd=place)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.TIFF", "out.czi", "x.jpg", "x.svg", "x.png", "out.h5", "out.zip/", "-", "new/out.czi"])
+def test_names_of_other_kinds(cli, place, name):
+    is_refused(cli, place, "NAME.ome.zarr", "convert", "a.czi", name)
+    is_refused(cli, place, "NAME.ome.zarr", "plan", "convert", "a.czi", name)
+
+
+@pytest.mark.parametrize("name", ["out", "out.zarr", "out.v2", "folder/out.ome.zarr", "folder/"])
+def test_names_that_are_taken_as_they_are(cli, place, name):
+    cli.ok("convert", "a.czi", name, "--quiet", cwd=place)
+
+
+def test_a_missing_parent_is_named(cli, place):
+    is_refused(cli, place, f"the nearest that does is {place / 'folder'}", "convert", "a.czi", "folder/nothing/dir/out.ome.zarr")
+    is_refused(cli, place, f"the nearest that does is {place}", "convert", "a.czi", "nothing/out.ome.zarr", "--fresh")
+    is_refused(cli, place, "a file", "convert", "a.czi", "notes.txt/out.ome.zarr")
+    os.symlink("nothing/at/all", place / "dangling")
+    is_refused(cli, place, f"the nearest that does is {place}", "convert", "a.czi", "dangling")
+
+
+def test_a_run_goes_on_under_an_old_name(cli, place):
+    """Earlier versions took such names: what is there can be finished and verified."""
+    cli.ok("convert", "a.czi", "out.zarr", "--prepare", "--quiet", cwd=place)
+    os.rename(place / "out.zarr", place / "out.tif")
+    os.rename(place / "out.zarr.run", place / "out.tif.run")
+    cli.ok("work", "out.tif", cwd=place)
+    cli.ok("verify", "out.tif", cwd=place)
+    cli.ok("convert", "a.czi", "out.tif", "--quiet", cwd=place)
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_what_no_run_made_is_kept(cli, place, fresh):
+    (place / "folder" / "notes.txt").write_text("mine\n")
+    is_refused(cli, place, "notes.txt", "convert", "a.czi", "folder", *fresh)
+    is_refused(cli, place, "another output", "convert", "a.czi", "new.zarr", "--state", "a.zarr.run", "--fresh")
+    (place / "notes").write_text("mine\n")
+    is_refused(cli, place, "a file", "convert", "a.czi", "notes", *fresh)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------------
+
+# Each verb that writes a file: words before the name, words after it, a name that fits, its kind there already, others.
+WRITERS = {
+    "picture": (("picture", "a.czi"), (), "new.png", "old.png"),
+    "noise --plot": (("noise", "a.czi", "--plot"), (), "new.png", "old.png"),
+    "report --output": (("report", "a.zarr", "--output"), (), "new.html", "old.html"),
+    "submit --output": (("submit", "a.zarr", "--scheduler", "slurm", "--parts", "2", "--output"), (), "new.sh", "old.sh"),
+    "phantom": (("phantom",), ("--size", "y=64,x=64", "--quiet"), "new.czi", "a.czi"),
+    "phantom (TIFF)": (("phantom",), ("--size", "y=64,x=64", "--quiet"), "new.tif", "b.tif"),
+    "phantom --truth": (("phantom", "image.tif", "--size", "y=64,x=64", "--quiet", "--truth"), (), "new.tif", "b.tif"),
+}
+STRANGERS = ["theirs.czi", "theirs.tif", "notes.txt", "notes.png", "notes.html", "notes.czi", "notes.tif", "notes.sh"]
+
+
+@pytest.fixture
+def strangers(place):
+    for name in STRANGERS[3:]:
+        shutil.copy(place / "notes.txt", place / name)
+    return place
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_files_of_other_kinds_are_kept(cli, strangers, writer):
+    before, after, fits, _ = WRITERS[writer]
+    for name in STRANGERS:
+        is_refused(cli, strangers, name, *before, name, *after)
+        if os.path.splitext(name)[1] == os.path.splitext(fits)[1]:
+            is_refused(cli, strangers, "--overwrite", *before, name, *after)
+    same = "notes" + os.path.splitext(fits)[1]
+    cli.ok(*before, same, *after, "--overwrite", cwd=strangers)
+    assert (strangers / same).read_bytes() != (strangers / "notes.txt").read_bytes()
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_files_of_the_same_kind_are_replaced(cli, place, writer):
+    before, after, fits, old = WRITERS[writer]
+    cli.ok(*before, fits, *after, cwd=place)
+    new = (place / fits).read_bytes()
+    if (place / old).exists():
+        cli.ok(*before, old, *after, cwd=place)
+        assert len((place / old).read_bytes()) > 100
+    cli.ok(*before, fits, *after, cwd=place)
+    assert len((place / fits).read_bytes()) == len(new) or fits.endswith(".html")
+    assert not [n for n in os.listdir(place) if n.startswith(".tmp-")]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_names_that_cannot_be_meant(cli, place, writer):
+    before, after, fits, _ = WRITERS[writer]
+    end = os.path.splitext(fits)[1]
+    for name in ("x.jpg", "x.svg", "out.zip", "-", "folder", f"folder/nothing/x{end}", "/dev/null", "s3://bucket/x" + end):
+        for more in ((), ("--overwrite",)):
+            is_refused(cli, place, name, *before, name, *after, *more)
+    os.mkdir(place / ("x" + end))
+    is_refused(cli, place, "found a folder", *before, "x" + end, *after, "--overwrite")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_no_file_goes_into_a_store_or_over_an_input(cli, place, writer):
+    before, after, fits, _ = WRITERS[writer]
+    end = os.path.splitext(fits)[1]
+    if "phantom" in writer:
+        return
+    inside = "a.zarr/x" + end
+    words = [w if w != "a.czi" else "a.zarr" for w in before]
+    for more in ((), ("--overwrite",)):
+        is_refused(cli, place, "the input", *words, inside, *after, *more)
+        is_refused(cli, place, "the input", *words, "l.zarr/0/x" + end, *after, *more)
+    os.link(place / "a.czi", place / ("hard" + end))
+    if "a.czi" in before:
+        is_refused(cli, place, "the input", *before, "hard" + end, *after, "--overwrite")
+
+
+def test_the_truth_is_not_the_image(cli, place):
+    is_refused(cli, place, "the input", "phantom", "x.tif", "--truth", "./x.tif", "--size", "y=64,x=64")
+    is_refused(cli, place, "is a file", "phantom", "x.tif", "--truth", "a.czi/x.tif", "--size", "y=64,x=64")
+    is_refused(cli, place, "begun with other settings", "phantom", "x.tif", "--truth", "a.zarr", "--size", "y=64,x=64")
+
+
+def test_a_link_to_a_picture_stays_a_link(cli, place):
+    os.symlink("old.png", place / "link.png")
+    os.symlink("folder/new.png", place / "dangling.png")
+    os.symlink("theirs.czi", place / "trap.png")
+    cli.ok("picture", "b.tif", "link.png", cwd=place)
+    cli.ok("picture", "b.tif", "dangling.png", cwd=place)
+    assert os.readlink(place / "link.png") == "old.png" and os.readlink(place / "dangling.png") == "folder/new.png"
+    assert (place / "folder" / "new.png").read_bytes() == (place / "old.png").read_bytes()
+    is_refused(cli, place, "trap.png", "picture", "b.tif", "trap.png")
+
+
+# ---- no verb is forgotten -------------------------------------------------------------------------------------------------
+
+READS = {"IN", "A", "B"}
+RUNS = {"denoise", "gaussian", "dog", "median", "convert", "plan"}  # OUT is the OME-Zarr that they make
+OF_A_RUN = {"work", "block", "cluster", "submit", "status", "report", "verify"}  # OUT is a run that is there
+# Options whose value is a path: what they do with it. A new one has to be put here, and into WRITERS if it writes.
+PATHS = {
+    "--state": "folder of a run, tested above", "--plot": "WRITERS", "--output": "WRITERS", "--truth": "WRITERS", "--config": "reads", "--template": "reads",
+    "--worker-scratch": "work_queue_worker's own folder below it", "--program": "runs it", "--worker-program": "runs it", "--tls-program": "runs it",
+}
+
+
+def test_no_verb_that_writes_is_forgotten(cli):
+    writes = {name.split(" ")[0] for name in WRITERS} | RUNS
+    for verb in verbs(cli):
+        words = ("plan", "convert", "--help") if verb == "plan" else (verb, "--help")
+        text = cli.ok(*words)
+        usage = text.splitlines()[0]
+        if "OUT" in usage:
+            assert verb in writes | OF_A_RUN, f"{verb} takes OUT: put it into a table of this file"
+        for name, value in re.findall(r"^  (--[a-z0-9-]+) +([A-Z][A-Za-z.]*)", text, re.M):
+            if re.fullmatch(r"(OUT|FILE|FOLDER|PATH|PAGE|DIR)(\.\w+)?", value):
+                assert name in PATHS, f"{verb} {name} {value}: put it into a table of this file"
+        if "--overwrite" in text:
+            assert verb in {name.split(" ")[0] for name in WRITERS}, verb
