@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # test: "tests/test_x.py::name", with parameters where one of them is enough, or "test_x:case" of a C program.
 Mutant = collections.namedtuple("Mutant", "what file old new test")
 PYRAMID = "tests/test_pyramid.py::test_every_level_is_the_mean_of_the_one_below"
+CHANGE = "tests/test_input_change.py::test_"
 DURABLE = "tests/test_durable.py::test_"
 
 MUTANTS = [
@@ -55,6 +56,19 @@ MUTANTS = [
            "tests/test_faults.py::test_a_torn_line_does_not_take_the_next_along"),
     Mutant("an object is proven by the CRC-32C of its server", "src/zarr/store_s3.c", "r.has_crc32c && r.has_digest) {",
            "r.has_crc32c) {\n        out->digest = r.digest;", "tests/test_remote_write.py::test_exchanged_objects_are_found_without_their_lengths[stripped]"),
+    # ---- an input that changes
+    Mutant("the input is not looked at again", "src/run/input.c", "if (strcmp(was, is) != 0)", "if (false)",
+           f"{CHANGE}a_file_that_changes_is_told[grow-a.tif]"),
+    Mutant("other files of a set are not looked at", "src/source/tiff.c", "keep_other(s, t->set.files[i].path);", "(void)i;",
+           f"{CHANGE}every_file_of_a_set_is_looked_at"),
+    Mutant("chunks are not looked at again", "src/run/input.c", "return chunks_hold(run, err);", "return true;",
+           f"{CHANGE}chunks_that_change_are_told_and_their_blocks_done_again[renamed]"),
+    Mutant("blocks that read a changed chunk stay", "src/run/input.c", "if (!pel__region_empty(&both) &&", "if (pel__region_empty(&read) &&",
+           f"{CHANGE}chunks_that_change_are_told_and_their_blocks_done_again[removed]"),
+    Mutant("the selection does not shift the place of a chunk", "src/source/view.c", "here.origin[a] -= p->v->axes[a].begin;", "here.origin[a] += 0;",
+           f"{CHANGE}chunks_of_a_selection_and_of_positions"),
+    Mutant("levels above changed blocks stay", "src/run/input.c", "if (!withdraw_range(c, p->first_pyramid[k], p->pyramid_count[k]))", "if (k < 0)",
+           f"{CHANGE}levels_above_a_changed_block_are_made_again"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

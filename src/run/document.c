@@ -152,8 +152,7 @@ static json_object *settings_json(const pel_run *run, const pel_run_options *opt
 {
     json_object *o = json_object_new_object();
     char text[512];
-    (void)snprintf(text, sizeof text, "%" PRId64 " bytes, changed %" PRId64 ", header %08x", run->source->identity_size,
-                   run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
+    pel__run_input_text(run->source, text, sizeof text);
     add_text(o, "input", text);
     const char *axes = options->open.axes, *select = options->open.select, *size = options->open.pixel_size;
     (void)snprintf(text, sizeof text, "level %d%s%s%s%s%s%s%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
@@ -299,6 +298,21 @@ const char *pel__document_text(const json_object *document, const char *section,
     const json_object *s = member(document, section, json_type_object);
     json_object *v = NULL;
     return s && json_object_object_get_ex(s, name, &v) ? pel__text_or(json_object_get_string(v), "") : "";
+}
+
+static const char *text_or_null(const json_object *d, const char *section, const char *name)
+{
+    const char *text = pel__document_text(d, section, name);
+    return text[0] ? text : NULL;
+}
+
+pel_open_options pel__document_open_options(const json_object *d)
+{
+    return (pel_open_options){.level = (int32_t)strtol(pel__document_text(d, "input", "level"), NULL, 10),
+                              .recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0,
+                              .use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0,
+                              .axes = text_or_null(d, "input", "axes"), .select = text_or_null(d, "input", "select"),
+                              .pixel_size = text_or_null(d, "input", "pixel_size")};
 }
 
 static bool read_axes(const json_object *o, const char *name, int64_t least, int64_t out[PEL_AXES])

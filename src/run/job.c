@@ -84,7 +84,7 @@ bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, p
 
 /* ---- the bench: memory of a phase --------------------------------------------------------------------------------- */
 
-static pel_region halo_region(const pel_run *run, int32_t image, const pel_region *block)
+pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_region *block)
 {
     int64_t before[PEL_AXES], after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[image], before, after);
@@ -125,7 +125,7 @@ static void measure_blocks(pel_run *run, int32_t image)
     const int64_t size_in = (int64_t)pel_dtype_size(run->images[image]->dtype), size_out = (int64_t)pel_dtype_size(run->dtype);
     pel__bench *b = &run->bench;
     for (int64_t i = 0; i < p->block_count; i++) {
-        const pel_region out = pel__grid_cell(&p->bounds, p->block, i), in = halo_region(run, image, &out);
+        const pel_region out = pel__grid_cell(&p->bounds, p->block, i), in = pel__run_halo_region(run, image, &out);
         if (!pel__pipeline_fetches(run->pipeline))
             b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&in) * size_in);
         b->pyramid_bytes = pel__max(b->pyramid_bytes, lower_voxels(p, &out) * size_out);
@@ -459,7 +459,7 @@ static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
     const pel__plan_image *p = &run->plan.images[job.image];
     int64_t factor[PEL_AXES];
     const double start = pel__now();
-    const pel_region region = job.level == 0 ? halo_region(run, job.image, &job.region)
+    const pel_region region = job.level == 0 ? pel__run_halo_region(run, job.image, &job.region)
                                              : pel__plan_pooled_from(&p->layout, job.level, &job.region, factor);
     slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
     pel_source *source = job.level == 0 ? run->source : run->below[job.image];

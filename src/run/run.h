@@ -130,6 +130,7 @@ bool pel__run_output(char *out, size_t size, const char *run, const char *folder
 
 /* document.c: plan.json */
 json_object *pel__document_make(const pel_run *run, const pel_run_options *options);
+pel_open_options pel__document_open_options(const json_object *document); /* how its input was opened; strings are the document's */
 bool pel__document_load(json_object **out, const char *folder, pel_error *err); /* PEL_NOT_FOUND: no run there */
 bool pel__document_save(const pel_run *run, pel_error *err);
 bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
@@ -148,7 +149,13 @@ bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pe
 /* tune.c: settings of the first filter, channel by channel, from the data */
 bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
 
+/* input.c */
+void pel__run_input_text(const pel_source *source, char *out, size_t size); /* the identity, as plan.json keeps it */
+/* Looks again at the input: PEL_INCOMPLETE where it changed since it was opened. Jobs that read chunks which changed are withdrawn. */
+bool pel__run_input_holds(pel_run *run, pel_error *err);
+
 /* job.c: the stages; pel__jobs of a phase */
+pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_region *block); /* what is read for it */
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);
 bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err); /* for one region, in slot 0 */
 void pel__bench_free(pel_run *run);

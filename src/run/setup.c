@@ -99,9 +99,8 @@ static void copy_models(pel_run *run)
 /* Was this left to the data in the run that is there, and are the data the same? Then its choice is taken over. */
 static bool is_known(const pel_run *run, const char *name)
 {
-    char now[64];
-    (void)snprintf(now, sizeof now, "%lld bytes, changed %lld, header %08x", (long long)run->source->identity_size,
-                   (long long)run->source->identity_mtime_ns, (unsigned)run->source->identity_crc32c);
+    char now[96];
+    pel__run_input_text(run->source, now, sizeof now);
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
     return run->document && strcmp(pel__document_text(run->document, "request", name), "auto") == 0 &&
@@ -397,15 +396,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     }
     o.tune = pel__document_text(d, "request", "tune");
     o.input = pel__document_text(d, "input", "path");
-    o.open.level = (int32_t)strtol(pel__document_text(d, "input", "level"), NULL, 10);
-    o.open.recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0;
-    o.open.use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0;
-    const char *axes = pel__document_text(d, "input", "axes");
-    o.open.axes = axes[0] ? axes : NULL;
-    const char *select = pel__document_text(d, "input", "select");
-    o.open.select = select[0] ? select : NULL;
-    const char *size = pel__document_text(d, "input", "pixel_size");
-    o.open.pixel_size = size[0] ? size : NULL;
+    o.open = pel__document_open_options(d);
     o.noise = pel__document_text(d, "request", "noise");
     o.then = pel__document_text(d, "request", "then");
     o.dtype = pel__document_text(d, "settings", "dtype");

@@ -240,6 +240,8 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
     pel__source_cache(run->source, run->plan.memory.kept_tiles, !pel__pipeline_computes(run->pipeline)); /* no halos */
+    if (!pel__source_watch(run->source, err))
+        return false;
     pel__run_log(run, "%s %s -> %s, %lld blocks, %lld done%s", names, run->input, run->output,
                  (long long)run->plan.block_count, (long long)pel__ledger_count_done(run->ledger, 0, run->plan.block_count),
                  stale ? "; the last process ended without a word" : "");
@@ -444,7 +446,7 @@ bool pel__run_end(pel_run *run, bool ok, pel_error *err)
         return false;
     pel__bench_free(run);
     ok = still_ours(run, err) && ok;
-    ok = ok && (run->finishing ? finish(run, err) : share_is_done(run, err));
+    ok = ok && pel__run_input_holds(run, err) && (run->finishing ? finish(run, err) : share_is_done(run, err));
     const char *state = ok ? "done" : atomic_load(&run->stop) || run->out_of_time ? "interrupted" : "incomplete";
     pel__run_log(run, "%s%s", run->finishing ? "" : "share ", state);
     (void)pel__status_write(run, state, NULL);

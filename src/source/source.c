@@ -203,6 +203,16 @@ void pel__source_cache(pel_source *s, int64_t bytes, bool once)
         s->type->cache(s, bytes, once);
 }
 
+bool pel__source_watch(pel_source *s, pel_error *err)
+{
+    return !s->type->watch || s->type->watch(s, err);
+}
+
+bool pel__source_changes(pel_source *s, pel__on_change *each, void *arg, pel_error *err)
+{
+    return !s->type->changes || s->type->changes(s, each, arg, err);
+}
+
 const char *pel_source_format(const pel_source *source)
 {
     return source->type->name;

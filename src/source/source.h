@@ -9,6 +9,9 @@
 
 enum pel__answer { PEL__NO, PEL__YES };
 
+/* A piece of the input that looks otherwise than when it was read: where it lies in an image, and its name. False stops. */
+typedef bool pel__on_change(void *arg, int32_t image, const pel_region *region, const char *name);
+
 typedef struct pel__source_type {
     const char *name; /* "czi" */
     /* Is this path mine? Decided from the path and its first `n` bytes (n = 0 for a folder). Pure, reads nothing. */
@@ -23,6 +26,9 @@ typedef struct pel__source_type {
      * store of an array in it); "": none of that number;
      * false: no more. NULL = they come from nowhere. */
     bool (*place)(const pel_source *s, int64_t index, const pel_remote *remote, char *out, size_t size);
+    /* See pel__source_watch, _changes; NULL where the identity of the whole says it all. */
+    bool (*watch)(pel_source *s, pel_error *err);
+    bool (*changes)(pel_source *s, pel__on_change *each, void *arg, pel_error *err);
 } pel__source_type;
 
 /* Every format's own struct begins with this. The member allocates and frees what it points at. */
@@ -38,6 +44,7 @@ struct pel_source {
     /* Identity for the plan: changes when the pixels may have changed. */
     int64_t identity_size, identity_mtime_ns;
     uint32_t identity_crc32c; /* of the header and metadata bytes */
+    int64_t others_size, others_mtime_ns; /* of the set's files that identity_size and _mtime leave out: sum, newest; 0: none */
 };
 
 /* Is there such an image, and the region inside it? */
@@ -47,6 +54,12 @@ bool pel__source_check_region(const pel_source *s, int32_t image, const pel_regi
  * through compressed tiles. `once`: no voxel will be asked for twice, so what lies whole in a region need not be kept. Without this
  * call it keeps none. While no thread reads. */
 void pel__source_cache(pel_source *s, int64_t bytes, bool once);
+
+/* From now on the source keeps in mind how the pieces (chunks in files of their own) looked that it reads; at most 4 MiB. */
+bool pel__source_watch(pel_source *s, pel_error *err);
+
+/* Calls each for every piece that was read since and changed after its first reading. While no thread reads. */
+bool pel__source_changes(pel_source *s, pel__on_change *each, void *arg, pel_error *err);
 
 extern const pel__source_type pel__source_czi;
 extern const pel__source_type pel__source_tiff;

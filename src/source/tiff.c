@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
 {
@@ -48,6 +50,16 @@ static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
     return ok || pel__where(err, "%s: ", t->base.path);
 }
 
+/* The identity that plans keep is that of the file that was named; what lies beside it is known by this. */
+static void keep_other(pel_source *s, const char *path)
+{
+    struct stat st;
+    if (strcmp(path, s->path) == 0 || stat(path, &st) != 0)
+        return;
+    s->others_size += st.st_size;
+    s->others_mtime_ns = pel__max(s->others_mtime_ns, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+}
+
 static void add_up(pel__tiff *t)
 {
     pel_source *s = &t->base;
@@ -62,6 +74,8 @@ static void add_up(pel__tiff *t)
     }
     s->thread_bytes = pel__tiff_thread_bytes(t);
     s->identity_crc32c = t->set.crc32c;
+    for (int64_t i = 0; i < t->set.file_count; i++)
+        keep_other(s, t->set.files[i].path);
 }
 
 /* Pages have one axis of their own; what it is, only the user can know. */

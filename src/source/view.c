@@ -150,6 +150,36 @@ static bool place(const pel_source *s, int64_t index, const pel_remote *remote, 
     return inner->type->place && inner->type->place(inner, index, remote, out, size);
 }
 
+static bool watch(pel_source *s, pel_error *err)
+{
+    return pel__source_watch(((view *)s)->inner, err);
+}
+
+typedef struct {
+    const view *v;
+    pel__on_change *each;
+    void *arg;
+} passing;
+
+/* What lies outside the selection was not read, though it may lie in a chunk that was. */
+static bool pass_on(void *arg, int32_t image, const pel_region *region, const char *name)
+{
+    const passing *p = arg;
+    const int32_t number = image - p->v->first_image;
+    if (number < 0 || number >= p->v->base.image_count)
+        return true;
+    pel_region here = *region;
+    for (int a = 0; a < PEL_AXES; a++)
+        here.origin[a] -= p->v->axes[a].begin;
+    return p->each(p->arg, number, &here, name);
+}
+
+static bool changes(pel_source *s, pel__on_change *each, void *arg, pel_error *err)
+{
+    passing p = {(const view *)s, each, arg};
+    return pel__source_changes(p.v->inner, pass_on, &p, err);
+}
+
 static void destroy(pel_source *s)
 {
     if (!s)
@@ -170,7 +200,8 @@ bool pel__source_view(pel_source **out, pel_source *base, const char *select, pe
         return pel__fail(err, PEL_NO_MEMORY, "no memory for a selection");
     }
     v->inner = base;
-    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy, .cache = cache, .place = place};
+    v->type = (pel__source_type){.name = base->type->name, .read = read_part, .destroy = destroy, .cache = cache, .place = place,
+                                 .watch = watch, .changes = changes};
     v->base = *base;
     v->base.type = &v->type;
     v->base.images = NULL;

@@ -4,6 +4,7 @@
 #include "source/zarr.h"
 
 #include "core/bytes.h"
+#include "core/region.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -270,6 +271,64 @@ static bool place(const pel_source *source, int64_t index, const pel_remote *rem
     return s->list[index - 1].shares || pel__path_join(out, size, s->base.path, s->list[index - 1].array->path, NULL);
 }
 
+/* ---- what changed meanwhile -------------------------------------------------------------------------------- */
+
+static bool watch_zarr(pel_source *source, pel_error *err)
+{
+    pel__zarr_source *const s = (pel__zarr_source *)source;
+    int32_t arrays = 0;
+    for (int32_t i = 0; i < s->base.image_count; i++)
+        arrays += !s->list[i].shares;
+    for (int32_t i = 0; i < s->base.image_count; i++)
+        if (!s->list[i].shares && !pel__zarr_array_watch(s->list[i].array, PEL__STAMPS_MOST / pel__max(arrays, 1), err))
+            return false;
+    return true;
+}
+
+typedef struct {
+    const pel__zarr_source *s;
+    int32_t first; /* image whose array it is */
+    pel__on_change *each;
+    void *arg;
+} changed;
+
+/* The part of an image that lies in a chunk; false where none does. */
+static bool part_of_image(const pel__zarr_image *own, const pel_image *image, const int64_t *grid, pel_region *out)
+{
+    *out = pel__region(PEL_AXES, NULL, image->shape);
+    for (int32_t i = 0; i < own->array->ndim; i++) {
+        const int64_t begin = grid[i] * own->array->chunk[i], end = begin + own->array->chunk[i];
+        if (own->axis[i] == PEL__AXIS_POSITION && (own->position < begin || own->position >= end))
+            return false;
+        if (own->axis[i] < 0)
+            continue;
+        out->origin[own->axis[i]] = begin;
+        out->shape[own->axis[i]] = pel__min(end, image->shape[own->axis[i]]) - begin;
+    }
+    return true;
+}
+
+/* Images along an axis of positions follow the one that the array belongs to. */
+static bool tell_chunk(void *arg, const int64_t *grid, const char *key)
+{
+    const changed *const c = arg;
+    for (int32_t i = c->first; i < c->s->base.image_count && (i == c->first || c->s->list[i].shares); i++) {
+        pel_region part;
+        if (part_of_image(&c->s->list[i], &c->s->base.images[i], grid, &part) && !c->each(c->arg, i, &part, key))
+            return false;
+    }
+    return true;
+}
+
+static bool changes_zarr(pel_source *source, pel__on_change *each, void *arg, pel_error *err)
+{
+    changed c = {.s = (pel__zarr_source *)source, .each = each, .arg = arg};
+    for (; c.first < c.s->base.image_count; c.first++)
+        if (!c.s->list[c.first].shares && !pel__zarr_array_changes(c.s->list[c.first].array, tell_chunk, &c, err))
+            return false;
+    return true;
+}
+
 const pel__source_type pel__source_zarr = {
     .name = "zarr",
     .detect = detect,
@@ -277,4 +336,6 @@ const pel__source_type pel__source_zarr = {
     .read = read_zarr,
     .destroy = destroy,
     .place = place,
+    .watch = watch_zarr,
+    .changes = changes_zarr,
 };

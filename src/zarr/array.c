@@ -57,6 +57,7 @@ void pel__zarr_array_close(pel__zarr_array *array)
     if (!array)
         return;
     pel__chain_free(&array->chain);
+    pel__stamps_destroy(array->stamps);
     free(array->path);
     free(array);
 }
@@ -431,7 +432,12 @@ static bool open_cell(void *arg, pel_error *err)
         return pel__fail(err, PEL_ARGUMENT, "the key of a chunk is too long");
     if (chain->inner && cache && pel__index_cache_get(cache, c->key, &bytes, NULL))
         return pel__store_known_object(a->store, c->key, bytes, &c->object, err);
-    return pel__store_object(a->store, c->key, chain->inner ? &index : &all, &c->object, err);
+    if (!pel__store_object(a->store, c->key, chain->inner ? &index : &all, &c->object, err))
+        return false;
+    if (a->stamps)
+        pel__stamps_note(a->stamps, pel__zarr_array_cell(a, c->grid), c->object != NULL, c->object ? pel__object_size(c->object) : 0,
+                         c->object ? pel__object_mtime_ns(c->object) : 0);
+    return true;
 }
 
 static bool read_cell(reading *r, cell *c, pel_error *err)

@@ -5,6 +5,7 @@
 
 #include "zarr/chain.h"
 #include "zarr/dtype.h"
+#include "zarr/stamps.h"
 #include "zarr/store.h"
 
 enum pel__node_kind { PEL__NODE_NONE, PEL__NODE_GROUP, PEL__NODE_ARRAY };
@@ -40,6 +41,7 @@ typedef struct pel__zarr_array {
     bool prefixed; /* chunk keys begin with "c" */
     char name[PEL_MAX_NDIM][32]; /* of the axes; "" = none */
     pel__zarr_chain chain;
+    pel__stamps *stamps; /* of the chunks read; NULL: nobody asked */
 } pel__zarr_array;
 
 /* node must be an array. */
@@ -57,6 +59,16 @@ bool pel__zarr_chunk_key(const pel__zarr_array *array, const int64_t *grid, char
 /* Fills a box of voxels; dst is the voxel at r's origin, stride in elements by the array's axes. Any thread. */
 bool pel__zarr_array_read(pel__zarr_array *array, pel__codec_shelf *shelf, const pel_region *r, void *dst,
                           const int64_t *stride, pel_error *err);
+
+/* Keeps stamps of at most so many chunks from now on; of a store that is far none. */
+bool pel__zarr_array_watch(pel__zarr_array *array, int64_t most, pel_error *err);
+int64_t pel__zarr_array_cells(const pel__zarr_array *array); /* chunks of the grid; INT64_MAX: more than can be counted */
+
+int64_t pel__zarr_array_cell(const pel__zarr_array *array, const int64_t *grid); /* its number in C order */
+
+/* Calls each(arg, grid, key) for every chunk with a stamp that looks otherwise now, or did meanwhile. */
+typedef bool pel__zarr_on_chunk(void *arg, const int64_t *grid, const char *key);
+bool pel__zarr_array_changes(const pel__zarr_array *array, pel__zarr_on_chunk *each, void *arg, pel_error *err);
 
 /* What one reading thread holds. */
 int64_t pel__zarr_array_thread_bytes(const pel__zarr_array *array);

@@ -130,6 +130,11 @@ int64_t pel__object_size(const pel__object *object)
     return object->size;
 }
 
+int64_t pel__object_mtime_ns(const pel__object *object)
+{
+    return object->mtime_ns;
+}
+
 bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err)
 {
     return object->type->read(object, offset, dst, n, err);

@@ -45,6 +45,7 @@ typedef struct pel__want {
 bool pel__store_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
 void pel__object_close(pel__object *object); /* NULL allowed */
 int64_t pel__object_size(const pel__object *object);
+int64_t pel__object_mtime_ns(const pel__object *object); /* 0 of a store that is far */
 bool pel__object_read(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err); /* any thread */
 
 /* An object of known length, without asking for it. */
@@ -186,7 +187,7 @@ struct pel__store {
 
 struct pel__object {
     const pel__store_type *type;
-    int64_t size;
+    int64_t size, mtime_ns; /* mtime_ns: of a folder's files */
 };
 
 bool pel__store_open_folder(pel__store **out, const char *root, bool must_exist, pel_error *err);

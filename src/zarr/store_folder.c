@@ -97,7 +97,7 @@ static bool open_object(pel__store *store, const char *key, const pel__want *wan
         pel__file_close(file);
         return pel__fail(err, PEL_NO_MEMORY, "%s: out of memory", path);
     }
-    object->base = (pel__object){.type = &folder, .size = pel__file_size(file)};
+    object->base = (pel__object){.type = &folder, .size = pel__file_size(file), .mtime_ns = pel__file_mtime_ns(file)};
     object->file = file;
     *out = &object->base;
     return true;
