@@ -10,7 +10,8 @@
 typedef struct cluster_words {
     const char *output, *workers, *interface, *config, *hosts, *launcher, *worker_program, *worker_scratch, *tls_program, *hand_over;
     job_words job;
-    int64_t port, batch_seconds, straggler_seconds, attempts, poll, seconds, worker_timeout;
+    const char *scale; /* of a running manager: other bounds */
+    int64_t port, batch_seconds, straggler_seconds, attempts, poll, answer, seconds, worker_timeout;
     bool runner, detach, quiet, tls;
 } cluster_words;
 
@@ -42,9 +43,15 @@ typedef struct cluster {
         int64_t slots, began, starts;
     } processes[MOST_PROCESSES];
     int process_count;
-    int64_t last_poll, submitted, alive, done_before; /* blocks, when we began */
+    int64_t last_poll, done_before; /* blocks, when we began */
+    submissions jobs;     /* workers that were ever submitted */
+    scaling scaling;
+    bool silent;          /* the scheduler did not answer the last time */
+    bool given_up;        /* it takes fewer jobs than the least */
+    int64_t scaled_us;    /* when the bounds that hold were asked for; 0: by the command */
+    char limit_said[512]; /* what it said when it took no more */
     bool told;            /* the manager was asked to stop */
-    char said[512]; /* by the scheduler, the last time it refused */
+    char said[512]; /* by the scheduler, the last time it failed */
 } cluster;
 
 /* network.c. wanted: interface or address of this machine; NULL: loopback where all is local, else a private address.
@@ -59,8 +66,23 @@ bool hosts_find(cluster *c, cluster_words *w, pel_error *err);
 bool workers_check(const cluster *c, pel_error *err); /* whether a job's script can say all that it must */
 bool workers_find(cluster *c, pel_error *err); /* where they will be, and how many */
 bool workers_begin(cluster *c, pel_error *err); /* the manager listens: have workers. False: there can be none */
-void workers_keep(cluster *c, int64_t blocks_left);       /* called about once a second */
+/* Called about once a second. connected: workers that the manager sees. */
+void workers_keep(cluster *c, int64_t blocks_left, int64_t connected);
 void workers_end(cluster *c);
+
+/* workers.c, for workers_jobs.c: writes the script of so many workers. */
+bool workers_script(cluster *c, job_script *job, char path[PATH_MAX], pel_error *err);
+
+/* workers_jobs.c: workers that are jobs of a scheduler. */
+bool jobs_begin(cluster *c, pel_error *err);
+void jobs_keep(cluster *c, int64_t blocks_left, int64_t connected);
+void jobs_end(cluster *c);
+
+/* scale.c: other bounds for a manager that is at work, by a file in OUT.run. */
+bool parse_bounds(const char *text, int64_t *least, int64_t *most); /* "N", "A..B" */
+int scale_ask(const verb *self, const cluster_words *w);
+void scale_begin(cluster *c);
+bool scale_hear(cluster *c); /* true: they are new */
 
 /* config.c: the words of the site's, the user's and the named file as if they were typed before the others; NULL: *code.
  * jobs_only: those members only that say how jobs are asked for. */

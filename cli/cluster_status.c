@@ -37,19 +37,19 @@ typedef struct {
     int reasons;
 } reasons;
 
-static void note_reason(void *arg, const char *state, const char *reason, int64_t jobs)
+static void note_reason(void *arg, const job_seen *job)
 {
     reasons *r = arg;
-    if (strcmp(state, "running") == 0 || !reason[0] || strcmp(reason, "None") == 0)
+    if (job->kind == JOB_RUNS || !job->reason[0] || strcmp(job->reason, "None") == 0)
         return;
     int k = 0;
-    while (k < r->reasons && strcmp(r->reason[k], reason) != 0)
+    while (k < r->reasons && strcmp(r->reason[k], job->reason) != 0)
         k++;
     if (k == COUNT(r->reason))
         return;
     if (k == r->reasons)
-        (void)snprintf(r->reason[r->reasons++], sizeof r->reason[0], "%s", reason);
-    r->count[k] += jobs;
+        (void)snprintf(r->reason[r->reasons++], sizeof r->reason[0], "%s", job->reason);
+    r->count[k]++;
 }
 
 static bool were_submitted(const char *output)
@@ -95,10 +95,11 @@ void cluster_status_print(const char *output)
     json_object_put(m);
     job_counts n = {0};
     reasons r = {0};
+    char why[300];
     if (!were_submitted(output))
         return;
-    if (!jobs_query(output, false, &n, note_reason, &r)) {
-        (void)printf("  jobs      their scheduler cannot be asked from here\n");
+    if (!jobs_query(output, &n, note_reason, &r, why, sizeof why)) {
+        (void)printf("  jobs      their scheduler cannot be asked from here, or does not answer: %s\n", why);
         return;
     }
     (void)printf("  jobs      %" PRId64 " pending, %" PRId64 " running, %" PRId64 " held or in error", n.pending, n.running, n.other);
@@ -116,7 +117,8 @@ void cluster_status_json(json_object *o, const char *output)
     json_object_object_add(o, "manager", m);
     job_counts n = {0};
     reasons r = {0};
-    if (!were_submitted(output) || !jobs_query(output, false, &n, note_reason, &r))
+    char reason[300];
+    if (!were_submitted(output) || !jobs_query(output, &n, note_reason, &r, reason, sizeof reason))
         return;
     json_object *const jobs = json_object_new_object(), *const why = json_object_new_object();
     json_object_object_add(jobs, "pending", json_object_new_int64(n.pending));
@@ -275,7 +277,7 @@ int cluster_history(const verb *self, const char *output, int64_t block, bool js
     add_events(&e, output);
     if (block >= 0)
         jobs_attempts(output, block, add_attempt, &e);
-    jobs_verdicts(output, add_verdict, &e);
+    jobs_verdicts(output, &(asking){.seconds = ASK_SECONDS}, add_verdict, &e);
     free(e.jobs);
     if (e.count > 0)
         qsort(e.list, e.count, sizeof *e.list, by_time);

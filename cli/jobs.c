@@ -3,15 +3,14 @@
 #include "jobs.h"
 #include "quote.h"
 
+#include "program.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MIB (INT64_C(1) << 20)
@@ -161,43 +160,9 @@ void work_command_make(work_command *out, const job_script *job, const char *pro
 
 /* ---- programs ------------------------------------------------------------------------------------------------------ */
 
-static void hear(int fd, char *out, size_t size)
-{
-    size_t n = 0;
-    char rest[512];
-    for (;;) {
-        const bool room = n + 1 < size;
-        const ssize_t k = read(fd, room ? out + n : rest, room ? size - 1 - n : sizeof rest);
-        if (k == 0 || (k < 0 && errno != EINTR))
-            break;
-        if (room && k > 0)
-            n += (size_t)k;
-    }
-    out[n] = '\0';
-}
-
 int run_program(char *out, size_t size, const char *const *words, pel_error *err)
 {
-    int ends[2], status = 0;
-    out[0] = '\0';
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return (void)fail_errno(err, "start", words[0]), -1;
-    const pid_t child = fork();
-    if (child == 0) {
-        (void)dup2(ends[1], STDOUT_FILENO);
-        (void)dup2(ends[1], STDERR_FILENO);
-        (void)execvp(words[0], (char *const *)(uintptr_t)words);
-        _exit(127);
-    }
-    (void)close(ends[1]);
-    if (child > 0)
-        hear(ends[0], out, size);
-    (void)close(ends[0]);
-    if (child < 0)
-        return (void)fail_errno(err, "start", words[0]), -1;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return program_run(&(program_call){.words = words, .out = out, .out_size = size}, err).status;
 }
 
 bool own_program(char *out, size_t size)
@@ -238,44 +203,58 @@ bool job_write(char *path, size_t size, const char *output, const char *name, co
     return true;
 }
 
-/* The job's number in what the scheduler says: the first word that holds a digit. */
-static void find_id(char *id, size_t size, const char *said)
+/* The job's number in what the scheduler says: behind its usual words, else the first word that begins with a digit. */
+static void find_id(char id[24], const char *said)
 {
-    id[0] = '\0';
-    const char *const cluster = strstr(said, "cluster "); /* HTCondor says how many before it says which */
-    for (const char *p = cluster ? cluster : said; *p && !id[0]; p += strspn(p, " \t\r\n")) {
-        const size_t n = strcspn(p, " \t\r\n");
-        const size_t skip = strspn(p, "<\"'(");
-        if (strcspn(p, "0123456789") < n && skip < n)
-            (void)snprintf(id, size, "%.*s", (int)strcspn(p + skip, " \t\r\n>\"')"), p + skip);
-        p += n;
+    static const char *const words[] = {"Submitted batch job ", "Your job-array ", "Your job ", "Job <", "submitted to cluster "};
+    const char *at = NULL;
+    for (int i = 0; i < COUNT(words) && !at; i++) {
+        const char *const found = strstr(said, words[i]);
+        at = found ? found + strlen(words[i]) : NULL;
     }
-    char *const range = strpbrk(id, "[.:;,");
-    if (range)
-        *range = '\0';
+    for (const char *p = said; !at && *p; p += strcspn(p, " \t\r\n"), p += strspn(p, " \t\r\n"))
+        at = p[strspn(p, "<\"'(")] >= '0' && p[strspn(p, "<\"'(")] <= '9' ? p + strspn(p, "<\"'(") : NULL;
+    const size_t n = at ? strspn(at, "0123456789") : 0;
+    (void)snprintf(id, 24, "%.*s", n < 24 ? (int)n : 0, at ? at : "");
 }
 
-/* One line an array or job; read by jobs_query.c. */
-static bool note_job(const char *output, const job_script *job, const char *said, pel_error *err)
+/* Of a command that failed: did the scheduler say no, or could it not be asked? Where it is not sure it may have taken effect. */
+static bool is_refusal(const char *said)
 {
-    char path[RUN_PATH], id[64];
-    find_id(id, sizeof id, said);
-    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "ae");
-    if (!f)
-        return fail_errno(err, "open", path);
-    (void)fprintf(f, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"jobs\": %" PRId64 ", \"workers\": %s, \"at\": %lld}\n",
-                  scheduler_name(job->scheduler), id, job->jobs, job->workers ? "true" : "false", (long long)time(NULL));
-    return fclose(f) == 0 || fail_errno(err, "write", path);
+    static const char *const passing[] = {"timed out", "timeout", "time out", "connect", "communication", "unavailable", "temporar", "try again", "no response", "respond",
+                                          "i/o error", "end of file", "broken pipe", "protocol", "reset by peer", "is down", "not running", "busy"};
+    static const char *const final[] = {"exceed", "limit", "not permitted", "denied", "invalid", "unknown queue", "reject", "illegal", "not submitted", "violates", "no such queue",
+                                        "unauthorized", "cannot use", "not available", "unrecognized", "maximum", "more than", "failed to parse", "unable to open", "unknown option"};
+    for (int i = 0; i < COUNT(passing); i++)
+        if (strcasestr(said, passing[i]))
+            return false;
+    for (int i = 0; i < COUNT(final); i++)
+        if (strcasestr(said, final[i]))
+            return true;
+    return false;
 }
 
-bool job_submit(char *said, size_t size, const char *output, const job_script *job, const char *path, pel_error *err)
+enum submit_outcome job_submit(char *said, size_t size, char id[24], const job_script *job, const char *path, const asking *how)
 {
+    pel_error err = {0};
     const char *const words[] = {"/bin/sh", "-c", scheduler_submit_line(job->scheduler), "sh", path, NULL};
-    const int status = run_program(said, size, words, err);
-    const size_t n = strlen(said);
-    if (n > 0 && said[n - 1] == '\n')
+    const program_call call = {.words = words, .out = said, .out_size = size, .seconds = how->seconds, .unwanted = how->unwanted, .arg = how->arg,
+                               .unwanted_seconds = how->unwanted_seconds};
+    const program_end end = program_run(&call, &err);
+    for (size_t n = strlen(said); n > 0 && strchr(" \t\r\n", said[n - 1]); n--)
         said[n - 1] = '\0';
-    if (status == 0)
-        return note_job(output, job, said, err);
-    return status > 0 && set_error(err, PEL_REFUSED, "%s: the scheduler refuses %s (exit %d): %s", scheduler_name(job->scheduler), path, status, said);
+    id[0] = '\0';
+    if (end.status == 0)
+        find_id(id, said);
+    if (end.status == 0 && id[0])
+        return SUBMIT_TAKEN;
+    if (end.status < 0)
+        (void)snprintf(said, size, "%s", err.text);
+    else if (end.timed_out)
+        (void)snprintf(said, size, "no answer within %" PRId64 " s", how->seconds);
+    else if (end.dropped)
+        (void)snprintf(said, size, "asked to stop before it answered");
+    if (end.status < 0 || (!end.killed && (end.status == 126 || end.status == 127)))
+        return SUBMIT_MISSING;
+    return end.status > 0 && !end.killed && is_refusal(said) ? SUBMIT_REFUSED : SUBMIT_UNKNOWN;
 }

@@ -3,7 +3,9 @@
 #ifndef PELLUCID_CLI_JOBS_H
 #define PELLUCID_CLI_JOBS_H
 
+#include "job_states.h"
 #include "script.h"
+#include "submissions.h"
 
 #include <sys/types.h>
 
@@ -35,18 +37,53 @@ void work_command_make(work_command *out, const job_script *job, const char *pro
 /* Writes the script into OUT.run/submit/NAME (made if need be). path: PATH_MAX bytes. */
 bool job_write(char *path, size_t size, const char *output, const char *name, const job_script *job, pel_error *err);
 
-/* Gives the file to the scheduler; what that says goes to `said`. The job is noted in OUT.run/jobs.jsonl. */
-bool job_submit(char *said, size_t size, const char *output, const job_script *job, const char *path, pel_error *err);
+/* How a scheduler's command is run: ended after so many seconds, and so long after nobody waits for it any more. */
+typedef struct asking {
+    int64_t seconds, unwanted_seconds;
+    bool (*unwanted)(const void *arg);
+    const void *arg;
+} asking;
+#define ASK_SECONDS 120 /* where nothing else is said */
 
-/* jobs_query.c: what the schedulers say about the jobs that were noted. */
+/* Gives the file to the scheduler; what that says goes to `said`. UNKNOWN: it failed without a no, was ended, or told no number: it may have
+ * taken effect. MISSING: there is no such command, and nothing took effect. */
+enum submit_outcome { SUBMIT_TAKEN, SUBMIT_REFUSED, SUBMIT_UNKNOWN, SUBMIT_MISSING };
+enum submit_outcome job_submit(char *said, size_t size, char id[24], const job_script *job, const char *path, const asking *how);
+
+/* jobs_query.c: what the schedulers say about the jobs that were submitted. */
 typedef struct job_counts {
-    int64_t pending, running, other; /* other: held, suspended, in error */
+    int64_t pending, running, other; /* other: held, suspended, in error, in a state that is not known */
 } job_counts;
-typedef void on_job(void *arg, const char *state, const char *reason, int64_t jobs);
 
-/* False: there are jobs and their scheduler cannot be asked. only_workers: not the parts. each may be NULL. */
-bool jobs_query(const char *output, bool only_workers, job_counts *out, on_job *each, void *arg);
-void jobs_cancel(const char *output); /* workers that were submitted */
+typedef struct job_seen {
+    const char *scheduler, *id; /* id: as the scheduler writes it */
+    int64_t index;              /* in its array, from 1; 0: no array */
+    enum job_class kind;
+    const char *state, *reason; /* "pending", "running", "held" */
+} job_seen;
+typedef void on_job(void *arg, const job_seen *job);
+
+typedef struct job_report {
+    on_job *each; /* of those alive; may be NULL */
+    void *arg;
+    job_counts counts;
+    char why[400]; /* of an answer that could not be had */
+} job_report;
+
+/* Marks the jobs of all submissions that are not over. False: there is no whole answer; what is marked was listed all the same. */
+bool jobs_ask_for(submissions *all, const asking *how, job_report *out);
+
+/* The same for all that a run ever submitted, parts too. */
+bool jobs_query(const char *output, job_counts *out, on_job *each, void *arg, char *why, size_t size);
+
+/* Numbers of the jobs of this name. False: no whole answer. */
+bool jobs_find(char ids[][24], int most, int *count, const char *by, const char *name, const asking *how);
+
+/* ids: with blanks between. False: the command failed, *why. */
+bool jobs_cancel(const char *by, const char *ids, const asking *how, char *why, size_t size);
+
+/* One job of a submission as its scheduler calls it, "12_3"; index 0: all of it, "12[]". */
+void jobs_id_text(char *out, size_t size, const submission *s, int64_t index);
 
 /* jobs_verdict.c: which job did what, and how jobs ended. */
 void job_note_attempt(const char *output, const char *part, const char *blocks); /* by a job, of itself: "3/16", or "3,7-9" */
@@ -64,7 +101,7 @@ typedef struct job_verdict {
     bool good;
 } job_verdict;
 typedef void on_verdict(void *arg, const job_verdict *v);
-void jobs_verdicts(const char *output, on_verdict *each, void *arg); /* asks for those not heard yet; each: NULL or all */
+void jobs_verdicts(const char *output, const asking *how, on_verdict *each, void *arg); /* asks for those not heard yet; each: NULL or all */
 
 /* Runs a program to its end with standard output and error into `out`; its exit status, or -1 with *err. */
 int run_program(char *out, size_t size, const char *const *words, pel_error *err);

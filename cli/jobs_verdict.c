@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_SIZE (1 << 20)
 #define IDS_SIZE 16384
 
 /* ---- which job is this? ------------------------------------------------------------------------------------------------------- */
@@ -194,10 +193,7 @@ static void begin(verdicts *v)
 /* exit: "1:0", code and signal. */
 static void add_slurm(verdicts *v, const char *state, const char *exit)
 {
-    static const char alive[] = " PENDING RUNNING COMPLETING CONFIGURING SUSPENDED REQUEUED RESIZING STOPPED ";
-    char padded[40];
-    (void)snprintf(padded, sizeof padded, " %.*s ", (int)strcspn(state, " "), state);
-    if (strstr(alive, padded))
+    if (job_class_of("slurm", state) != JOB_ENDED)
         return;
     char *end = NULL;
     const long code = strtol(exit, &end, 10), number = *end == ':' ? strtol(end + 1, NULL, 10) : 0;
@@ -324,7 +320,7 @@ static void read_pbs(verdicts *v, char *line)
 static void read_lsf(verdicts *v, char *line)
 {
     char *f[6] = {0};
-    if (!line || job_split(line, f, 6, "|") < 6 || (strcmp(f[2], "DONE") != 0 && strcmp(f[2], "EXIT") != 0))
+    if (!line || job_split(line, f, 6, "|") < 6 || job_class_of("lsf", f[2]) != JOB_ENDED)
         return;
     begin(v);
     (void)snprintf(v->now.job, sizeof v->now.job, strcmp(f[1], "0") != 0 ? "%s[%s]" : "%s", f[0], f[1]);
@@ -455,16 +451,19 @@ static void save(const verdicts *v, const char *output)
         (void)fclose(f);
 }
 
-static void ask(verdicts *v, const char *output)
+static void ask(verdicts *v, const char *output, const asking *how)
 {
-    char *const answer = malloc(ANSWER_SIZE), *const ids = malloc(IDS_SIZE);
-    for (int i = 0; answer && ids && i < COUNT(schedulers); i++) {
+    job_answer a;
+    char *const ids = malloc(IDS_SIZE);
+    const bool ok = job_answer_make(&a) && ids;
+    for (int i = 0; ok && i < COUNT(schedulers); i++) {
         v->scheduler = schedulers[i].scheduler;
         gather_ids(ids, v, output);
-        if (!ids[0] || job_ask(answer, ANSWER_SIZE, schedulers[i].query, ids) < 0)
+        if (!ids[0])
             continue;
+        (void)job_ask(&a, schedulers[i].query, ids, how); /* what it said, it said */
         begin(v);
-        for (char *line = answer, *end = NULL; line && *line; line = end) {
+        for (char *line = a.text, *end = NULL; line && *line; line = end) {
             end = strchr(line, '\n');
             if (end)
                 *end++ = '\0';
@@ -472,15 +471,15 @@ static void ask(verdicts *v, const char *output)
         }
         schedulers[i].read(v, NULL);
     }
-    free(answer);
+    job_answer_free(&a);
     free(ids);
 }
 
-void jobs_verdicts(const char *output, on_verdict *each, void *arg)
+void jobs_verdicts(const char *output, const asking *how, on_verdict *each, void *arg)
 {
     verdicts v = {0};
     load(&v, output);
-    ask(&v, output);
+    ask(&v, output, how);
     save(&v, output);
     for (int64_t i = 0; each && i < v.count; i++) {
         const job_verdict one = {.scheduler = v.list[i].scheduler, .job = v.list[i].job, .host = v.list[i].host, .text = v.list[i].text,

@@ -35,6 +35,7 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_TEXT, "hosts", "A,B,…", "with --runner: these hosts instead", &w->hosts, 0, 0},
         {OPTION_TEXT, "launcher", "WORDS", "what starts a command on a host (default: ssh -o BatchMode=yes, srun, qrsh or blaunch)", &w->launcher, 0, 0},
         {OPTION_TEXT, "config", "FILE", CONFIG_HELP, &w->config, 0, 0},
+        {OPTION_TEXT, "scale", "N|A..B", "of a manager that is at work: so many workers from now on; no other words", &w->scale, 0, 0},
         {OPTION_FLAG, "detach", NULL, "go on without the terminal; what is said goes to OUT.run/log/cluster.log", &w->detach, 0, 0},
         {OPTION_FLAG, "quiet", NULL, "only what goes wrong", &w->quiet, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the network", NULL, 0, 0},
@@ -47,6 +48,8 @@ static int cluster_options(option *list, cluster_words *w)
         {OPTION_INTEGER, "late-seconds", "S", "a task is repeated elsewhere after three times what is usual and so long more (default 30)",
          &w->straggler_seconds, 1, 1e6},
         {OPTION_INTEGER, "poll-seconds", "S", "between questions to the scheduler (default 15)", &w->poll, 1, 3600},
+        {OPTION_INTEGER, "answer-seconds", "S", "a scheduler's command that has not ended by then is ended; that is no answer, and nothing is submitted (default 120)",
+         &w->answer, 1, 3600},
         {OPTION_INTEGER, "seconds", "S", "stop after S seconds, as the walltime of this job: begin no task that would not end by then", &w->seconds, 1, 1e9},
         {OPTION_TEXT, "hand-over", "COMMAND", "run that when stopped by --seconds or by the scheduler's early signal (USR1) before the run is done, to submit this job again",
          &w->hand_over, 0, 0},
@@ -62,20 +65,12 @@ static int cluster_options(option *list, cluster_words *w)
 
 static int read_workers(cluster *c, const char *text)
 {
-    const char *why = NULL;
-    char copy[64];
     if (!text)
         return c->kind == CLUSTER_RUNNER ? EXIT_DONE : command_wrong(c->self, "--workers is missing: how many?");
-    (void)snprintf(copy, sizeof copy, "%s", text);
-    char *number = copy, *const dots = strstr(copy, "..");
-    if (strncmp(copy, "local:", 6) == 0) {
+    const bool local = strncmp(text, "local:", 6) == 0;
+    if (local)
         c->kind = CLUSTER_LOCAL;
-        number += 6;
-    } else if (dots) {
-        *dots = '\0';
-    }
-    const bool ok = parse_integer(number, &c->least, &why) && (!dots ? (c->most = c->least, true) : parse_integer(dots + 2, &c->most, &why));
-    if (ok && c->least >= 0 && c->most >= 1 && c->most >= c->least && c->most <= 100000)
+    if (parse_bounds(local ? text + 6 : text, &c->least, &c->most) && (!local || c->least == c->most))
         return EXIT_DONE;
     return command_wrong(c->self, "--workers: found \"%s\", expected N, A..B or local:N", text);
 }
@@ -273,13 +268,13 @@ static int watch(cluster *c)
     int status = 0;
     dashboard page = {.output = c->output, .version = PELLUCID_VERSION};
     for (int k = 0; waitpid(c->manager, &status, WNOHANG) == 0; k++) {
-        if (stop_asked() && !c->told) {
+        if ((stop_asked() || c->given_up) && !c->told) {
             c->told = true;
             (void)kill(c->manager, SIGTERM);
         }
         if (k % 10 == 0 && !c->told) {
             json_object *const o = read_manager_file(c);
-            workers_keep(c, member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + 1);
+            workers_keep(c, member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + 1, member_integer(o, "workers"));
             show_progress(c, o, false);
             json_object_put(o);
             dashboard_tick(&page);
@@ -312,6 +307,8 @@ static int run_cluster(cluster *c)
     }
     const int code = watch(c);
     workers_end(c);
+    if (c->given_up && code == EXIT_INTERRUPTED && !stop_asked())
+        return EXIT_FAILED;
     return begun ? code : say_error(c->self, &err, false);
 }
 
@@ -438,7 +435,7 @@ static int act(const verb *self, cluster_words *w)
 
 int verb_cluster(const verb *self, int argc, char **argv)
 {
-    cluster_words w = {.attempts = 3, .batch_seconds = 60, .straggler_seconds = 30, .poll = 15, .worker_program = "work_queue_worker", .worker_timeout = 300};
+    cluster_words w = {.attempts = 3, .batch_seconds = 60, .straggler_seconds = 30, .poll = 15, .answer = ASK_SECONDS, .worker_program = "work_queue_worker", .worker_timeout = 300};
     option list[JOB_OPTIONS + 32];
     const int n = cluster_options(list, &w);
     const operand operands[] = {{"OUT", "the output of a run that was prepared or begun", &w.output, false}};
@@ -455,7 +452,7 @@ int verb_cluster(const verb *self, int argc, char **argv)
     if (!words)
         return code;
     if (command_parse(&c, count, words, &code))
-        code = act(self, &w);
+        code = w.scale ? scale_ask(self, &w) : act(self, &w);
     free(words);
     return code;
 }

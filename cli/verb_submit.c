@@ -49,12 +49,21 @@ static int submit(const verb *self, const words *w, const char *output, const jo
     char path[PATH_MAX], said[4096];
     pel_error err = {0};
     pel_status s;
+    submission one = {.set = scaling_sent(job->jobs, 0)};
     if (pel_run_status(&s, output, NULL) && strcmp(s.state, "done") == 0) {
         say(self, "%s is done: nothing is submitted", output);
         return EXIT_DONE;
     }
-    if (!job_write(path, sizeof path, output, job->name, job, &err) ||
-        !job_submit(said, sizeof said, output, job, path, &err))
+    if (!job_write(path, sizeof path, output, job->name, job, &err))
+        return say_error(self, &err, false);
+    const enum submit_outcome outcome = job_submit(said, sizeof said, one.id, job, path, &(asking){.seconds = ASK_SECONDS});
+    if (outcome != SUBMIT_TAKEN) {
+        say(self, "%s: %s %s: %s%s", scheduler_name(job->scheduler), outcome == SUBMIT_UNKNOWN ? "no clear answer to" : "the scheduler refuses", path, said,
+            outcome != SUBMIT_UNKNOWN ? "" : "; it may have been submitted all the same: look for it before you submit it again");
+        return outcome == SUBMIT_UNKNOWN ? EXIT_FAILED : EXIT_USAGE;
+    }
+    (void)snprintf(one.scheduler, sizeof one.scheduler, "%s", scheduler_name(job->scheduler));
+    if (!submission_note(output, &one, SUBMISSION_TAKEN, &err))
         return say_error(self, &err, false);
     (void)printf("%s\n", said);
     return EXIT_DONE;

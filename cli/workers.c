@@ -267,41 +267,18 @@ bool workers_check(const cluster *c, pel_error *err)
     return c->kind != CLUSTER_SCHEDULER || script_check(c->self, &job, err);
 }
 
-static bool submit_workers(cluster *c, int64_t count)
+bool workers_script(cluster *c, job_script *job, char path[PATH_MAX], pel_error *err)
 {
     worker_command worker;
-    char path[PATH_MAX], name[128], log[RUN_PATH];
-    pel_error err = {0};
-    const job_script job = worker_job(c, &worker, log, count);
-    (void)snprintf(name, sizeof name, "%.100s-workers", job.name);
-    c->said[0] = '\0';
-    if (job_write(path, sizeof path, c->output, name, &job, &err) && job_submit(c->said, sizeof c->said, c->output, &job, path, &err)) {
-        c->submitted += count;
-        return true;
-    }
-    (void)snprintf(c->said, sizeof c->said, "%s", err.text);
-    say(c->self, "%s", err.text);
-    return false;
-}
-
-/* Jobs that ended are replaced while there is work for them; the scheduler says which are alive. */
-static void keep_jobs(cluster *c, int64_t blocks_left)
-{
-    job_counts n = {0};
-    const int64_t now = seconds_now();
-    if (c->last_poll > 0 && now - c->last_poll < c->words->poll)
-        return;
-    c->last_poll = now;
-    if (!jobs_query(c->output, true, &n, NULL, NULL))
-        return;
-    int64_t want = blocks_left < c->most ? blocks_left : c->most;
-    want = want < c->least ? c->least : want;
-    const int64_t alive = n.pending + n.running;
-    if (alive < c->alive) /* some ended; schedulers forget how */
-        jobs_verdicts(c->output, NULL, NULL);
-    c->alive = alive;
-    if (blocks_left > 0 && alive < want && submit_workers(c, want - alive))
-        c->alive = want;
+    char name[128], log[RUN_PATH];
+    const char *const own_name = job->name;
+    *job = worker_job(c, &worker, log, job->jobs);
+    job->name = own_name;
+    (void)snprintf(name, sizeof name, "%.100s-workers", c->job.name);
+    const bool ok = job_write(path, PATH_MAX, c->output, name, job, err);
+    job->words = NULL;
+    job->log = NULL;
+    return ok;
 }
 
 /* ---- all kinds ---------------------------------------------------------------------------------------------------------------- */
@@ -324,8 +301,9 @@ bool workers_find(cluster *c, pel_error *err)
 bool workers_begin(cluster *c, pel_error *err)
 {
     c->last_poll = 0;
-    if (c->kind == CLUSTER_SCHEDULER && c->last[0]) /* workers that look for a manager elsewhere would only keep others from being submitted */
-        jobs_cancel(c->output);
+    if (c->kind == CLUSTER_SCHEDULER)
+        return jobs_begin(c, err);
+    scale_begin(c);
     if (is_any_elsewhere(c) && !write_script(c, err))
         return false;
     for (int k = 0; k < c->process_count; k++)
@@ -333,10 +311,10 @@ bool workers_begin(cluster *c, pel_error *err)
     return true;
 }
 
-void workers_keep(cluster *c, int64_t blocks_left)
+void workers_keep(cluster *c, int64_t blocks_left, int64_t connected)
 {
     if (c->kind == CLUSTER_SCHEDULER)
-        keep_jobs(c, blocks_left);
+        jobs_keep(c, blocks_left, connected);
     else
         keep_processes(c);
 }
@@ -344,7 +322,7 @@ void workers_keep(cluster *c, int64_t blocks_left)
 void workers_end(cluster *c)
 {
     if (c->kind == CLUSTER_SCHEDULER)
-        jobs_cancel(c->output);
+        jobs_end(c);
     else
         end_processes(c);
     if (c->worker_script[0])

@@ -41,10 +41,15 @@ class Run:
         with open(self.file("manager.json")) as f:
             return json.load(f)
 
+    def keeper(self):
+        """The process of `cluster` that was detached: the parent of the manager."""
+        with open(f"/proc/{self.manager()['pid']}/stat") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[1])
+
     def jobs(self):
         """What was submitted, as noted."""
         with open(self.file("jobs.jsonl")) as f:
-            return [json.loads(line) for line in f]
+            return [j for j in map(json.loads, f) if j["id"] and "state" not in j]
 
     def wait_for(self, what, seconds=600):
         """Until what() is true. The seconds are those of a machine that does nothing else for us, not a claim."""

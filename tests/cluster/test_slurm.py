@@ -151,10 +151,10 @@ def test_manager_is_killed_and_its_workers_serve_the_next(run, slurm, gate, word
     run.wait_for_records(10, p)
     p.kill()
     p.communicate()
-    jobs = len(open(run.file("jobs.jsonl")).readlines())
+    jobs = len(run.jobs())
     finish(keep(run, slurm, "--workers", "2", "--batch-seconds", "1", *words))
     run.is_done()
-    assert len(open(run.file("jobs.jsonl")).readlines()) <= jobs + 1
+    assert len(run.jobs()) <= jobs + 1
 
 
 def test_encrypted_workers_hear_of_their_walltime_and_end_with_it(run, slurm, gate):
