@@ -10,6 +10,7 @@
 #include "core/region.h"
 #include "core/turns.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,13 +23,45 @@ CASE(error_text_grows_leftwards)
     CHECK(!pel__where(&e, "tile %d: ", 7));
     CHECK(strcmp(e.text, "tile 7: found 3, expected 4") == 0);
     CHECK_INT(e.code, PEL_FORMAT);
-    char longer[800];
-    memset(longer, 'x', sizeof longer);
-    longer[sizeof longer - 1] = '\0';
-    memcpy(longer + 506, "\xC3\xA4", 2); /* a two-byte letter across the end */
-    (void)pel__fail(&e, PEL_IO, "%s", longer);
-    CHECK_INT(strlen(e.text), 506);
     CHECK(!pel__fail(NULL, PEL_IO, "nobody listens"));
+}
+
+/* Whole letters of UTF-8 only. */
+static bool is_text(const char *s)
+{
+    for (; *s; s++) {
+        const unsigned char c = (unsigned char)*s;
+        const int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : c >= 0xC0 ? 1 : 0;
+        if ((c & 0xC0) == 0x80)
+            return false;
+        for (int i = 0; i < more; i++)
+            if (((unsigned char)*++s & 0xC0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+CASE(error_text_keeps_its_end)
+{
+    pel_error e = {0};
+    char path[3000], words[3000];
+    for (size_t i = 0; i + 2 < sizeof path; i += 2)
+        memcpy(path + i, i % 40 ? "\xC3\xA4" : "/x", 3);
+    for (size_t i = 0; i + 2 < sizeof words; i += 2)
+        memcpy(words + i, "a ", 3);
+    for (size_t n = 0; n < sizeof path - 2; n += 2) {
+        CHECK(!pel__fail(&e, PEL_IO, "%s: found 3, expected 4", path + n));
+        CHECK(!pel__where(&e, "%s/b: tile %d: ", path + n, 7));
+        CHECK(strstr(e.text, ": tile 7: ") && strstr(e.text, ": found 3, expected 4"));
+        CHECK(is_text(e.text));
+        (void)pel__fail_errno(&e, ENOSPC, "%s: cannot write", path + n);
+        CHECK(strstr(e.text, ": cannot write: No space left on device"));
+        (void)pel__fail(&e, PEL_IO, "begins %s, the reason", words + n);
+        CHECK(strncmp(e.text, "begins ", 7) == 0 && strstr(e.text, ", the reason") && is_text(e.text));
+    }
+    CHECK(strlen(e.text) < 30);
+    (void)pel__fail(&e, PEL_IO, "%s", path);
+    CHECK(strlen(e.text) > 480);
 }
 
 CASE(product_finds_overflow)
@@ -331,6 +364,7 @@ CASE(budget_keeps_its_limit)
 int main(void)
 {
     RUN(error_text_grows_leftwards);
+    RUN(error_text_keeps_its_end);
     RUN(product_finds_overflow);
     RUN(checksums_have_their_check_values);
     RUN(checksums_do_not_depend_on_the_pieces);

@@ -7,7 +7,7 @@
 #include "pellucid.h"
 
 /* Sets code and text and returns false, so that callers write `return pel__fail(err, PEL_FORMAT, "…", …);`.
- * Text that does not fit is cut at a UTF-8 boundary. err may be NULL. */
+ * Text that does not fit loses the middle of its longest words, then its own middle, never its end. err may be NULL. */
 bool pel__fail(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
 
 /* The same with the operating system's reason for errno value `number` appended. Code PEL_IO, or PEL_NOT_FOUND for

@@ -10,7 +10,7 @@ typedef struct pel__told {
     bool *done;          /* by place in the batch */
     char **text;         /* why a block failed; NULL: not told */
     int64_t memory_peak;
-    char last[400];      /* line besides its report */
+    char last[512];      /* line besides its report */
     char host[128];      /* "" where it could not tell */
     int status;          /* exit code, -1: it could not tell */
     bool reported, turned_away; /* turned_away: its host is on hold, nothing was begun */

@@ -35,7 +35,7 @@ struct pel__ledger {
     pel__ledger_totals totals;
     bool repeated;         /* a job was finished twice: the totals count both */
     const uint8_t *wanted; /* while reading: by job, others are passed over; NULL: all count */
-    char last_error[400];
+    char last_error[sizeof(((pel_error *)NULL)->text)];
     int fd;    /* own file, -1 until the first record */
     bool torn; /* its last line is not whole */
     char path[PEL__PATH_MAX];

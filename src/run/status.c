@@ -199,7 +199,7 @@ static json_object *status_json(pel_run *run, const char *state)
 {
     const pel__ledger_totals t = pel__ledger_sums(run->ledger);
     const int64_t blocks = run->plan.block_count, jobs = run->plan.job_count, resident = pel__resident_bytes();
-    char last[400], names[160];
+    char last[512], names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
     pel__ledger_last_error(run->ledger, last, sizeof last);
     json_object *o = json_object_new_object();

@@ -396,7 +396,7 @@ static bool has_plan(const pel_run *run, pel_error *err)
 
 static bool finish(pel_run *run, pel_error *err)
 {
-    char last[320];
+    char last[sizeof err->text];
     const int64_t jobs = run->plan.job_count, done = pel__ledger_count_done(run->ledger, 0, jobs);
     pel__ledger_last_error(run->ledger, last, sizeof last);
     if (done < jobs)
@@ -429,7 +429,7 @@ bool pel__run_is_last(pel_run *run, pel_error *err)
 /* Of a share that does not finish the run: is all of it done? */
 static bool share_is_done(pel_run *run, pel_error *err)
 {
-    char last[320];
+    char last[sizeof err->text];
     const int64_t left = run->phase_total - run->phase_before - atomic_load(&run->phase_done);
     if (left <= 0)
         return has_plan(run, err);
