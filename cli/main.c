@@ -3,6 +3,7 @@
  * line in the table below and in meson.build. */
 #include "cli.h"
 #include "options.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -122,6 +123,7 @@ int main(int argc, char **argv)
 {
     /* A reader of our output that goes away (`| head`) must not kill a run that is under way. */
     (void)signal(SIGPIPE, SIG_IGN);
+    terminal_guard();
     int code = dispatch(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {

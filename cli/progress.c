@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See progress.h. */
 #include "progress.h"
+#include "terminal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,11 +87,13 @@ static void print_line(const progress *p, const pel_progress *now, double second
     const bool named = strcmp(p->label, p->phase) != 0 && strcmp(p->phase, "blocks") != 0;
     (void)snprintf(line, sizeof line, "%s%s%s: %s of %s%s%s (%.0f %%)%s, memory %s", p->label, named ? ", " : "",
                    named ? p->phase : "", done, total, unit ? " " : "", unit ? unit : "", percent, rate, memory);
-    if (p->terminal)
-        (void)fprintf(stderr, "\r%.*s\033[K", terminal_columns(), line);
-    else
+    if (p->terminal) {
+        terminal_send(stderr, "\r");
+        (void)fprintf(stderr, "%.*s", terminal_columns(), line);
+        terminal_send(stderr, "\033[K");
+    } else {
         (void)fprintf(stderr, "%s\n", line);
-    (void)fflush(stderr);
+    }
 }
 
 bool progress_show(void *arg, const pel_progress *now)
@@ -120,6 +123,6 @@ bool progress_show(void *arg, const pel_progress *now)
 void progress_end(progress *p)
 {
     if (p->terminal && p->shown)
-        (void)fputs("\r\033[K", stderr);
+        terminal_send(stderr, "\r\033[K");
     p->shown = false;
 }

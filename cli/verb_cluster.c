@@ -5,6 +5,7 @@
 #include "cluster.h"
 #include "dashboard.h"
 #include "progress.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -258,7 +259,9 @@ static void show_progress(const cluster *c, json_object *o, bool last)
         return;
     shown = time(NULL);
     const int64_t total = done + member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + member_integer(o, "blocks_given_up");
-    (void)fprintf(stderr, "%s%" PRId64 " of %" PRId64 " blocks, %" PRId64 " workers, %" PRId64 " tasks running%s", every == 1 ? "\r\033[K" : "", done,
+    if (every == 1)
+        terminal_send(stderr, "\r\033[K");
+    (void)fprintf(stderr, "%" PRId64 " of %" PRId64 " blocks, %" PRId64 " workers, %" PRId64 " tasks running%s", done,
                   total, member_integer(o, "workers"), member_integer(o, "tasks_running"), every == 1 && !last ? "" : "\n");
 }
 

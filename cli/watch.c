@@ -4,6 +4,7 @@
 
 #include "facts.h"
 #include "options.h"
+#include "terminal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -120,8 +121,10 @@ bool watch_run(const char *output, pel_error *err)
             return false;
         running = facts_running(&f);
         look_at_terminal(&s);
+        char back[32];
+        (void)snprintf(back, sizeof back, "\033[%dA\033[J", s.lines);
         if (s.terminal && s.lines > 0)
-            (void)printf("\033[%dA\033[J", s.lines);
+            terminal_send(stdout, back);
         s.lines = 0;
         show_progress(&s, &f, output);
         show_workers(&s, &f);
