@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST_PARAMETERS 32
@@ -367,14 +368,39 @@ void print_failures(FILE *to, const char *output, int64_t most)
         (void)fprintf(to, "            and %" PRId64 " more: pellucid status %s --failures\n", -f.left, output);
 }
 
-static int report(const verb *self, const words *w, bool ok, const pel_error *err)
+static void take_latest(void *arg, const pel_run_block *block)
+{
+    int64_t *const latest = arg;
+    *latest = block->at_us > *latest ? block->at_us : *latest;
+}
+
+int64_t finished_at(const char *run)
+{
+    pel_status s;
+    int64_t latest = 0;
+    const bool done = pel_run_status(&s, run, NULL) && strcmp(s.state, "done") == 0 && pel_run_each_block(run, take_latest, &latest, NULL);
+    return done ? latest : 0;
+}
+
+bool print_nothing_to_do(FILE *to, const char *run, int64_t before)
+{
+    char text[40];
+    struct tm local;
+    const time_t at = (time_t)(before / 1000000);
+    if (before == 0 || finished_at(run) != before || !localtime_r(&at, &local) || !strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local))
+        return false;
+    (void)fprintf(to, "nothing to do: finished %s; every file audited\n", text);
+    return true;
+}
+
+static int report(const verb *self, const words *w, int64_t before, bool ok, const pel_error *err)
 {
     pel_status s;
     char a[32], b[32], c[32];
     if (pel_run_status(&s, w->run, NULL)) {
         if (!ok && s.blocks_failed > 0)
             print_failures(stderr, w->run, 10);
-        if (ok && !w->quiet)
+        if (ok && !w->quiet && !print_nothing_to_do(stderr, w->run, before))
             (void)fprintf(stderr, "done: %s block%s, %s written, %s voxels clipped, peak memory %s; every file audited\n",
                           text_count(a, sizeof a, s.blocks_done), s.blocks_done == 1 ? "" : "s",
                           text_bytes(b, sizeof b, (double)s.bytes_written),
@@ -401,6 +427,7 @@ static int prepare(const verb *self, pel_run *run, const words *w)
 static int work(const verb *self, pel_run *run, const words *w, progress *line)
 {
     pel_error err = {0};
+    const int64_t before = finished_at(w->run);
     line->page = (dashboard){.output = w->run, .version = PELLUCID_VERSION};
     const bool ok = pel_run_work(run, progress_show, line, &err);
     progress_end(line);
@@ -408,7 +435,7 @@ static int work(const verb *self, pel_run *run, const words *w, progress *line)
         json_print(plan_json(run));
     pel_run_destroy(run);
     dashboard_end(&line->page);
-    return report(self, w, ok, &err);
+    return report(self, w, w->fresh ? 0 : before, ok, &err);
 }
 
 /* Timed here with threads that may be more than the processors; there with as many threads as cores. */

@@ -15,6 +15,12 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output);
 json_object *plan_json(const pel_run *run);
 
+/* When the last job of a run that is done was finished, microseconds since 1970; 0: it is not done. */
+int64_t finished_at(const char *run);
+
+/* That there was nothing to do, where a run was finished at `before` and still is; false: it was not so. */
+bool print_nothing_to_do(FILE *to, const char *run, int64_t before);
+
 /* The last failure of each block that is not done; where there are more than `most`, how many more. */
 void print_failures(FILE *to, const char *output, int64_t most);
 

@@ -174,6 +174,7 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
         (void)snprintf(part, sizeof part, "%" PRId64 "/%" PRId64, share->part, share->parts);
         job_note_attempt(w->output, part, w->blocks);
     }
+    const int64_t before = w->quiet ? 0 : finished_at(w->output);
     bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &remote, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);
@@ -189,7 +190,7 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     if (!ok)
         return say_error(self, &err, !began);
     pel_status s;
-    if (!w->quiet && pel_run_status(&s, w->output, NULL))
+    if (!w->quiet && !print_nothing_to_do(stderr, w->output, before) && pel_run_status(&s, w->output, NULL))
         (void)fprintf(stderr, finished ? "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n"
                                        : "this share is done: %" PRId64 " of %" PRId64 " blocks of the run are\n",
                       s.blocks_done, s.blocks_total);
