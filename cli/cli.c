@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -142,15 +141,6 @@ const char *text_count(char *out, size_t size, int64_t n)
     if (size > 0)
         out[k] = '\0';
     return out;
-}
-
-int64_t processor_count(void)
-{
-    cpu_set_t mine; /* a scheduler's job may own fewer than the machine has */
-    if (sched_getaffinity(0, sizeof mine, &mine) == 0 && CPU_COUNT(&mine) > 0)
-        return CPU_COUNT(&mine);
-    const long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
 }
 
 const char *run_file(char out[RUN_PATH], const char *run, const char *name)

@@ -69,8 +69,6 @@ const char *text_duration(char *out, size_t size, double seconds); /* "2 h 05 mi
 const char *text_count(char *out, size_t size, int64_t n);        /* "1 203 118" */
 extern const char axis_letters[PEL_AXES + 1];                      /* "tczyx" */
 
-int64_t processor_count(void);
-
 /* ---- the books of a run ------------------------------------------------------------------------------------------ */
 
 /* A file among them ("log", "jobs.jsonl"), of the run named by its output or by their folder; returned, too. "" where the

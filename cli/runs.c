@@ -5,6 +5,7 @@
 
 #include "input.h"
 #include "jobs.h"
+#include "limits.h"
 #include "progress.h"
 #include "quote.h"
 
@@ -27,6 +28,7 @@ typedef struct {
     const char *then, *tune, *noise, *dtype, *format, *codec, *chunk, *block;
     const char *values[MOST_PARAMETERS];
     pel_remote remote;
+    pel_limits limits;
     int64_t memory, threads, levels;
     bool fresh, quiet, json, no_timing, prepare;
     input_options in;
@@ -85,8 +87,8 @@ static int add_common(option *list, words *w)
     const option common[] = {
         {OPTION_TEXT, "then", "FILTERS", "filters that follow, without a copy between: \"dog fwhm=5,20 | gaussian sigma=1\"", &w->then, 0, 0},
         {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
-        {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &w->memory, 0, 0},
-        {OPTION_INTEGER, "threads", "N", "default: all processors", &w->threads, 1, 4096},
+        {OPTION_SIZE, "memory", "SIZE", MEMORY_HELP, &w->memory, 0, 0},
+        {OPTION_INTEGER, "threads", "N", THREADS_HELP, &w->threads, 1, 4096},
         {OPTION_HEADING, NULL, NULL, "the output", NULL, 0, 0},
         {OPTION_TEXT, "dtype", "TYPE", "uint8 … float64; integers saturate (default: the input's; of dog float32)", &w->dtype, 0, 0},
         {OPTION_TEXT, "format", "VERSION", "OME-Zarr 0.5 (default; Zarr v3 with shards) or 0.4 (Zarr v2)", &w->format, 0, 0},
@@ -243,7 +245,7 @@ static void print_time(FILE *to, const pel_plan_summary *s)
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output)
 {
     pel_plan_summary s;
-    char a[32], b[32];
+    char a[32], b[32], threads[PEL_LIMIT_TEXT + 32];
     pel_run_summary(run, &s);
     (void)fprintf(to, "%s -> %s%s\n", input, output, s.resumed ? " (a run is there: its plan is kept)" : "");
     (void)fprintf(to, "  images   %" PRId32 ": %s voxels, %s of pixels, %d resolution levels\n", s.image_count,
@@ -258,9 +260,9 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
         (void)fprintf(to, "  numbers  float32: %s is rounded to 24 bits\n", pel_dtype_name(pel_source_image(pel_run_source(run), 0)->dtype));
     print_noise(to, run);
     print_tuning(to, run);
-    (void)fprintf(to, "  memory   %s promised of %s allowed; %d threads, reading and writing %s\n",
-                  text_bytes(a, sizeof a, (double)s.memory_promised), text_bytes(b, sizeof b, (double)s.memory_limit),
-                  (int)s.threads, s.slots == 2 ? "overlap with computing" : "take turns with computing (more memory would overlap them)");
+    (void)fprintf(to, "  memory   %s promised of %s allowed%s%s; %s, reading and writing %s\n",
+                  text_bytes(a, sizeof a, (double)s.memory_promised), text_bytes(b, sizeof b, (double)s.memory_limit), s.memory_by[0] ? ": " : "",
+                  s.memory_by, limits_text_threads(threads, sizeof threads, &s), s.slots == 2 ? "overlap with computing" : "take turns with computing (more memory would overlap them)");
     (void)fprintf(to, "  output   at most %s files, %s before compression\n", text_count(a, sizeof a, s.files),
                   text_bytes(b, sizeof b, (double)s.bytes_out));
     if (s.seconds_estimated > 0)
@@ -283,6 +285,17 @@ static json_object *noise_json(const pel_run *run)
     return list;
 }
 
+/* What this process may have here, whatever was asked for. */
+static json_object *limits_json(const pel_limits *l)
+{
+    json_object *const o = json_object_new_object();
+    json_object_object_add(o, "memory", json_object_new_int64(l->memory_bytes));
+    json_object_object_add(o, "memory_by", json_object_new_string(l->memory_by));
+    json_object_object_add(o, "threads", json_object_new_int(l->threads));
+    json_object_object_add(o, "threads_by", json_object_new_string(l->threads_by));
+    return o;
+}
+
 json_object *plan_json(const pel_run *run)
 {
     pel_plan_summary s;
@@ -300,6 +313,9 @@ json_object *plan_json(const pel_run *run)
     };
     for (int i = 0; i < COUNT(integers); i++)
         json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+    json_object_object_add(o, "memory_by", json_object_new_string(s.memory_by));
+    json_object_object_add(o, "threads_by", json_object_new_string(s.threads_by));
+    json_object_object_add(o, "limits", limits_json(&s.limits));
     json_object_object_add(o, "block", json_axes(s.block));
     json_object_object_add(o, "halo", json_axes(s.halo));
     json_object_object_add(o, "chunk", json_axes(s.chunk));
@@ -336,7 +352,8 @@ static pel_run_options options_of(words *w, pel_setting settings[MOST_PARAMETERS
                          .then = w->then, .tune = w->tune ? w->tune : "auto", .noise = w->noise, .memory_bytes = w->memory, .dtype = w->dtype,
                          .threads = (int32_t)(w->threads > 0 ? w->threads : w->job.cores),
                          .ome_version = w->format, .codec = w->codec, .chunk = w->chunk, .block = w->block,
-                         .levels = (int32_t)w->levels, .fresh = w->fresh};
+                         .levels = (int32_t)w->levels, .fresh = w->fresh, .limits = &w->limits};
+    w->limits = limits_here();
     w->remote = remote_from_environment();
     o.open = input_how(&w->in, &w->remote);
     for (int32_t i = 0; i < pel_filter_parameter_count(w->filter) && i < MOST_PARAMETERS; i++) {
@@ -442,7 +459,7 @@ static int work(const verb *self, pel_run *run, const words *w, progress *line)
 static void print_cluster_time(const pel_plan_summary *s, const job_script *job)
 {
     char a[32], b[32];
-    const int64_t processors = processor_count(), busy = s->threads < processors ? s->threads : processors;
+    const int64_t processors = limits_here().threads, busy = s->threads < processors ? s->threads : processors;
     const double core_seconds = s->seconds_estimated * (double)busy, all = core_seconds / (double)job->cores;
     const double block = all / (double)(s->blocks > 0 ? s->blocks : 1);
     const int64_t rounds = (s->blocks + job->jobs - 1) / job->jobs;
@@ -527,6 +544,8 @@ int run_filter(const verb *self, const char *filter, int argc, char **argv, bool
         take_walltime(&w);
     pel_setting settings[MOST_PARAMETERS];
     pel_run_options options = options_of(&w, settings);
+    if (!w.prepare && !w.job.scheduler) /* those plan for other machines */
+        limits_warn(self, &w.limits, w.memory, false);
     char *typed = command_line(argc, argv);
     options.command = typed;
     progress line = progress_start(argv[0], w.quiet);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `bench`: how fast this machine denoises, preset by preset, and how long it would take for a file of yours. */
 #include "input.h"
+#include "limits.h"
 #include "progress.h"
 
 #include <stdio.h>
@@ -31,10 +32,11 @@ static bool time_one(words *w, const char *image, bool made_image, const char *p
     char output[64];
     pel_run *run = NULL;
     const pel_remote remote = remote_from_environment();
+    const pel_limits limits = limits_here();
     (void)snprintf(output, sizeof output, "pellucid-bench-%ld.ome.zarr", (long)getpid());
     const pel_setting setting = {"quality", preset};
     pel_run_options o = {.filter = "ndsafir", .input = image, .output = output, .settings = &setting, .setting_count = 1, .noise = MADE_NOISE,
-                         .memory_bytes = w->memory, .threads = (int32_t)w->threads};
+                         .memory_bytes = w->memory, .threads = (int32_t)w->threads, .limits = &limits};
     if (!made_image) {
         o.noise = w->noise;
         o.tune = w->tune ? w->tune : "auto";
@@ -98,7 +100,7 @@ int verb_bench(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "noise", "MODEL", "of IN: sigma | gain,offset | gain,background,readout; default: estimated", &w.noise, 0, 0},
         {OPTION_TEXT, "tune", "auto|off", "of IN, as denoise --tune: settings are chosen first, which takes time of its own", &w.tune, 0, 0},
         {OPTION_SIZE, "memory", "SIZE", "as for denoise", &w.memory, 0, 0},
-        {OPTION_INTEGER, "threads", "N", "default: all processors", &w.threads, 1, 4096},
+        {OPTION_INTEGER, "threads", "N", THREADS_HELP, &w.threads, 1, 4096},
         RUN_INPUT_OPTIONS(w.in, "input-axes"),
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
     };

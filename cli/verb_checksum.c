@@ -2,6 +2,7 @@
  * pellucid checksum: CRC-32 of the pixel values of any source. Two files with the same numbers hold the same pixels,
  * whatever their format, compression and tiling. */
 #include "input.h"
+#include "limits.h"
 #include "progress.h"
 
 #include <inttypes.h>
@@ -94,14 +95,14 @@ static int run(const verb *self, job *j, pel_source *source)
 
 int verb_checksum(const verb *self, int argc, char **argv)
 {
-    job j = {.in = {.image = -1}, .threads = processor_count()};
+    job j = {.in = {.image = -1}, .threads = limits_here().threads};
     const operand operands[] = {{"IN", "a CZI or TIFF file, or an OME-Zarr folder", &j.path, false}};
     const option options[] = {
         {OPTION_FLAG, "planes", NULL, "also every plane (one t, c, z)", &j.planes, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &j.json, 0, 0},
         INPUT_OPTIONS(j.in),
         SELECT_OPTIONS((j.in).select),
-        {OPTION_INTEGER, "threads", "N", "readers at once (default: all processors)", &j.threads, 1, 1024},
+        {OPTION_INTEGER, "threads", "N", "readers at once (" THREADS_HELP ")", &j.threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,

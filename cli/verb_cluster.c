@@ -4,6 +4,7 @@
 #include "input.h"
 #include "cluster.h"
 #include "dashboard.h"
+#include "limits.h"
 #include "progress.h"
 #include "terminal.h"
 
@@ -97,11 +98,25 @@ static int check_words(cluster *c, cluster_words *w)
     c->job = (job_script){.jobs = 1, .name = "pellucid", .prologue = &w->job.prologue, .cores = w->job.cores, .memory = w->job.memory, .seconds = w->job.time,
                           .lead = job_lead(w->job.time)};
     if (c->kind == CLUSTER_LOCAL && c->job.cores == 0)
-        c->job.cores = processor_count() / c->most > 1 ? processor_count() / c->most : 1;
+        c->job.cores = limits_here().threads / c->most > 1 ? limits_here().threads / c->most : 1;
     return EXIT_DONE;
 }
 
 /* ---- what the manager needs ----------------------------------------------------------------------------------------------- */
+
+/* Those of this machine, unless the workers are elsewhere and it was said what they have. */
+static pel_limits limits_of_workers(const cluster *c)
+{
+    return c->kind != CLUSTER_LOCAL && c->job.memory > 0 ? (pel_limits){0} : limits_here();
+}
+
+/* Workers of this machine share half of what it allows. 0: as the limits say. */
+static int64_t memory_of_worker(const cluster *c, const pel_limits *limits)
+{
+    if (c->job.memory > 0)
+        return job_program_memory(c->job.memory);
+    return c->kind == CLUSTER_LOCAL && c->most > 1 ? limits->memory_bytes / 2 / c->most : 0;
+}
 
 /* The run is there, fits into a worker, and is not done. *done: it is. */
 static int check_run(cluster *c, bool *done)
@@ -123,7 +138,11 @@ static int check_run(cluster *c, bool *done)
     *done = strcmp(s.state, "done") == 0;
     if (*done)
         return EXIT_DONE;
-    if (!pel_run_open(&run, c->output, c->job.memory > 0 ? job_program_memory(c->job.memory) : 0, (int32_t)c->job.cores, &remote, &err)) {
+    const pel_limits limits = limits_of_workers(c);
+    const pel_run_options how = {.memory_bytes = memory_of_worker(c, &limits), .threads = (int32_t)c->job.cores, .limits = &limits, .open.remote = &remote};
+    if (c->kind == CLUSTER_LOCAL)
+        limits_warn(c->self, &limits, c->job.memory < INT64_MAX / c->most ? c->job.memory * c->most : INT64_MAX, false);
+    if (!pel_run_open(&run, c->output, &how, &err)) {
         (void)say_error(c->self, &err, true);
         return EXIT_USAGE;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * pellucid compare: how far two images are apart. Exit code 0: equal, 1: different. */
 #include "input.h"
+#include "limits.h"
 #include "progress.h"
 
 #include <inttypes.h>
@@ -121,7 +122,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         SELECT_OPTIONS((j->in).select),
         {OPTION_INTEGER, "image-b", "N", "the image of B, where it is another number", &j->image_b, 0, INT32_MAX},
         {OPTION_INTEGER, "level-b", "N", "the level of B, where it is another number", &j->level_b, 0, 64},
-        {OPTION_INTEGER, "threads", "N", "readers at once (default: all processors)", &j->threads, 1, 1024},
+        {OPTION_INTEGER, "threads", "N", "readers at once (" THREADS_HELP ")", &j->threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -134,7 +135,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
 
 int verb_compare(const verb *self, int argc, char **argv)
 {
-    job j = {.in = {.image = -1}, .image_b = -1, .level_b = -1, .threads = processor_count()};
+    job j = {.in = {.image = -1}, .image_b = -1, .level_b = -1, .threads = limits_here().threads};
     int code = EXIT_DONE;
     pel_source *sources[2] = {NULL, NULL};
     if (!read_words(self, argc, argv, &j, &code))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * pellucid phantom: a made image whose truth is known, of any size, without holding it in memory. */
+#include "limits.h"
 #include "options.h"
 #include "progress.h"
 
@@ -33,7 +34,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_TEXT, "truth", "OUT", "also the image without noise, as float32: NAME.tif or NAME.ome.zarr", &j->truth, 0, 0},
         {OPTION_FLAG, "computed", NULL, "write nothing; print the name under which every verb computes this image (phantom-truth: instead of phantom: for its truth)", &j->computed, 0, 0},
         OVERWRITE_OPTION(j->overwrite),
-        {OPTION_INTEGER, "threads", "N", "default: all processors", &j->threads, 1, 1024},
+        {OPTION_INTEGER, "threads", "N", THREADS_HELP, &j->threads, 1, 1024},
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -114,7 +115,8 @@ static bool plan_truth_zarr(pel_run **run, const job *j, pel_error *err)
     pel_phantom_options truth = j->options;
     truth.truth = true;
     truth.dtype = PEL_F32;
-    const pel_run_options options = {.filter = "identity", .input = name, .output = j->truth, .threads = (int32_t)j->threads};
+    const pel_limits limits = limits_here();
+    const pel_run_options options = {.filter = "identity", .input = name, .output = j->truth, .threads = (int32_t)j->threads, .limits = &limits};
     return pel_phantom_name(name, sizeof name, &truth, err) && pel_run_plan(run, &options, NULL, NULL, err);
 }
 
@@ -152,7 +154,7 @@ static int check_files(const verb *self, const job *j)
 
 int verb_phantom(const verb *self, int argc, char **argv)
 {
-    job j = {.options = PEL_PHANTOM_DEFAULTS, .scenes = 1, .seed = 1, .threads = processor_count()};
+    job j = {.options = PEL_PHANTOM_DEFAULTS, .scenes = 1, .seed = 1, .threads = limits_here().threads};
     int code = EXIT_DONE;
     if (!read_words(self, argc, argv, &j, &code))
         return code;

@@ -2,6 +2,7 @@
  * `status` and `verify`: looking at a run from outside. */
 #include "cluster_status.h"
 #include "input.h"
+#include "limits.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -27,8 +28,10 @@ static void print_status(const pel_status *s, const char *output)
                      text_count(b, sizeof b, s->pyramid_total));
     (void)printf("  written   %s, %s voxels clipped\n", text_bytes(a, sizeof a, (double)s->bytes_written),
                  text_count(b, sizeof b, s->clipped));
-    (void)printf("  memory    peak %s, promised %s\n", text_bytes(a, sizeof a, (double)s->memory_peak),
-                 text_bytes(b, sizeof b, (double)s->memory_promised));
+    (void)printf("  memory    peak %s, promised %s", text_bytes(a, sizeof a, (double)s->memory_peak), text_bytes(b, sizeof b, (double)s->memory_promised));
+    if (s->memory_limit > 0)
+        (void)printf(", allowed %s%s%s", text_bytes(a, sizeof a, (double)s->memory_limit), s->memory_by[0] ? ": " : "", s->memory_by);
+    (void)putchar('\n');
     if (s->worker[0])
         (void)printf("  worker    %s\n", s->worker);
 }
@@ -43,6 +46,7 @@ static json_object *status_json(const pel_status *s)
         {"blocks_done", s->blocks_done}, {"blocks_total", s->blocks_total}, {"failed", s->blocks_failed},
         {"pyramid_done", s->pyramid_done}, {"pyramid_total", s->pyramid_total}, {"voxels", s->voxels}, {"clipped", s->clipped},
         {"bytes_written", s->bytes_written}, {"memory_promised", s->memory_promised}, {"memory_peak", s->memory_peak},
+        {"memory_limit", s->memory_limit},
     };
     json_object_object_add(o, "state", json_object_new_string(s->state));
     json_object_object_add(o, "input", json_object_new_string(s->input));
@@ -50,6 +54,7 @@ static json_object *status_json(const pel_status *s)
     json_object_object_add(o, "filter", json_object_new_string(s->filter));
     for (int i = 0; i < COUNT(integers); i++)
         json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+    json_object_object_add(o, "memory_by", json_object_new_string(s->memory_by));
     json_object_object_add(o, "work_seconds", json_number(s->seconds));
     json_object_object_add(o, "worker", json_object_new_string(s->worker));
     return o;
@@ -123,7 +128,7 @@ int verb_verify(const verb *self, int argc, char **argv)
     const option options[] = {
         {OPTION_INTEGER, "windows", "N", "windows to recompute, most of them across block faces (default 64); a quarter as many on each upper level", &windows, 0, 1e9},
         {OPTION_INTEGER, "seed", "N", "the same windows each time (default: others each time)", &seed, 0, 1e15},
-        {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
+        {OPTION_INTEGER, "threads", "N", THREADS_HELP, &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
     };
@@ -141,7 +146,9 @@ int verb_verify(const verb *self, int argc, char **argv)
     pel_verify_result r = {0};
     progress line = progress_start(self->name, quiet);
     stop_install();
-    const bool ok = pel_run_open(&run, output, 0, (int32_t)threads, &remote, &err) &&
+    const pel_limits limits = limits_here();
+    const pel_run_options how = {.threads = (int32_t)threads, .limits = &limits, .open.remote = &remote};
+    const bool ok = pel_run_open(&run, output, &how, &err) &&
                     pel_run_verify(&r, run, windows, (uint64_t)seed, progress_show, &line, &err);
     progress_end(&line);
     pel_run_destroy(run);

@@ -3,6 +3,7 @@
 #include "cluster.h"
 #include "input.h"
 #include "jobs.h"
+#include "limits.h"
 #include "options.h"
 
 #include <errno.h>
@@ -29,7 +30,9 @@ static int fit(const verb *self, const words *w, job_script *job)
     const pel_remote remote = remote_from_environment();
     pel_plan_summary s;
     const int64_t memory = job->memory > 0 ? job_program_memory(job->memory) : 0;
-    if (!pel_run_open(&run, w->output, memory, (int32_t)job->cores, &remote, &err)) {
+    const pel_limits here = memory > 0 ? (pel_limits){0} : limits_here(); /* those of the jobs' hosts are not known */
+    const pel_run_options how = {.memory_bytes = memory, .threads = (int32_t)job->cores, .limits = &here, .open.remote = &remote};
+    if (!pel_run_open(&run, w->output, &how, &err)) {
         (void)say_error(self, &err, true);
         return EXIT_USAGE;
     }

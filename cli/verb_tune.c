@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `tune`: the table behind `denoise --tune auto`. */
 #include "input.h"
+#include "limits.h"
 #include "progress.h"
 
 #include <inttypes.h>
@@ -58,7 +59,7 @@ int verb_tune(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "quality", "VALUE", "fast|standard|strong: the windows that bound the cost (default standard)", &quality, 0, 0},
         {OPTION_TEXT, "channels", "VALUE", "apart (default), joint: as denoise --channels; auto: whichever is better", &joint, 0, 0},
         RUN_INPUT_OPTIONS(in, "input-axes"),
-        {OPTION_INTEGER, "threads", "N", "default: all processors", &threads, 1, 4096},
+        {OPTION_INTEGER, "threads", "N", THREADS_HELP, &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
     };
@@ -78,7 +79,8 @@ int verb_tune(const verb *self, int argc, char **argv)
     if (joint)
         settings[count++] = (pel_setting){.name = "channels", .value = joint};
     const pel_remote remote = remote_from_environment();
-    const pel_run_options o = {.filter = "ndsafir", .input = input, .noise = noise, .settings = settings, .setting_count = count, .tune = "auto", .threads = (int32_t)threads,
+    const pel_limits limits = limits_here();
+    const pel_run_options o = {.filter = "ndsafir", .limits = &limits, .input = input, .noise = noise, .settings = settings, .setting_count = count, .tune = "auto", .threads = (int32_t)threads,
                                .open = input_how(&in, &remote)};
     progress line = progress_start(self->name, quiet);
     stop_install();

@@ -3,6 +3,7 @@
  * see the folder; they need no manager and know nothing of each other. */
 #include "input.h"
 #include "jobs.h"
+#include "limits.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -175,7 +176,11 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
         job_note_attempt(w->output, part, w->blocks);
     }
     const int64_t before = w->quiet ? 0 : finished_at(w->output);
-    bool ok = pel_run_open(&run, w->output, w->memory, (int32_t)w->threads, &remote, &err);
+    const pel_limits limits = limits_here();
+    const pel_run_options how = {.memory_bytes = w->memory, .threads = (int32_t)w->threads, .limits = &limits, .open.remote = &remote};
+    if (!w->report)
+        limits_warn(self, &limits, w->memory, true);
+    bool ok = pel_run_open(&run, w->output, &how, &err);
     if (ok && share)
         ok = pel_run_share(run, share, &finished, progress_show, &line, &err);
     else if (ok)
@@ -187,8 +192,10 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     pel_run_destroy(run);
     if (began)
         dashboard_end(&line.page);
-    if (!ok)
-        return say_error(self, &err, !began);
+    if (!ok) {
+        const int code = say_error(self, &err, !began);
+        return !began && err.code == PEL_NO_MEMORY ? EXIT_USAGE : code;
+    }
     pel_status s;
     if (!w->quiet && !print_nothing_to_do(stderr, w->output, before) && pel_run_status(&s, w->output, NULL))
         (void)fprintf(stderr, finished ? "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n"
@@ -198,8 +205,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
 }
 
 #define LIMITS(w)                                                                                                      \
-    {OPTION_SIZE, "memory", "SIZE", "resident memory stays below it (default: half of the machine's)", &(w).memory, 0, 0}, \
-    {OPTION_INTEGER, "threads", "N", "default: all processors", &(w).threads, 1, 4096},                               \
+    {OPTION_SIZE, "memory", "SIZE", MEMORY_HELP, &(w).memory, 0, 0},                                                 \
+    {OPTION_INTEGER, "threads", "N", THREADS_HELP, &(w).threads, 1, 4096},                                           \
     {OPTION_NUMBER, "seconds", "S", "begin no block that would not end within S seconds from now", &(w).seconds, 0, 1e9}, \
     {OPTION_FLAG, "quiet", NULL, "no progress", &(w).quiet, 0, 0}
 

@@ -216,8 +216,13 @@ static void put_memory(FILE *page, const facts *f)
     char a[QUANTITY], b[QUANTITY], c[QUANTITY];
     const double peak = (double)f->status.memory_peak, promised = (double)f->memory_promised, limit = (double)f->memory_limit;
     put(page, "<section>\n<h2>Memory</h2>\n<div class=\"memory\"><div class=\"row\"><span>peak <b>%s</b></span><span>promised %s</span>"
-              "<span>limit %s</span></div>\n",
+              "<span>limit %s",
         say_bytes(a, peak), promised > 0 ? say_bytes(b, promised) : "?", limit > 0 ? say_bytes(c, limit) : "?");
+    if (f->status.memory_by[0] && f->memory_limit == f->status.memory_limit) {
+        put(page, ", ");
+        put_text(page, f->status.memory_by, PEL_LIMIT_TEXT);
+    }
+    put(page, "</span></div>\n");
     put_memory_bar(page, 0, peak, promised, limit);
     put(page, "</div>\n");
     for (int32_t i = 0; i < f->worker_count; i++) {

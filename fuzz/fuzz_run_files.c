@@ -95,7 +95,7 @@ static void look(void)
     (void)pel_run_each_block(output, on_block, NULL, NULL);
     (void)pel_run_each_worker(output, on_worker, NULL, NULL);
     (void)pel_run_history(output, -1, on_try, NULL, NULL);
-    if (pel_run_open(&run, output, 1 << 29, 1, NULL, &e)) {
+    if (pel_run_open(&run, output, &(pel_run_options){.memory_bytes = 1 << 29, .threads = 1}, &e)) {
         pel_plan_summary summary;
         pel_run_summary(run, &summary);
         pel_run_destroy(run);

@@ -257,6 +257,22 @@ typedef struct pel_noise {
 PEL_API bool pel_noise_estimate(pel_noise *out, pel_source *source, int32_t image, int64_t channel,
                                 pel_on_progress *on_progress, void *arg, pel_error *err);
 
+/* ---- limits ------------------------------------------------------------------------------------------------ */
+
+/* What this process may take of its machine, and what sets each limit: "the machine", "the control group", "the affinity",
+ * "ulimit -v", or a name that the caller gave. */
+#define PEL_LIMIT_TEXT 96
+typedef struct pel_limits {
+    int64_t memory_bytes;
+    int32_t threads;
+    char memory_by[64], threads_by[64];
+} pel_limits;
+
+/* The least of the machine, its control groups (versions 1 and 2, up the tree), ulimit -v and -d, the processors this process may
+ * use, and what the caller knows: the library reads no environment, so that what a scheduler says there (SLURM_MEM_PER_NODE, …)
+ * is handed in. Zeros in `known`, or NULL: nothing. */
+PEL_API void pel_limits_find(pel_limits *out, const pel_limits *known);
+
 /* ---- runs -------------------------------------------------------------------------------------------------- */
 
 typedef struct pel_setting {
@@ -278,8 +294,9 @@ typedef struct pel_run_options {
                                  NULL: the defaults */
     const char *noise;        /* "sigma", "gain,offset" or "gain,background,readout"; `;` between channels; NULL or
                                  "auto": estimated once from the whole image. offset = readout^2 - gain * background */
-    int64_t memory_bytes;     /* resident memory of all processes of the run stays below; 0: half of the machine's */
-    int32_t threads;          /* 0: the processors this process may use */
+    int64_t memory_bytes;     /* resident memory of all processes of the run stays below; 0: half of the limit */
+    int32_t threads;          /* 0: as many as the limits allow */
+    const pel_limits *limits; /* NULL: as pel_limits_find finds them; zeros: those of another machine, which are not known */
     const char *dtype;        /* of the output, NULL: the input's */
     const char *ome_version;  /* "0.5" (default) or "0.4" */
     const char *codec;        /* "blosc:zstd:1:shuffle" (NULL, too), "blosc:lz4:5:bitshuffle", "zstd:3", "gzip:5", "none" */
@@ -301,6 +318,9 @@ typedef struct pel_plan_summary {
     int64_t voxels, bytes_in, bytes_out; /* pixels, uncompressed; bytes_out with the pyramid */
     int64_t files;
     int64_t memory_limit, memory_promised; /* bytes */
+    pel_limits limits;                     /* of this process; zeros: not known */
+    char memory_by[PEL_LIMIT_TEXT];        /* "half of the machine's 24.0 GiB"; "": memory_limit was given */
+    char threads_by[PEL_LIMIT_TEXT];       /* "the control group"; "": threads were given */
     int64_t memory_source, memory_filter, memory_buffers, memory_write, memory_base; /* the parts of the promise */
     double seconds_estimated;            /* 0: not timed */
     double seconds_reading;              /* of them, for reading the input (made images: for making it) */
@@ -320,10 +340,10 @@ PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_
 /* Where the books of a run lie. Everywhere a run is named by its output or by this folder. */
 PEL_API bool pel_run_folder(char *out, size_t size, const char *run, pel_error *err);
 
-/* Opens a run (its plan and its input). memory_bytes and threads as in the options; remote
- * as in pel_open_options: keys are not kept with the run. */
-PEL_API bool pel_run_open(pel_run **out, const char *run, int64_t memory_bytes, int32_t threads, const pel_remote *remote,
-                          pel_error *err);
+/* Opens a run (its plan and its input). Of the options memory_bytes, threads, limits and open.remote count (keys are not kept
+ * with the run). Here memory_bytes is not taken beyond the limits: where the plan's blocks need more than this process may
+ * have, PEL_NO_MEMORY says so. */
+PEL_API bool pel_run_open(pel_run **out, const char *run, const pel_run_options *how, pel_error *err);
 
 PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
 PEL_API void pel_run_summary(const pel_run *run, pel_plan_summary *out);
@@ -386,6 +406,7 @@ typedef struct pel_status {
     double seconds;                   /* of work, summed over all starts */
     int64_t memory_promised, memory_peak; /* peak measured by the workers */
     int64_t memory_limit;             /* as given to who had the run whole; 0: not known */
+    char memory_by[PEL_LIMIT_TEXT];   /* what set it, as in pel_plan_summary; "": it was given, or not known */
     int32_t workers;                  /* processes that work on it now */
     char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];

@@ -29,6 +29,11 @@ const pel__filter_type *pel__filter_find(const char *name)
     return NULL;
 }
 
+void pel_limits_find(pel_limits *out, const pel_limits *known)
+{
+    pel__limits_find(out, "", known);
+}
+
 /* A filter of no name and no parameters where there is none of that number. */
 static const pel__filter_type *filter_at(int32_t filter)
 {

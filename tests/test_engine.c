@@ -302,7 +302,7 @@ CASE(a_run_from_plan_to_verify)
     pel_status s;
     CHECK_OK(pel_run_status(&s, out, &e), e);
     CHECK(strcmp(s.state, "done") == 0 && s.blocks_done == 36 && s.voxels == 2 * 3 * 70 * 65);
-    CHECK_OK(pel_run_open(&run, out, 0, 2, NULL, &e), e);
+    CHECK_OK(pel_run_open(&run, out, &(pel_run_options){.threads = 2}, &e), e);
     pel_verify_result r;
     CHECK_OK(pel_run_verify(&r, run, 12, 7, watch, &calls, &e), e);
     CHECK(r.missing == 0 && r.damaged == 0 && r.different == 0 && r.windows == 12);

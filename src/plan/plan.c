@@ -9,6 +9,7 @@
 #include "core/region.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,10 +230,12 @@ static bool choose_block(choice *best, const pel__plan *plan, const pel__plan_re
 
 static bool refuse_memory(const pel__plan_request *q, const pel_image *image, int64_t least, pel_error *err)
 {
-    return pel__fail(err, PEL_NO_MEMORY,
-                     "memory: image %s needs at least %lld MiB with %d threads, the limit is %lld MiB: give --memory %lldM%s",
+    const char *const by = q->memory_by ? q->memory_by : "";
+    char cure[64];
+    (void)snprintf(cure, sizeof cure, q->memory_bound ? "work where there are %lld MiB" : "give --memory %lldM", (long long)pel__ceil_div(least, MIB) + 1);
+    return pel__fail(err, PEL_NO_MEMORY, "memory: image %s needs at least %lld MiB with %d threads, the limit is %lld MiB%s%s: %s%s",
                      image->name, (long long)pel__ceil_div(least, MIB), (int)q->threads, (long long)(q->memory_bytes / MIB),
-                     (long long)pel__ceil_div(least, MIB) + 1, q->threads > 1 ? ", or fewer threads, or smaller chunks" : "");
+                     by[0] ? ", " : "", by, cure, q->threads > 1 ? ", or with fewer threads, or smaller chunks" : "");
 }
 
 static void keep_largest(pel__memory *all, const pel__memory *m)

@@ -23,6 +23,8 @@ typedef struct pel__plan_request {
     int64_t source_resident_bytes, source_thread_bytes;
     int64_t source_tile_bytes; /* of a decoded tile that the source could keep; 0 = it keeps none */
     int64_t memory_bytes;
+    const char *memory_by; /* what sets that, for messages; "": the caller */
+    bool memory_bound;     /* there is no more for this process, whatever it is asked to take */
     int32_t threads;
 } pel__plan_request;
 

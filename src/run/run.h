@@ -13,6 +13,7 @@
 #include "core/budget.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/lock.h"
 #include "core/pool.h"
 #include "filter/pipeline.h"
@@ -74,6 +75,9 @@ struct pel_run {
     int32_t ome_version;
     pel__plan plan;
     pel__plan_request request;
+    pel_limits limits;               /* of this process; zeros: not known */
+    char memory_by[PEL_LIMIT_TEXT];  /* as in pel_plan_summary */
+    char threads_by[PEL_LIMIT_TEXT];
     json_object *document; /* plan.json */
     char *provenance;
     pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */

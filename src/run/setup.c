@@ -8,23 +8,34 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int32_t usable_processors(void)
-{
-    cpu_set_t set;
-    const int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
+#define UNKNOWN_BYTES ((int64_t)4 << 30)
 
-static int64_t half_of_memory(void)
+/* Memory and threads: as given, else half of what this process may have, and as many as it may. `within`: what is given does not
+ * go beyond that either. */
+static void settle_limits(pel_run *run, const pel_run_options *o, bool within)
 {
-    const int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 ? pages * size / 2 : (int64_t)4 << 30;
+    pel_limits *const l = &run->limits;
+    char text[PEL_LIMIT_TEXT];
+    if (o->limits)
+        *l = *o->limits;
+    else
+        pel__limits_find(l, "", NULL);
+    pel__limits_text(text, sizeof text, l);
+    const bool beyond = within && l->memory_bytes > 0 && o->memory_bytes > l->memory_bytes;
+    if (o->memory_bytes <= 0)
+        (void)snprintf(run->memory_by, sizeof run->memory_by, "half of %.80s", text);
+    else if (beyond)
+        (void)snprintf(run->memory_by, sizeof run->memory_by, "%s", text);
+    run->request.memory_bound = beyond;
+    run->request.memory_bytes = beyond ? l->memory_bytes : o->memory_bytes > 0 ? o->memory_bytes : l->memory_bytes > 0 ? l->memory_bytes / 2 : UNKNOWN_BYTES;
+    run->request.threads = o->threads > 0 ? o->threads : (int32_t)pel__max(1, l->threads);
+    if (o->threads <= 0)
+        (void)snprintf(run->threads_by, sizeof run->threads_by, "%s", l->threads_by);
 }
 
 static bool copy_path(char *out, size_t size, const char *path, pel_error *err)
@@ -188,13 +199,12 @@ static bool parse_shape(int64_t out[PEL_AXES], const char *name, const char *tex
 
 static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
 {
-    const int32_t threads = o->threads > 0 ? o->threads : usable_processors();
     run->request = (pel__plan_request){
         .pipeline = run->pipeline, .sink = run->sink_type, .output = run->output, .image_count = run->image_count,
         .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
         .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
         .source_thread_bytes = run->source->thread_bytes, .source_tile_bytes = run->source->kept_tile_bytes,
-        .memory_bytes = o->memory_bytes > 0 ? o->memory_bytes : half_of_memory(), .threads = threads};
+        .memory_bytes = run->request.memory_bytes, .memory_by = run->memory_by, .memory_bound = run->request.memory_bound, .threads = run->request.threads};
     return parse_shape(run->request.chunk, "chunk", o->chunk, err) && parse_shape(run->request.block, "block", o->block, err);
 }
 
@@ -275,7 +285,7 @@ static bool check_request(const pel_run *run, pel_error *err)
 static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     pel_open_options open = o->open;
-    open.threads = o->threads > 0 ? o->threads : usable_processors();
+    open.threads = run->request.threads;
     if (!pel_source_open(&run->source, run->input, &open, err))
         return false;
     run->image_count = pel_source_image_count(run->source);
@@ -363,14 +373,15 @@ static bool find_filter(pel_run *run, const char *name, pel_error *err)
     return true;
 }
 
-bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_progress, void *arg, pel_error *err)
+/* `within`: see settle_limits. */
+static bool plan_run(pel_run **out, const pel_run_options *o, bool within, pel_on_progress *on_progress, void *arg, pel_error *err)
 {
     pel_run *run = NULL;
     const watcher w = {on_progress, arg};
     const double start = pel__now();
     if (!o->input)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
-    const bool ok = new_run(&run, o, err) && find_filter(run, o->filter, err) && open_input(run, o, err) &&
+    const bool ok = new_run(&run, o, err) && (settle_limits(run, o, within), find_filter(run, o->filter, err)) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || check_places(run, o->fresh, err)) &&
                     settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) &&
                     (o->output == NULL || check_request(run, err)) && settle_tuning(run, o->tune, &w, err) &&
@@ -383,6 +394,11 @@ bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_p
     run->seconds_settled = run->resumed ? 0 : run->seconds_settled;
     *out = run;
     return true;
+}
+
+bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_progress, void *arg, pel_error *err)
+{
+    return plan_run(out, o, false, on_progress, arg, err);
 }
 
 /* The options that a plan was made with, as far as they matter for going on with it. Strings live in the document. */
@@ -405,7 +421,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     return o;
 }
 
-bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32_t threads, const pel_remote *remote, pel_error *err)
+bool pel_run_open(pel_run **out, const char *output, const pel_run_options *how, pel_error *err)
 {
     char folder[PEL__PATH_MAX], path[PEL__PATH_MAX];
     json_object *d = NULL;
@@ -422,10 +438,11 @@ bool pel_run_open(pel_run **out, const char *output, int64_t memory_bytes, int32
         pel_run_options o = options_of(d, settings, filter);
         o.output = path;
         o.state = folder;
-        o.open.remote = remote;
-        o.memory_bytes = memory_bytes;
-        o.threads = threads;
-        ok = pel_run_plan(out, &o, NULL, NULL, err);
+        o.open.remote = how->open.remote;
+        o.memory_bytes = how->memory_bytes;
+        o.threads = how->threads;
+        o.limits = how->limits;
+        ok = plan_run(out, &o, true, NULL, NULL, err);
     }
     json_object_put(d);
     return ok;

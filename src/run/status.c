@@ -129,6 +129,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->seconds = t.seconds;
     out->memory_promised = member_integer(file, "memory_promised");
     out->memory_limit = member_integer(file, "memory_limit");
+    copy_member(out->memory_by, sizeof out->memory_by, file, "memory_by");
     out->memory_peak = pel__max(t.rss_peak_bytes, member_integer(file, "memory_peak"));
     copy_member(out->last_error, sizeof out->last_error, file, "last_error");
     out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
@@ -217,6 +218,7 @@ static json_object *status_json(pel_run *run, const char *state)
     add_integer(o, "bytes_written", t.bytes_written);
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);
+    json_object_object_add(o, "memory_by", json_object_new_string(run->memory_by));
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
     json_object_object_add(o, "last_error", json_object_new_string(last));

@@ -32,6 +32,9 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
         .memory_promised = plan->memory.total, .memory_source = plan->memory.source, .memory_filter = plan->memory.filter,
         .memory_buffers = plan->memory.buffers, .memory_write = plan->memory.write, .memory_base = plan->memory.base,
         .seconds_estimated = run->seconds_estimated, .seconds_reading = run->seconds_reading, .seconds_settled = run->seconds_settled, .resumed = run->resumed};
+    out->limits = run->limits;
+    memcpy(out->memory_by, run->memory_by, sizeof out->memory_by);
+    memcpy(out->threads_by, run->threads_by, sizeof out->threads_by);
     out->rounds = run->pipeline->stage[0].type->apply && pel__dtype_wide(run->images[0]->dtype);
     int64_t after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[0], out->halo, after);

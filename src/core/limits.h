@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * What a process may take: memory and processors, by the least of the limits that the system sets it. */
+#ifndef PEL_CORE_LIMITS_H
+#define PEL_CORE_LIMITS_H
+
+#include "pellucid.h"
+
+/* The least of `known` (what the caller was told, zeros for nothing; NULL: nothing), the machine, the control groups (both
+ * versions, each with all that it lies in), `ulimit -v` and `-d`, and the affinity of processors. Files are looked for below
+ * `root`: "" is this system, tests have trees of their own. */
+void pel__limits_find(pel_limits *out, const char *root, const pel_limits *known);
+
+/* "the control group's 1.00 GiB" */
+void pel__limits_text(char *out, size_t size, const pel_limits *l);
+
+#endif
