@@ -47,6 +47,17 @@ static int fit(const verb *self, const words *w, job_script *job)
     return EXIT_DONE;
 }
 
+/* Arrays are refused whole: Slurm's MaxArraySize and limits of accounts and QOS, max_array_size of PBS, max_aj_tasks of Grid Engine,
+ * MAX_JOB_ARRAY_SIZE of LSF. */
+static bool is_about_limits(const char *said)
+{
+    static const char *const hints[] = {"array", "limit", "exceed", "too many", "max"};
+    for (int i = 0; i < COUNT(hints); i++)
+        if (strcasestr(said, hints[i]))
+            return true;
+    return false;
+}
+
 static int submit(const verb *self, const words *w, const char *output, const job_script *job)
 {
     char path[PATH_MAX], said[4096];
@@ -63,6 +74,8 @@ static int submit(const verb *self, const words *w, const char *output, const jo
     if (outcome != SUBMIT_TAKEN) {
         say(self, "%s: %s %s: %s%s", scheduler_name(job->scheduler), outcome == SUBMIT_UNKNOWN ? "no clear answer to" : "the scheduler refuses", path, said,
             outcome != SUBMIT_UNKNOWN ? "" : "; it may have been submitted all the same: look for it before you submit it again");
+        if (outcome != SUBMIT_UNKNOWN && job->jobs > 1 && is_about_limits(said))
+            say(self, "fewer --parts than %" PRId64 " may be taken: the scheduler speaks of a limit", job->jobs);
         return outcome == SUBMIT_UNKNOWN ? EXIT_FAILED : EXIT_USAGE;
     }
     (void)snprintf(one.scheduler, sizeof one.scheduler, "%s", scheduler_name(job->scheduler));

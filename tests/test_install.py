@@ -2,6 +2,8 @@
 """What `make install` puts down is enough: the program runs, a program of somebody else builds with header, library and
 pkg-config file and gets the same numbers."""
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -72,3 +74,20 @@ def test_tiles_in_jpeg_xr_are_decoded_by_the_installed_program(installed, shared
         pytest.skip("this build reads no JPEG XR")
     program = installed / "bin" / "pellucid"
     subprocess.run([program, "checksum", os.path.join(shared, "czi", "syn_gray16_jxr.czi")], capture_output=True, check=True)
+
+
+def test_the_image_holds_every_library(installed):
+    """packaging/Dockerfile names the package of each library that the installed programs want."""
+    if not shutil.which("dpkg-query") or not shutil.which("readelf"):
+        pytest.skip("no Debian here")
+    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "packaging", "Dockerfile")) as f:
+        named = set(f.read().split("FROM debian:bookworm-slim")[1].split())
+    programs = [p for p in installed.glob("**/*") if p.is_file() and os.access(p, os.X_OK) and p.name != "pellucid-manager"]
+    wanted = set()
+    for p in programs:
+        wanted |= set(re.findall(r"NEEDED.*\[(.*)\]", subprocess.run(["readelf", "-d", p], capture_output=True, text=True).stdout))
+    assert "libjson-c.so.5" in wanted
+    for library in wanted:
+        found = subprocess.run(["dpkg-query", "-S", f"*/{library}"], capture_output=True, text=True).stdout
+        packages = set(re.findall(r"^([^:, ]+)", found, re.M))
+        assert not packages or packages & (named | {"libc6", "libgcc-s1", "libpellucid"}), (library, packages)

@@ -149,7 +149,12 @@ def test_now_hands_the_script_to_the_scheduler_and_notes_the_job(cli, run, tmp_p
         assert noted["scheduler"] == scheduler and noted["id"] == number
     (tmp_path / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     message = cli.fails(2, "submit", run, "--scheduler", "slurm", "--parts", "3", "--now", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    assert "invalid partition" in message
+    assert "invalid partition" in message and "fewer --parts" not in message
+    for refusal in ("Invalid job array specification", "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"):
+        (tmp_path / "sbatch").write_text(f"#!/bin/sh\ncat >&2 <<'E'\nsbatch: error: Batch job submission failed: {refusal}\nE\nexit 1\n")
+        words = ("submit", run, "--scheduler", "slurm", "--now", "--parts")
+        assert "fewer --parts than 3" in cli.fails(2, *words, "3", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+        assert "fewer" not in cli.fails(2, *words, "1", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
 
 
 def test_plan_shows_script_and_core_hours(cli, run, tmp_path):
