@@ -8,7 +8,7 @@
 
 static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
 
-static bool is_plain(const char *text)
+bool quote_is_plain(const char *text)
 {
     return text[0] && text[strspn(text, plain)] == '\0';
 }
@@ -34,7 +34,7 @@ static const char *refuse_none(const char *text, bool path)
 
 void quote_shell(FILE *to, const char *word)
 {
-    if (is_plain(word)) {
+    if (quote_is_plain(word)) {
         (void)fputs(word, to);
         return;
     }
@@ -58,7 +58,7 @@ static void print_pbs(FILE *to, const char *text, const char *tail, bool path)
 /* Its server gives the path to wordexp(3) on the node. */
 static const char *refuse_torque(const char *text, bool path)
 {
-    return path && !is_plain(text) ? "signs that a shell takes apart" : NULL;
+    return path && !quote_is_plain(text) ? "signs that a shell takes apart" : NULL;
 }
 
 const quoting quote_pbs = {print_pbs, refuse_none};
@@ -68,7 +68,7 @@ const quoting quote_torque = {print_pbs, refuse_torque};
 
 static void print_slurm(FILE *to, const char *text, const char *tail, bool path)
 {
-    const bool marks = !is_plain(text);
+    const bool marks = !quote_is_plain(text);
     (void)fputs(marks ? "\"" : "", to);
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
@@ -91,7 +91,7 @@ const quoting quote_slurm = {print_slurm, refuse_slurm};
 
 static void print_marked(FILE *to, const char *text, const char *tail, bool path)
 {
-    const char *const mark = is_plain(text) ? "" : "\"";
+    const char *const mark = quote_is_plain(text) ? "" : "\"";
     (void)path;
     (void)fprintf(to, "%s%s%s%s", mark, text, tail, mark);
 }

@@ -18,6 +18,9 @@ extern const quoting quote_slurm, quote_pbs, quote_torque, quote_sge, quote_lsf,
 void quote_shell(FILE *to, const char *word);
 void quote_condor_argument(FILE *to, const char *word); /* within arguments = "…" */
 
+/* Nothing that any shell takes for something else. */
+bool quote_is_plain(const char *text);
+
 /* NULL: there is none in the text. No rule says them everywhere, and no name needs them. */
 const char *quote_control(const char *text);
 

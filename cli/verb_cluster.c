@@ -6,6 +6,7 @@
 #include "dashboard.h"
 #include "limits.h"
 #include "progress.h"
+#include "quote.h"
 #include "terminal.h"
 
 #include <errno.h>
@@ -81,6 +82,9 @@ static int check_words(cluster *c, cluster_words *w)
 {
     if (w->runner && (w->workers || w->job.scheduler))
         return command_wrong(c->self, "--runner takes its workers from the allocation: no --workers, no --scheduler");
+    if (w->worker_scratch && (w->worker_scratch[0] != '/' || !quote_is_plain(w->worker_scratch)))
+        return command_wrong(c->self, "--worker-scratch '%s': expected an absolute path without blanks, quotes or other signs of a shell: "
+                             "work_queue_worker would take it apart", w->worker_scratch);
     c->kind = w->runner ? CLUSTER_RUNNER : CLUSTER_SCHEDULER;
     int code = read_workers(c, w->workers);
     if (code != EXIT_DONE)
@@ -405,7 +409,7 @@ static int prepare(cluster *c, cluster_words *w)
     if (code != EXIT_DONE || done)
         return code == EXIT_DONE ? -1 : code;
     if (!find_helper(c->manager_program, "pellucid-manager")) {
-        say(c->self, "%s: no such program; this pellucid was built without Work Queue", c->manager_program);
+        say(c->self, "%s: no such program; this pellucid was built without Work Queue (coop-computing-tools-dev)", c->manager_program);
         return EXIT_USAGE;
     }
     if (w->tls && !find_helper(c->tls_program, "pellucid-tls")) {

@@ -290,11 +290,13 @@ def test_workers_are_started_with_scratch_timeout_and_prologue(cli, run, tmp_pat
     """A stand-in for work_queue_worker tells its words, then a real one, if there is one, could go on; here it only fails."""
     if not os.access(os.path.join(os.path.dirname(cli.path), "src", "pellucid-manager"), os.X_OK):
         pytest.skip("built without Work Queue")
+    for odd in ("/a b", "/$(touch x)", "/it's", "relative", "/a;b"):
+        assert "work_queue_worker would" in cli.fails(2, "cluster", run, "--workers", "local:1", "--worker-scratch", odd)
     worker = tmp_path / "worker"
     worker.write_text(f"#!{sys.executable}\nimport os, sys\nopen({str(tmp_path / 'said')!r}, 'a').write(os.environ.get('GREETING', '') + ' ' + ' '.join(sys.argv[1:]) + '\\n')\n"
                       "import time; time.sleep(30)\n")
     worker.chmod(0o755)
-    p = subprocess.Popen([cli.path, "cluster", run, "--workers", "local:1", "--cores", "1", "--worker-program", worker, "--worker-scratch", tmp_path / "it's", "--worker-timeout", "77",
+    p = subprocess.Popen([cli.path, "cluster", run, "--workers", "local:1", "--cores", "1", "--worker-program", worker, "--worker-scratch", tmp_path / "s", "--worker-timeout", "77",
                           *LINES], stderr=subprocess.DEVNULL)
     try:
         while not os.path.exists(tmp_path / "said"):
@@ -305,4 +307,4 @@ def test_workers_are_started_with_scratch_timeout_and_prologue(cli, run, tmp_pat
     finally:
         p.kill()
     said = (tmp_path / "said").read_text()
-    assert said.startswith("it's --password ") and f"--workdir={tmp_path / chr(105)}t's" in said and "--timeout 77" in said
+    assert said.startswith("it's --password ") and f"--workdir={tmp_path}/s" in said and "--timeout 77" in said

@@ -68,6 +68,18 @@ def test_a_folder_of_an_odd_name(cli, slurm, tmp_path):
     assert len(logs) == 1 and not os.path.exists("gone"), logs
 
 
+def test_workers_do_the_prologue_and_keep_scratch_where_they_are_told(run, slurm, program, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    where = program(f"open({str(tmp_path / 'where')!r}, 'a').write(os.environ.get('GREETING', '') + ' ' + os.getcwd() + '\\n')")
+    p = keep(run, slurm, "--workers", "1", "--program", where, "--worker-scratch", scratch, "--worker-timeout", "120", "--prologue", "export GREETING=\"it's\"",
+             "--prologue", "cd / # with a comment")
+    finish(p)
+    run.is_done()
+    assert all(line.startswith(f"it's {scratch}/") for line in open(tmp_path / "where").read().splitlines())
+    slurm.wait()
+
+
 def test_array_job_that_is_killed_is_submitted_again(heavy, slurm, held):
     submit(heavy, slurm, "--parts", "3", "--program", held(signal.SIGUSR2))
     heavy.wait_for_held(3)
