@@ -121,6 +121,8 @@ static void slurm(FILE *to, const job_script *j)
         directive(to, j, "--time=%s", clock_text(t, j->seconds));
         directive(to, j, "--signal=B:USR1@%" PRId64, slurm_notice(j->lead));
     }
+    if (j->workers) /* one that is preempted comes back late, and counts as alive until then: a new one is asked for instead */
+        directive(to, j, "--no-requeue");
     queue_directive(to, j);
     log_directive(to, j, is_array(j) ? "/slurm-%A_%a.out" : "/slurm-%j.out");
 }
@@ -134,8 +136,10 @@ static void pbs_common(FILE *to, const job_script *j)
     queue_directive(to, j);
     directive(to, j, "-j oe");
     log_directive(to, j, "/");
-    if (!j->workers)
+    if (!j->workers || (is_array(j) && strcmp(j->scheduler->name, "pbs") == 0)) /* PBS takes no array that may not be run again */
         directive(to, j, "-r y");
+    else
+        directive(to, j, "-r n");
 }
 
 static void pbs(FILE *to, const job_script *j)
@@ -180,6 +184,8 @@ static void sge(FILE *to, const job_script *j)
     }
     directive(to, j, "-notify");
     queue_directive(to, j);
+    if (j->workers)
+        directive(to, j, "-r n");
     directive(to, j, "-cwd");
     directive(to, j, "-j y");
     log_directive(to, j, "");
@@ -204,6 +210,8 @@ static void lsf(FILE *to, const job_script *j)
         directive(to, j, "-wa USR1");
         directive(to, j, "-wt %" PRId64, (j->lead + 59) / 60);
     }
+    if (j->workers)
+        directive(to, j, "-rn");
     queue_directive(to, j);
     log_directive(to, j, is_array(j) ? "/lsf-%J_%I.out" : "/lsf-%J.out");
 }
@@ -319,6 +327,8 @@ static void print_condor(FILE *to, const job_script *j)
     print_condor_limits(to, j);
     if (!j->workers)
         (void)fputs("max_retries = 5\nretry_until = ExitCode =!= 4\n", to);
+    else /* one that was evicted waits again: a new one is asked for instead */
+        (void)fputs("periodic_remove = JobStatus == 1 && NumJobStarts > 0\n", to);
     added_directives(to, j);
     (void)fprintf(to, "queue %" PRId64 "\n", j->jobs);
 }

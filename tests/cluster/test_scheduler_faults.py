@@ -82,7 +82,7 @@ class Fake:
 
 def cluster(cli, out, fake, *words, workers=f"2..{MOST}"):
     return start(cli, "cluster", out, "--workers", workers, "--scheduler", fake.scheduler, "--cores", "1", "--memory", "256M", "--interface", "lo", "--poll-seconds", "1",
-                 "--answer-seconds", "1", *words, env=fake.env)
+                 *words, env=fake.env)
 
 
 def is_within(fake, most=MOST):
@@ -136,7 +136,7 @@ def stop(fake, p):
 
 
 def all_of_it(cli, out, fake):
-    p = cluster(cli, out, fake)
+    p = cluster(cli, out, fake, "--answer-seconds", "1")
     try:
         ask_faults(fake, p)
         submit_faults(fake, p)
@@ -181,11 +181,18 @@ def test_no_scheduler_gets_more_jobs_than_were_allowed_whatever_it_answers(cli, 
     at_all(all_of_it, cli, run, tmp_path)
 
 
+# No worker comes back by itself; an array of PBS must.
+ONCE = {"slurm": "#SBATCH --no-requeue\n", "pbs": "#PBS -r n\n", "torque": "#PBS -r n\n", "sge": "#$ -r n\n", "lsf": "#BSUB -rn\n",
+        "htcondor": "periodic_remove = JobStatus == 1 && NumJobStarts > 0\n"}
+
+
 def limited(cli, out, fake):
     fake.fault(submit="no-arrays")
     p = cluster(cli, out, fake)
     try:
         fake.wait(lambda: len(fake.alive()) == MOST)
+        with open(out + ".run/submit/pellucid-workers") as f:
+            assert ONCE[fake.scheduler] in f.read()
         p.send_signal(signal.SIGTERM)
         message = p.communicate(timeout=120)[1]
         assert p.returncode == 4 and message.count("takes no array of") == 1 and not fake.alive(), message
@@ -201,6 +208,7 @@ def limited(cli, out, fake):
         message = p.communicate(timeout=120)[1]
         words = fake_scheduler.REFUSED[fake.scheduler].splitlines()[0]
         assert p.returncode == 1 and "expected at least 2" in message and words in message and "--workers" in message and not fake.alive(), message
+        assert words in json.loads(cli("status", out, "--json").stdout)["reason"]
     finally:
         if p.poll() is None:
             p.kill()
@@ -242,7 +250,7 @@ def test_jobs_of_a_killed_manager_are_found_counted_and_cancelled(cli, run, tmp_
     """late: it is killed while its submission is under way, before the scheduler told it a number."""
     fake = Fake(tmp_path / "site", "slurm")
     fake.fault(submit=fault)
-    ended.append(cluster(cli, run.out, fake, "--answer-seconds", "100"))
+    ended.append(cluster(cli, run.out, fake))
     fake.wait(lambda: len(fake.alive()) == MOST)
     ended[0].kill()
     ended[0].communicate()
