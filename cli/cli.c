@@ -182,3 +182,17 @@ int stop_signal(void)
 {
     return stop_number;
 }
+
+const char *stop_words(void)
+{
+    switch (stop_number) {
+    case 0:
+        return "";
+    case SIGINT:
+        return "stopped by Ctrl-C (SIGINT)";
+    case SIGTERM:
+        return "asked to end (SIGTERM), as by kill or by a scheduler that cancels the job";
+    default:
+        return "stopped by the scheduler's early signal (SIGUSR1, SIGUSR2): the job's time was nearly up";
+    }
+}

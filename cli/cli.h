@@ -80,6 +80,7 @@ const char *run_file(char out[RUN_PATH], const char *run, const char *name);
 
 void stop_install(void); /* from now on the first signal sets the flag, the second one ends the process */
 bool stop_asked(void);
-int stop_signal(void); /* the first one that asked; 0: none */
+int stop_signal(void);
+const char *stop_words(void); /* "Ctrl-C", or which signal and what it means; "": none came */ /* the first one that asked; 0: none */
 
 #endif

@@ -248,6 +248,8 @@ enum submit_outcome job_submit(char *said, size_t size, char id[24], const job_s
         find_id(id, said);
     if (end.status == 0 && id[0])
         return SUBMIT_TAKEN;
+    for (char *p = strchr(said, '\n'); p; p = strchr(p, '\n')) /* a message is one line */
+        *p = ' ';
     if (end.status < 0)
         (void)snprintf(said, size, "%s", err.text);
     else if (end.timed_out)

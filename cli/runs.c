@@ -451,6 +451,8 @@ static int work(const verb *self, pel_run *run, const words *w, progress *line)
     if (ok && w->json)
         json_print(plan_json(run));
     pel_run_destroy(run);
+    if (!ok && stop_asked())
+        (void)pel_run_note_stop(w->run, stop_words(), NULL);
     dashboard_end(&line->page);
     return report(self, w, w->fresh ? 0 : before, ok, &err);
 }

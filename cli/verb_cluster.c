@@ -288,6 +288,27 @@ static void show_progress(const cluster *c, json_object *o, bool last)
                   total, member_integer(o, "workers"), member_integer(o, "tasks_running"), every == 1 && !last ? "" : "\n");
 }
 
+/* For those who ask later why it stands still. */
+static void note_reason(const cluster *c, int status)
+{
+    char text[600] = "";
+    pel_status s;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_DONE)
+        return;
+    if (stop_asked())
+        (void)snprintf(text, sizeof text, "the manager was %s", stop_words());
+    else if (c->given_up)
+        (void)snprintf(text, sizeof text, "%s", c->limit_said);
+    else if (WIFSIGNALED(status))
+        (void)snprintf(text, sizeof text, "the manager was killed by signal %d", WTERMSIG(status));
+    else if (WEXITSTATUS(status) == EXIT_INTERRUPTED)
+        (void)snprintf(text, sizeof text, "the manager's time was up (--seconds)");
+    else if (pel_run_status(&s, c->output, NULL) && s.blocks_failed > 0)
+        (void)snprintf(text, sizeof text, "%" PRId64 " blocks were given up: `status --failures` tells why", s.blocks_failed);
+    if (text[0])
+        (void)pel_run_note_stop(c->output, text, NULL);
+}
+
 /* Until the manager ends; its exit code. */
 static int watch(cluster *c)
 {
@@ -310,6 +331,7 @@ static int watch(cluster *c)
     json_object *const o = read_manager_file(c);
     show_progress(c, o, true);
     json_object_put(o);
+    note_reason(c, status);
     dashboard_end(&page);
     return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
 }

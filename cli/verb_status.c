@@ -17,7 +17,7 @@
 static void print_status(const pel_status *s, const char *output)
 {
     char a[32], b[32], c[32];
-    (void)printf("%s: %s\n", output, s->state);
+    (void)printf("%s: %s%s%s\n", output, s->state, s->reason[0] ? ": " : "", s->reason);
     (void)printf("  input     %s, filter %s\n", s->input, s->filter);
     if (s->output[0] && strcmp(s->output, output) != 0) // NOLINT(clang-analyzer-core.NonNullParamChecker): an operand that must be there
         (void)printf("  output    %s\n", s->output);
@@ -57,6 +57,7 @@ static json_object *status_json(const pel_status *s)
     json_object_object_add(o, "memory_by", json_object_new_string(s->memory_by));
     json_object_object_add(o, "work_seconds", json_number(s->seconds));
     json_object_object_add(o, "worker", json_object_new_string(s->worker));
+    json_object_object_add(o, "reason", json_object_new_string(s->reason));
     return o;
 }
 
@@ -85,8 +86,10 @@ int verb_status(const verb *self, int argc, char **argv)
         if (!pel_run_status(&s, output, &err))
             return say_error(self, &err, true);
         const bool managed = cluster_is_alive(output);
-        if (managed)
+        if (managed) {
             (void)snprintf(s.state, sizeof s.state, "running");
+            s.reason[0] = '\0';
+        }
         if (json) {
             json_object *const o = status_json(&s);
             cluster_status_json(o, output);

@@ -190,6 +190,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     if (began && w->report)
         report_share(run, w, share);
     pel_run_destroy(run);
+    if (!ok && began && !w->report && stop_asked())
+        (void)pel_run_note_stop(w->output, stop_words(), NULL);
     if (began)
         dashboard_end(&line.page);
     if (!ok) {

@@ -125,7 +125,12 @@ static void put_moving(FILE *page, const facts *f, const page_options *o)
     put_term(page, "work, all starts", say_duration(a, s->seconds), false);
     if (f->begun_us > 0)
         put_term(page, "planned", say_time(a, f->begun_us), false);
-    put(page, "</dl>\n<p>%s</p>\n</header>\n", advice(f));
+    put(page, "</dl>\n<p>");
+    if (s->reason[0] && !running) {
+        put_text(page, s->reason, sizeof s->reason);
+        put(page, "</p>\n<p>");
+    }
+    put(page, "%s</p>\n</header>\n", advice(f));
 }
 
 /* ---- workers and memory -------------------------------------------------------------------------------------------------- */

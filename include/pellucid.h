@@ -410,10 +410,15 @@ typedef struct pel_status {
     int32_t workers;                  /* processes that work on it now */
     char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];
+    char reason[512];                 /* why it stands still, where it does and is not done; "" = nobody said */
 } pel_status;
 
 /* Progress of a run, from any machine that sees its folder; reads the plan and the ledger only. */
 PEL_API bool pel_run_status(pel_status *out, const char *run, pel_error *err);
+
+/* Keeps why a run stands still for those who ask for its status, until somebody works on it again. The library notes what it knows; who stopped it
+ * knows more: which signal, whose scheduler. */
+PEL_API bool pel_run_note_stop(const char *run, const char *reason, pel_error *err);
 
 /* Calls failure(arg, block, attempt, host, text) for each block that is failed now. */
 typedef void pel_on_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text);

@@ -110,7 +110,8 @@ def test_kill_9_and_the_same_command_again(cli, embryo, undisturbed, tmp_path):
         p.kill()
         p.communicate()
         done_before = {r["job"] for r in records(out) if r["ok"]}
-        assert cli("status", out).returncode == (0 if len(done_before) == 80 else 1)
+        status = cli("status", out)
+        assert status.returncode == (0 if len(done_before) == 80 else 1) and (status.returncode == 0 or "ended without a word" in status.stdout), status.stdout
     cli.ok(*words)
     assert pixels(out) == pixels(undisturbed)
     done = [r["job"] for r in records(out) if r["ok"]]
@@ -155,9 +156,12 @@ def test_ctrl_c_ends_cleanly_with_code_4(cli, embryo, undisturbed, tmp_path):
     assert p.returncode == 4, message
     assert "the same command" in message
     assert not glob.glob(f"{out}/**/.tmp-*", recursive=True)
-    assert json.loads(cli("status", out, "--json").stdout)["state"] == "interrupted"
+    status = json.loads(cli("status", out, "--json").stdout)
+    assert status["state"] == "interrupted" and "Ctrl-C" in status["reason"]
+    assert "interrupted: stopped by Ctrl-C" in cli("status", out).stdout and "stopped by Ctrl-C" in open(out + ".run/index.html").read()
     cli.ok(*words)
     assert pixels(out) == pixels(undisturbed)
+    assert json.loads(cli("status", out, "--json").stdout)["reason"] == ""
 
 
 def test_changed_settings_are_named_and_refused(cli, embryo, undisturbed):

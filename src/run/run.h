@@ -89,6 +89,7 @@ struct pel_run {
     pel__lock *lock, *finish_lock;
     const pel_share *share; /* NULL: the whole run */
     bool finishing;         /* pyramid and audit are ours to do */
+    char reason[512]; /* why it ends before it is done */
     bool out_of_time;
     bool repaired, audited; /* the audit found harm and its jobs are done again; all is done and it found none */
     pel__ledger *ledger;

@@ -95,12 +95,30 @@ static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
         (void)snprintf(s->state, sizeof s->state, "interrupted");
 }
 
+/* Who was killed could not say why: what is left of it does. */
+static void settle_reason(pel_status *s, const json_object *file)
+{
+    char told[sizeof s->reason], state[16], owner[160];
+    copy_member(told, sizeof told, file, "reason");
+    copy_member(state, sizeof state, file, "state");
+    copy_member(owner, sizeof owner, file, "owner");
+    const bool killed = strcmp(state, "running") == 0;
+    if (strcmp(s->state, "running") == 0 || strcmp(s->state, "done") == 0)
+        s->reason[0] = '\0';
+    else if (!killed && told[0])
+        (void)snprintf(s->reason, sizeof s->reason, "%s", told);
+    else if (killed && !s->reason[0])
+        (void)snprintf(s->reason, sizeof s->reason, "%s ended without a word: killed, out of memory, or its host went down", owner[0] ? owner : "its process");
+}
+
 /* Of those that share a run each may have limits of its own: the most that one of them promised. */
 static void add_worker(void *arg, const pel_run_worker *w)
 {
     pel_status *s = arg;
-    if (!w->alive)
+    if (!w->alive) {
+        (void)snprintf(s->reason, sizeof s->reason, "process %lld on %.200s ended without a word: killed, out of memory, or its host went down", (long long)w->pid, w->host);
         return;
+    }
     s->memory_promised = pel__max(s->memory_promised, w->memory_promised);
     s->memory_limit = pel__max(s->memory_limit, w->memory_limit);
     s->memory_peak = pel__max(s->memory_peak, w->memory_peak);
@@ -135,6 +153,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
     (void)pel_run_each_worker(output, add_worker, out, NULL);
     settle_state(out, file, b.jobs);
+    settle_reason(out, file);
     json_object_put(file);
     pel__books_close(&b);
     return true;
@@ -222,6 +241,7 @@ static json_object *status_json(pel_run *run, const char *state)
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
     json_object_object_add(o, "last_error", json_object_new_string(last));
+    json_object_object_add(o, "reason", json_object_new_string(run->reason));
     char owner[256];
     pel__owner self;
     pel__owner_self(&self);
@@ -243,6 +263,24 @@ static bool write_whole(const pel_run *run, json_object *o, pel_error *err)
     const char *text = text_of(o);
     const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
     return text && pel__path_join(path, sizeof path, run->folder, "status.json", err) && pel__file_replace(path, piece, 2, err);
+}
+
+bool pel_run_note_stop(const char *run, const char *reason, pel_error *err)
+{
+    char folder[PEL__PATH_MAX], path[PEL__PATH_MAX];
+    if (!pel_run_folder(folder, sizeof folder, run, err) || !pel__path_join(path, sizeof path, folder, "status.json", err))
+        return false;
+    json_object *const o = load_status(folder);
+    if (!json_object_is_type(o, json_type_object)) {
+        json_object_put(o);
+        return true; /* nobody has begun */
+    }
+    json_object_object_add(o, "reason", json_object_new_string(reason));
+    const char *const text = text_of(o);
+    const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
+    const bool ok = text ? pel__file_replace(path, piece, 2, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
+    json_object_put(o);
+    return ok;
 }
 
 bool pel__status_write(pel_run *run, const char *state, pel_error *err)

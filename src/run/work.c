@@ -448,6 +448,8 @@ bool pel__run_end(pel_run *run, bool ok, pel_error *err)
     ok = still_ours(run, err) && ok;
     ok = ok && pel__run_input_holds(run, err) && (run->finishing ? finish(run, err) : share_is_done(run, err));
     const char *state = ok ? "done" : atomic_load(&run->stop) || run->out_of_time ? "interrupted" : "incomplete";
+    if (!ok && err)
+        (void)snprintf(run->reason, sizeof run->reason, "%s", err->text);
     pel__run_log(run, "%s%s", run->finishing ? "" : "share ", state);
     (void)pel__status_write(run, state, NULL);
     pel__worker_remove(run->folder);
