@@ -22,6 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 Mutant = collections.namedtuple("Mutant", "what file old new test")
 PYRAMID = "tests/test_pyramid.py::test_every_level_is_the_mean_of_the_one_below"
 CHANGE = "tests/test_input_change.py::test_"
+QUOTING = "tests/test_quoting.py::test_"
+CONFIG = "tests/test_config.py::test_"
 DURABLE = "tests/test_durable.py::test_"
 
 MUTANTS = [
@@ -56,6 +58,20 @@ MUTANTS = [
            "tests/test_faults.py::test_a_torn_line_does_not_take_the_next_along"),
     Mutant("an object is proven by the CRC-32C of its server", "src/zarr/store_s3.c", "r.has_crc32c && r.has_digest) {",
            "r.has_crc32c) {\n        out->digest = r.digest;", "tests/test_remote_write.py::test_exchanged_objects_are_found_without_their_lengths[stripped]"),
+    # ---- job scripts and what people write for them
+    Mutant("script: Slurm's blanks are not kept together", "cli/quote.c", "const bool marks = !quote_is_plain(text);", "const bool marks = false;",
+           f"{QUOTING}a_nasty_folder_is_said_or_refused[slurm]"),
+    Mutant("script: a per cent sign is a pattern", "cli/quote.c", "if (*text == '%' && path)", "if (false)", f"{QUOTING}a_nasty_folder_is_said_or_refused[slurm]"),
+    Mutant("script: a comma begins another path of Grid Engine", "cli/quote.c", 'return strpbrk(text, ",:") ?', "return false ?",
+           f"{QUOTING}a_nasty_folder_is_said_or_refused[sge]"),
+    Mutant("script: HTCondor replaces a macro", "cli/quote.c", "if (*at == '$' && begins_macro(at))", "if (false)", f"{QUOTING}a_nasty_folder_is_said_or_refused[htcondor]"),
+    Mutant("script: control characters pass", "cli/quote.c", "if (c < 32 || c == 127)", "if (false)", f"{QUOTING}control_characters_are_refused_everywhere[pbs]"),
+    Mutant("script: Kubernetes replaces $(NAME)", "cli/script_json.c", "*word == '$' && two_dollars", "false", f"{QUOTING}a_nasty_folder_is_said_or_refused[kubernetes]"),
+    Mutant("script: a directive may take the command", "cli/script_json.c", "!json_object_equal(found, ours)", "false",
+           f"{CONFIG}a_path_never_destroys_the_manifest[containers[0].command.0=sh-command]"),
+    Mutant("script: a list gives way to anything", "cli/json_path.c", "if (holds && ", "if (false && ", f"{CONFIG}a_path_never_destroys_the_manifest[containers=x-replace a list]"),
+    Mutant("script: aliases cost nothing", "cli/yaml.c", "if (!count(r, r->anchors[i].nodes))", "if (false)", f"{CONFIG}aliases_cannot_multiply"),
+    Mutant("script: no prologue", "cli/script.c", '(void)fprintf(to, "%s\\n", j->prologue->items[i]);', ";", f"{CONFIG}the_prologue_is_done_before_the_program"),
     # ---- an input that changes
     Mutant("the input is not looked at again", "src/run/input.c", "if (strcmp(was, is) != 0)", "if (false)",
            f"{CHANGE}a_file_that_changes_is_told[grow-a.tif]"),

@@ -64,7 +64,7 @@ def bomb(levels):
 @pytest.mark.parametrize("text, where, part", [
     ("queue: [a\n", "2:1", "did not find expected"), ("queue: 'a\n", None, "unexpected end"), ("a: b: c\n", "1:5", "mapping values"), ("queue: a\nqueue: b\n", "2:1", "there already"),
     ("queue: *nothing\n", "1:8", "alias"), ("? [a]\n: b\n", "1:3", "key that is no word"), ("queue: a\n---\nqueue: b\n", "2:1", "second document"), ("queue: !x a\n", "1:8", "tag"),
-    ("", "1:1", "empty"), ("\t- x", None, ""), (bomb(9), None, "more than 20000"), ("&a [*a]\n", "1:5", "alias"), ("[" * 100 + "]" * 100, None, "64 levels"), ("a: \x07\n", None, "control"),
+    ("", "1:1", "empty"), ("\t- x", None, ""), ("&a [*a]\n", "1:5", "alias"), ("[" * 100 + "]" * 100, None, "64 levels"), ("a: \x07\n", None, "control"),
     ('"a\\0b": 1\n', "1:1", "zero byte"), ("- a\n", None, "expected an object"), ("<<: 3\n", None, "one mapping"), ("a: &a\n  b: 1\n<<: [*a]\n", None, "one mapping")])
 def test_broken_yaml_is_told_with_its_place(cli, run, tmp_path, text, where, part):
     done = configured(cli, run, tmp_path, text, "--scheduler", "slurm")
@@ -72,6 +72,12 @@ def test_broken_yaml_is_told_with_its_place(cli, run, tmp_path, text, where, par
     place = re.search(r"c\.yaml:(\d+:\d+)", done.stderr)
     assert "an object" in part or place, done.stderr
     assert where is None or place[1] == where, done.stderr
+
+
+def test_aliases_cannot_multiply(cli, run, tmp_path):
+    """10 to the 8th values in some hundred bytes."""
+    assert "c.yaml:" in (said := configured(cli, run, tmp_path, bomb(5), "--scheduler", "slurm").stderr) and "more than 20000" in said
+    assert "more than 20000" in configured(cli, run, tmp_path, bomb(9), "--scheduler", "slurm").stderr
 
 
 def test_broken_json_is_told_with_its_place(cli, run, tmp_path):
