@@ -41,6 +41,7 @@ typedef struct cluster {
         pid_t pid;
         char host[HOST_NAME_LENGTH]; /* "": this one; "*": all those that the launcher knows */
         int64_t slots, began, starts;
+        int group; /* of a heterogeneous job of Slurm, whose hosts are reached group by group, from 1; 0: none */
     } processes[MOST_PROCESSES];
     int process_count;
     int64_t last_poll, done_before; /* blocks, when we began */

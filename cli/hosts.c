@@ -2,7 +2,7 @@
  * The hosts of an allocation, as its scheduler lists them, and what starts a command there. Lists name a host once, once a
  * core, or with a number of slots; the names stay as they are written, for launchers know no others.
  *
- *     Slurm         SLURM_JOB_NUM_NODES: srun knows the hosts itself
+ *     Slurm         SLURM_JOB_NUM_NODES: srun knows the hosts itself; SLURM_HET_SIZE groups of a heterogeneous job, each with its own numbers
  *     Grid Engine   PE_HOSTFILE: a file of lines "host slots queue processors"
  *     PBS, Torque   PBS_NODEFILE: a file, a line for each MPI process; NCPUS or PBS_NUM_PPN: cores
  *     LSF           LSB_DJOB_HOSTFILE: a file, a line a slot; LSB_MCPU_HOSTS: "host slots host slots"; LSB_HOSTS: a name a slot,
@@ -150,12 +150,32 @@ static void take_cores(cluster *c, int64_t least)
         c->job.cores = cores > least ? cores : least;
 }
 
+/* Each group of a heterogeneous job is a step of its own: their numbers of processors differ. */
+static void srun_groups(cluster *c, int64_t groups)
+{
+    char name[64];
+    for (int64_t g = 0; g < groups && c->process_count < MOST_PROCESSES; g++) {
+        (void)snprintf(name, sizeof name, "SLURM_JOB_NUM_NODES_HET_GROUP_%d", (int)g);
+        const int64_t nodes = integer_of(name);
+        (void)snprintf(c->processes[c->process_count].host, sizeof c->processes[0].host, "*");
+        c->processes[c->process_count].group = (int)g + 1;
+        c->processes[c->process_count++].slots = nodes > 0 ? nodes : 1;
+    }
+}
+
 static void srun(cluster *c, cluster_words *w)
 {
     static char words[160];
     const char *const nodes = getenv("SLURM_JOB_NUM_NODES"), *const cores = getenv("SLURM_CPUS_PER_TASK");
+    const int64_t groups = integer_of("SLURM_HET_SIZE");
+    if (groups > 1 && !w->launcher) {
+        srun_groups(c, groups);
+        w->launcher = "srun --overlap";
+        return;
+    }
     (void)snprintf(words, sizeof words, "srun --overlap --nodes=%.8s --ntasks=%.8s --ntasks-per-node=1%s%.8s", nodes, nodes,
                    cores ? " --cpus-per-task=" : "", cores ? cores : "");
+    c->processes[c->process_count].slots = integer_of("SLURM_JOB_NUM_NODES");
     (void)snprintf(c->processes[c->process_count++].host, sizeof c->processes[0].host, "*");
     w->launcher = w->launcher ? w->launcher : words;
 }

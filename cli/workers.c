@@ -165,9 +165,28 @@ static bool write_script(cluster *c, pel_error *err)
     return (ok && closed) || set_error(err, PEL_IO, failed, c->worker_script, strerror_r(ok ? errno : why, reason, sizeof reason));
 }
 
+typedef struct {
+    char group[40], nodes[40], tasks[40], one[24];
+} group_words;
+
+/* Which hosts of a heterogeneous job. */
+static int add_group(group_words *g, char **words, const cluster *c, int k)
+{
+    if (c->processes[k].group == 0)
+        return 0;
+    (void)snprintf(g->group, sizeof g->group, "--het-group=%d", c->processes[k].group - 1);
+    (void)snprintf(g->nodes, sizeof g->nodes, "--nodes=%" PRId64, c->processes[k].slots);
+    (void)snprintf(g->tasks, sizeof g->tasks, "--ntasks=%" PRId64, c->processes[k].slots);
+    (void)snprintf(g->one, sizeof g->one, "--ntasks-per-node=1");
+    char *const more[] = {g->group, g->nodes, g->tasks, g->one};
+    memcpy(words, more, sizeof more);
+    return COUNT(more);
+}
+
 /* host "": here. Launched elsewhere by the words of the launcher, then the host, then the command. */
 static void start_process(cluster *c, int k)
 {
+    group_words group;
     worker_command worker;
     char launcher[512], shell[] = "/bin/sh", option_c[] = "-c";
     char *words[96];
@@ -182,6 +201,7 @@ static void start_process(cluster *c, int k)
                 *p++ = '\0';
         }
     }
+    n += add_group(&group, words + n, c, k);
     if (is_elsewhere(c, k)) {
         words[n++] = c->processes[k].host;
         words[n++] = shell;
@@ -290,8 +310,9 @@ bool workers_find(cluster *c, pel_error *err)
         c->words = &c->with_launcher;
         if (!hosts_find(c, &c->with_launcher, err) || !script_goes_through(c, c->words->launcher, err))
             return false;
-        const char *const nodes = getenv("SLURM_JOB_NUM_NODES");
-        c->most = strcmp(c->processes[0].host, "*") == 0 && nodes ? strtoll(nodes, NULL, 10) : c->process_count;
+        c->most = 0;
+        for (int k = 0; k < c->process_count; k++)
+            c->most += strcmp(c->processes[k].host, "*") == 0 ? c->processes[k].slots : 1;
     } else if (c->kind == CLUSTER_LOCAL) {
         c->process_count = (int)(c->most < MOST_PROCESSES ? c->most : MOST_PROCESSES);
     }

@@ -9,7 +9,7 @@ import pytest
 from cluster_help import embryo, finish, launcher, records, run, undisturbed, work_queue  # noqa: F401
 
 SHORT = ("--batch-seconds", "1", "--late-seconds", "1000", "--interface", "lo", "--cores", "1")
-LISTS = ("SLURM_JOB_NUM_NODES", "PE_HOSTFILE", "PBS_NODEFILE", "NCPUS", "PBS_NUM_PPN", "LSB_DJOB_HOSTFILE", "LSB_MCPU_HOSTS", "LSB_HOSTS")
+LISTS = ("SLURM_JOB_NUM_NODES", "SLURM_HET_SIZE", "PE_HOSTFILE", "PBS_NODEFILE", "NCPUS", "PBS_NUM_PPN", "LSB_DJOB_HOSTFILE", "LSB_MCPU_HOSTS", "LSB_HOSTS")
 
 # What each makes of its words. ssh, rsh and pbs_tmrsh put the command together with blanks and give it to a shell there, in a fresh environment;
 # blaunch does the first of that only; qrsh and pbsdsh start the words as they are.
@@ -204,3 +204,15 @@ def test_a_name_that_would_be_taken_apart_is_refused(cli, embryo, tmp_path, site
     cli.ok("gaussian", embryo, out, "--sigma", "x=1", "--prepare", "--quiet")
     done = cli("cluster", out, "--runner", "--interface", "lo", "--hosts", "n1,n2", env=site("n1", "n2"))
     assert done.returncode != 0 and "would take apart the name of" in done.stderr
+
+
+def test_all_groups_of_a_heterogeneous_job(run, tmp_path):  # noqa: F811
+    """Variables as Slurm 22 sets them; a stand-in for srun notes its words, and is one worker a group."""
+    srun = tmp_path / "srun"
+    srun.write_text(f"#!/bin/sh\necho \"$*\" | cut -d' ' -f1-5 >> {tmp_path}/steps\nwhile :; do case $1 in --*) shift;; *) break;; esac; done\nexec \"$@\"\n")
+    srun.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_HET_SIZE": "2", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NUM_NODES_HET_GROUP_0": "1", "SLURM_JOB_NUM_NODES_HET_GROUP_1": "2"}
+    finish(run.start("--runner", *SHORT, env=env))
+    run.is_done()
+    assert set((tmp_path / "steps").read_text().splitlines()) == {"--overlap --het-group=0 --nodes=1 --ntasks=1 --ntasks-per-node=1",
+                                                                  "--overlap --het-group=1 --nodes=2 --ntasks=2 --ntasks-per-node=1"}
