@@ -42,6 +42,7 @@ ReturnToService=2
 MpiDefault=none
 SwitchType=switch/none
 KillWait=5
+MaxArraySize=11
 NodeName=n[1-{nodes}] NodeHostname=localhost Port=[{first}-{last}] CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=DOWN

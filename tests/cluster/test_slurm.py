@@ -2,6 +2,7 @@
 """A real Slurm of three nodes on this machine: array jobs, workers kept by `cluster`, an allocation of our own."""
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -202,6 +203,27 @@ def test_why_there_are_no_workers(run, slurm):
         assert line, "the scheduler's refusal is told"
     p.send_signal(signal.SIGTERM)
     finish(p, 4)
+
+
+def test_arrays_that_are_too_large_and_a_squeue_that_fails(run, slurm, tmp_path):
+    """MaxArraySize is 11: an array of 16 is refused whole. Then squeue times out, as under load: nothing more is submitted."""
+    squeue, fails = tmp_path / "squeue", tmp_path / "fails"
+    squeue.write_text(f"#!/bin/sh\n[ ! -e {fails} ] || {{ touch {fails}-asked; echo 'slurm_load_jobs error: Socket timed out on send/recv operation' >&2; exit 1; }}\n"
+                      f'exec {shutil.which("squeue")} "$@"\n')
+    squeue.chmod(0o755)
+    p = run.start(*JOB, "--interface", "lo", "--poll-seconds", "1", "--workers", "2..16", "--queue", "closed", env={**slurm.env, "PATH": f"{tmp_path}:{slurm.env['PATH']}"})
+    count = lambda: slurm("squeue", "-h", "-r", "-p", "closed").stdout.count("\n")  # noqa: E731
+    run.wait_for(lambda: count() == 16)
+    fails.touch()
+    run.wait_for(lambda: os.path.exists(f"{fails}-asked"))
+    os.unlink(f"{fails}-asked")
+    run.wait_for(lambda: os.path.exists(f"{fails}-asked"))
+    assert count() == 16
+    fails.unlink()
+    p.send_signal(signal.SIGTERM)
+    message = finish(p, 4)
+    assert message.count("takes no array of 16") == 1 and message.count("nothing is submitted until it does") == 1, message
+    slurm.wait()
 
 
 @pytest.mark.parametrize("words", ["", "--tls"], ids=["clear", "tls"])
