@@ -39,6 +39,15 @@ MUTANTS = [
            "sum += r == 0 ? set->count * (double)((const type *)(const void *)set->row[r])[x] : 0;", f"{PYRAMID}[float32-all-0.5]"),
     Mutant("verify pools no level again", "src/run/verify.c", "k < v->out->levels; k++)\n        ok = verify_level", "k < 1; k++)\n        ok = verify_level",
            "tests/test_pyramid.py::test_a_wrong_voxel_of_an_upper_level_is_found"),
+    # ---- the promise of memory
+    Mutant("one buffer to write is not promised", "src/plan/memory.c", "b->slots * (pages(b->in) + pages(b->out))",
+           "(b->slots * pages(b->in) + (b->slots - 1) * pages(b->out))", "test_promise:runs_do_with_what_was_promised"),
+    Mutant("jobs of the pyramid are not promised", "src/plan/memory.c", "for (int32_t k = first; k < PEL__MAX_LEVELS; k++)\n        most",
+           "for (int32_t k = first; k < 1; k++)\n        most", "test_promise:runs_do_with_what_was_promised"),
+    Mutant("levels below a block have no buffer", "src/plan/memory.c", "b.lower = lower_voxels(p, &out)", "b.lower = 0 * lower_voxels(p, &out)",
+           "test_promise:runs_do_with_what_was_promised"),
+    Mutant("only the nearest control group counts", "src/core/limits.c", "for (size_t n = strlen(folder); n >= least; n--)",
+           "for (size_t n = strlen(folder); n >= strlen(folder); n--)", "test_limits:every_tree_gives_its_least_limit"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

@@ -29,6 +29,13 @@ bool pel__budget_create(pel__budget **out, int64_t limit_bytes, pel_error *err)
     return true;
 }
 
+void pel__budget_set_limit(pel__budget *b, int64_t limit_bytes)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    b->limit = limit_bytes;
+    (void)pthread_mutex_unlock(&b->mutex);
+}
+
 void pel__budget_destroy(pel__budget *b)
 {
     if (!b)

@@ -10,6 +10,7 @@
 typedef struct pel__budget pel__budget;
 
 bool pel__budget_create(pel__budget **out, int64_t limit_bytes, pel_error *err); /* limit 0 = none */
+void pel__budget_set_limit(pel__budget *b, int64_t limit_bytes); /* what is handed out stays */
 void pel__budget_destroy(pel__budget *b); /* all buffers must have been freed */
 
 /* PEL_NO_MEMORY names the limit, what is in use and what was asked. Any thread. n = 0 gives NULL and true. */

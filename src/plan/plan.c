@@ -14,8 +14,6 @@
 #include <string.h>
 
 #define MIB ((int64_t)1 << 20)
-#define BASE_BYTES (28 * MIB)        /* program and libraries, resident (docs/architecture.md says how it was measured) */
-#define THREAD_BYTES (1 * MIB)       /* touched stack and allocator of a thread */
 #define MOST_SHARD_BYTES (1024 * MIB)
 #define WIDE_HALO 64                 /* voxels: with so wide a halo larger shards are the lesser evil */
 #define MOST_WIDE_SHARD_BYTES (4096 * MIB)
@@ -23,8 +21,8 @@
 #define WAIT_NANOSECONDS 4.0         /* for the disk, a voxel, where reading and writing do not overlap with computing */
 #define READ_NANOSECONDS 4.0         /* of one core for reading and decoding a voxel, roughly */
 
-/* The largest block of a grid, and what is read for it. */
-static void largest_block(const pel__plan *plan, const pel_image *image, const int64_t block[PEL_AXES], pel_region *in,
+/* A typical block of a grid, and what is read for it. */
+static void typical_block(const pel__plan *plan, const pel_image *image, const int64_t block[PEL_AXES], pel_region *in,
                           pel_region *out)
 {
     *in = *out = (pel_region){.ndim = PEL_AXES};
@@ -34,86 +32,6 @@ static void largest_block(const pel__plan *plan, const pel_image *image, const i
         in->shape[a] = pel__min(out->shape[a] + plan->halo_before[a] + plan->halo_after[a], size);
         out->origin[a] = pel__min(plan->halo_before[a], size - out->shape[a]);
     }
-}
-
-/* Voxels of the owned levels below the block itself. */
-static int64_t pyramid_voxels(const pel__plan_image *p, const pel_region *out)
-{
-    int64_t n = 0;
-    for (int32_t k = 1; k < p->owned_levels; k++) {
-        const pel_region zero = pel__region(PEL_AXES, NULL, out->shape);
-        const pel_region part = pel__plan_level_part(&p->layout, k, &zero);
-        n += pel__region_voxels(&part);
-    }
-    return n;
-}
-
-static pel__sink_spec spec_of(const pel__plan_request *q, const pel__layout *layouts)
-{
-    return (pel__sink_spec){.path = q->output ? q->output : "", .ome_version = q->ome_version, .dtype = q->dtype, .codec = q->codec,
-                            .image_count = 1, .images = q->images, .layouts = layouts, .provenance = "{}"};
-}
-
-/* Compression: the hungriest level. */
-static int64_t write_bytes(const pel__plan_request *q, const pel__plan_image *p)
-{
-    const pel__sink_spec spec = spec_of(q, &p->layout);
-    int64_t most = 0;
-    for (int32_t k = 0; k < p->layout.level_count; k++)
-        most = pel__max(most, q->sink->write_bytes(&spec, 0, k, q->threads));
-    return most;
-}
-
-/* `slots` pyramid jobs hold a shard each, what it is pooled from, and the scratch of reading that. */
-static int64_t pyramid_job_bytes(const pel__plan_request *q, const pel__plan_image *p, int32_t slots)
-{
-    const int64_t size = (int64_t)pel_dtype_size(q->dtype);
-    int64_t most = 0;
-    for (int32_t k = p->owned_levels; k < p->layout.level_count; k++) {
-        const pel__level *l = &p->layout.level[k];
-        const pel_region shard = pel__region(PEL_AXES, NULL, l->shard), shape = pel__region(PEL_AXES, NULL, l->shape);
-        const pel_region r = pel__region_intersect(&shard, &shape);
-        int64_t factor[PEL_AXES], chunk = 1;
-        const pel_region from = pel__plan_pooled_from(&p->layout, k, &r, factor);
-        for (int a = 0; a < PEL_AXES; a++)
-            chunk *= p->layout.level[k - 1].chunk[a];
-        const pel__sink_spec spec = spec_of(q, &p->layout);
-        const int64_t reading = INT64_C(3) * q->threads * chunk * size + q->sink->read_back_bytes(&spec, 0, k - 1, q->threads);
-        most = pel__max(most, slots * (pel__region_voxels(&r) + pel__region_voxels(&from)) * size + reading);
-    }
-    return most;
-}
-
-static int64_t buffer_bytes(const pel__plan_request *q, const pel__plan_image *p, const pel_image *image,
-                            const pel_region *in, const pel_region *out, int32_t slots)
-{
-    const int64_t size_in = (int64_t)pel_dtype_size(image->dtype), size_out = (int64_t)pel_dtype_size(q->dtype);
-    const int64_t voxels_in = pel__pipeline_fetches(q->pipeline) ? 0 : pel__region_voxels(in), voxels_out = pel__region_voxels(out);
-    const bool through = !pel__pipeline_computes(q->pipeline) && image->dtype == q->dtype; /* one buffer serves reading and writing */
-    int64_t n = slots * voxels_in * size_in + pyramid_voxels(p, out) * size_out;
-    if (!through)
-        n += slots * voxels_out * size_out;
-    if (pel__pipeline_computes(q->pipeline) && q->dtype != PEL_F32 && !pel__pipeline_stores(q->pipeline))
-        n += voxels_out * 4; /* the filter's float32 result before it is converted */
-    return n;
-}
-
-static pel__memory memory_of(const pel__plan *plan, const pel__plan_request *q, const pel__plan_image *p,
-                             const pel_image *image, int32_t slots)
-{
-    pel_region in, out;
-    largest_block(plan, image, p->block, &in, &out);
-    pel__memory m = {0};
-    m.base = BASE_BYTES + q->threads * THREAD_BYTES;
-    m.source = q->source_resident_bytes + q->threads * q->source_thread_bytes;
-    m.filter = (pel__pipeline_sweeps(q->pipeline) ? pel__pipeline_sweep_bytes(q->pipeline, image, &out)
-                                                  : pel__pipeline_block_bytes(q->pipeline, image, &in, &out)) +
-               q->threads * pel__pipeline_thread_bytes(q->pipeline, image);
-    m.buffers = buffer_bytes(q, p, image, &in, &out, slots);
-    m.write = write_bytes(q, p);
-    m.buffers = pel__max(m.buffers, pyramid_job_bytes(q, p, 1) - m.filter);
-    m.total = m.base + m.source + m.filter + m.buffers + m.write;
-    return m;
 }
 
 /* What a typical block takes: in a sweep along y only what is new. */
@@ -139,7 +57,7 @@ static double cost_of(const pel__plan *plan, const pel__plan_request *q, const p
                       int32_t slots)
 {
     pel_region in, out;
-    largest_block(plan, image, block, &in, &out);
+    typical_block(plan, image, block, &in, &out);
     pel_region taken;
     const bool sweep = taken_region(q, image, &in, &out, &taken);
     const double voxels = (double)pel__region_voxels(&out), read = voxels_decoded(image, &taken, sweep) / voxels;
@@ -185,6 +103,17 @@ typedef struct {
     int64_t least_memory; /* of any candidate that was tried */
 } choice;
 
+/* Of one image alone, cut like this. */
+static pel__memory memory_of(pel__plan *alone, const pel__plan_request *q, const pel__plan_image *p, const pel_image *image, int32_t slots)
+{
+    alone->slots = slots;
+    alone->pyramid_slots = 1;
+    memset(alone->buffers, 0, sizeof alone->buffers);
+    memset(alone->reading, 0, sizeof alone->reading);
+    pel__plan_add_buffers(alone, q, p, image);
+    return pel__plan_memory(alone, q);
+}
+
 /* Would this block do, and better than the best so far? */
 static bool try_block(choice *best, const pel__plan *plan, const pel__plan_request *q, const pel_image *image,
                       const int64_t block[PEL_AXES], pel_error *err)
@@ -193,8 +122,9 @@ static bool try_block(choice *best, const pel__plan *plan, const pel__plan_reque
     memcpy(p.block, block, sizeof p.block);
     if (!pel__layout_make(&p.layout, &p.owned_levels, q, image, block, err))
         return false;
+    pel__plan alone = *plan; /* its images are not looked at */
     for (int32_t slots = 2; slots >= 1; slots--) {
-        const pel__memory m = memory_of(plan, q, &p, image, slots);
+        const pel__memory m = memory_of(&alone, q, &p, image, slots);
         const double full = cost_of(plan, q, image, block, slots);
         if (best->least_memory == 0 || m.total < best->least_memory)
             best->least_memory = m.total;
@@ -238,32 +168,45 @@ static bool refuse_memory(const pel__plan_request *q, const pel_image *image, in
                      by[0] ? ", " : "", by, cure, q->threads > 1 ? ", or with fewer threads, or smaller chunks" : "");
 }
 
-static void keep_largest(pel__memory *all, const pel__memory *m)
+/* Blocks of all images that fit into the memory but for `spare`. */
+static bool choose_blocks(pel__plan *plan, const pel__plan_request *q, int64_t spare, pel_error *err)
 {
-    if (m->total > all->total)
-        *all = *m;
+    pel__plan_request less = *q;
+    choice *best = calloc(1, sizeof *best);
+    bool ok = best || pel__fail(err, PEL_NO_MEMORY, "no memory to plan %d images", (int)q->image_count);
+    less.memory_bytes -= spare;
+    for (int32_t i = 0; ok && i < q->image_count; i++) {
+        const pel_image *image = q->images[i];
+        pel__pipeline_halo(q->pipeline, image, plan->halo_before, plan->halo_after);
+        memset(best, 0, sizeof *best);
+        ok = choose_block(best, plan, &less, image, err);
+        if (ok && best->cost <= 0)
+            ok = refuse_memory(q, image, best->least_memory + spare, err);
+        if (ok)
+            plan->images[i] = best->image;
+    }
+    free(best);
+    return ok;
 }
 
+#define MOST_CHOICES 4
+
+/* Where what the images take together, block by block, is a little more than each seemed to take, they are chosen again. */
 bool pel__plan_make(pel__plan *out, const pel__plan_request *q, pel_error *err)
 {
     pel__plan plan = {.image_count = q->image_count, .slots = 2};
     plan.images = calloc((size_t)q->image_count, sizeof *plan.images);
-    choice *best = calloc(1, sizeof *best);
-    bool ok = plan.images && best;
-    if (!ok)
-        (void)pel__fail(err, PEL_NO_MEMORY, "no memory to plan %d images", (int)q->image_count);
-    for (int32_t i = 0; ok && i < q->image_count; i++) {
-        const pel_image *image = q->images[i];
-        pel__pipeline_halo(q->pipeline, image, plan.halo_before, plan.halo_after);
-        memset(best, 0, sizeof *best);
-        ok = choose_block(best, &plan, q, image, err);
-        if (ok && best->cost <= 0)
-            ok = refuse_memory(q, image, best->least_memory, err);
-        if (ok)
-            plan.images[i] = best->image;
+    bool ok = plan.images || pel__fail(err, PEL_NO_MEMORY, "no memory to plan %d images", (int)q->image_count), fits = false;
+    int64_t spare = 0;
+    for (int k = 0; ok && !fits && k < MOST_CHOICES; k++) {
+        pel_error why = {0};
+        ok = choose_blocks(&plan, q, spare, err);
+        fits = ok && pel__plan_settle(&plan, q, &why);
+        if (ok && !fits && k == MOST_CHOICES - 1 && err)
+            *err = why;
+        spare += ok && !fits ? plan.memory.total - q->memory_bytes : 0;
     }
-    ok = ok && pel__plan_settle(&plan, q, err);
-    free(best);
+    ok = ok && fits;
     if (!ok) {
         pel__plan_destroy(&plan);
         return false;
@@ -326,7 +269,7 @@ static void weigh_halo(pel__plan *plan, const pel__plan_request *q)
     double voxels = 0, read = 0, work = 0, bare = 0;
     for (int32_t i = 0; i < plan->image_count; i++) {
         pel_region in, out, taken;
-        largest_block(plan, q->images[i], plan->images[i].block, &in, &out);
+        typical_block(plan, q->images[i], plan->images[i].block, &in, &out);
         (void)taken_region(q, q->images[i], &in, &out, &taken);
         const double n = (double)pel__region_voxels(&plan->images[i].bounds);
         voxels += n;
@@ -367,7 +310,7 @@ static void spend_the_rest(pel__plan *plan, const pel__plan_request *q)
         const pel_image *image = q->images[i];
         pel_region in, out;
         pel__pipeline_halo(q->pipeline, image, plan->halo_before, plan->halo_after);
-        largest_block(plan, image, plan->images[i].block, &in, &out);
+        typical_block(plan, image, plan->images[i].block, &in, &out);
         row = pel__max(row, tile_bytes(q, image, &in, image->shape[PEL_X], 1));
         one = pel__max(one, tile_bytes(q, image, &in, in.shape[PEL_X], 0));
     }
@@ -376,20 +319,58 @@ static void spend_the_rest(pel__plan *plan, const pel__plan_request *q)
     plan->memory.total += plan->memory.kept_tiles;
 }
 
+/* Scratch of the filter for any block there is: how filters lay out their scratch depends on where a block lies, too. */
+static int64_t filter_bytes(const pel__plan *plan, const pel__plan_request *q)
+{
+    int64_t most = 0, before[PEL_AXES], after[PEL_AXES];
+    for (int32_t i = 0; pel__pipeline_computes(q->pipeline) && i < plan->image_count; i++) {
+        const pel__plan_image *p = &plan->images[i];
+        const int64_t count = pel__grid_cells(&p->bounds, p->block);
+        pel__pipeline_halo(q->pipeline, q->images[i], before, after);
+        for (int64_t k = 0; k < count; k++) {
+            const pel_region out = pel__grid_cell(&p->bounds, p->block, k), in = pel__region_grow(&out, before, after, &p->bounds);
+            most = pel__max(most, pel__plan_filter_bytes(q, q->images[i], &in, &out));
+        }
+    }
+    return most;
+}
+
+/* Buffers that hold any job of any image. */
+static void add_images(pel__plan *plan, const pel__plan_request *q, int32_t pyramid_slots, int64_t filter)
+{
+    plan->pyramid_slots = pyramid_slots;
+    memset(plan->buffers, 0, sizeof plan->buffers);
+    memset(plan->reading, 0, sizeof plan->reading);
+    for (int32_t i = 0; i < plan->image_count; i++) {
+        pel__pipeline_halo(q->pipeline, q->images[i], plan->halo_before, plan->halo_after);
+        pel__plan_add_buffers(plan, q, &plan->images[i], q->images[i]);
+    }
+    plan->buffers[0].filter = filter;
+}
+
+/* The image that takes most alone. */
+static int32_t hungriest(const pel__plan *plan, const pel__plan_request *q)
+{
+    pel__plan alone = *plan;
+    int64_t most = 0;
+    int32_t at = 0;
+    for (int32_t i = 0; i < plan->image_count; i++) {
+        pel__pipeline_halo(q->pipeline, q->images[i], alone.halo_before, alone.halo_after);
+        const pel__memory m = memory_of(&alone, q, &plan->images[i], q->images[i], plan->slots);
+        at = m.total > most ? i : at;
+        most = pel__max(most, m.total);
+    }
+    return at;
+}
+
 bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *err)
 {
+    const int64_t filter = filter_bytes(plan, q);
     for (plan->slots = 2; plan->slots >= 1; plan->slots--) {
-        plan->memory = (pel__memory){0};
-        plan->pyramid_slots = 2;
-        int32_t worst = 0;
-        for (int32_t i = 0; i < plan->image_count; i++) {
-            pel__pipeline_halo(q->pipeline, q->images[i], plan->halo_before, plan->halo_after);
-            const pel__memory m = memory_of(plan, q, &plan->images[i], q->images[i], plan->slots);
-            worst = m.total > plan->memory.total ? i : worst;
-            if (pyramid_job_bytes(q, &plan->images[i], 2) > m.filter + m.buffers)
-                plan->pyramid_slots = 1;
-            keep_largest(&plan->memory, &m);
-        }
+        add_images(plan, q, 2, filter);
+        if (pel__plan_pyramid_costs(plan))
+            add_images(plan, q, 1, filter);
+        plan->memory = pel__plan_memory(plan, q);
         if (plan->memory.total <= q->memory_bytes) {
             plan->sweep = pel__pipeline_sweeps(q->pipeline);
             number_jobs(plan);
@@ -398,7 +379,7 @@ bool pel__plan_settle(pel__plan *plan, const pel__plan_request *q, pel_error *er
             return true;
         }
         if (plan->slots == 1)
-            return refuse_memory(q, q->images[worst], plan->memory.total, err);
+            return refuse_memory(q, q->images[hungriest(plan, q)], plan->memory.total, err);
     }
     return false;
 }

@@ -20,6 +20,7 @@ typedef struct pel__plan_request {
     int32_t ome_version;
     int64_t chunk[PEL_AXES], block[PEL_AXES]; /* 0 an axis: chosen here */
     int32_t levels;                           /* 0: chosen here */
+    int64_t resident_bytes; /* of this process when it plans: a program that uses the library may hold much besides */
     int64_t source_resident_bytes, source_thread_bytes;
     int64_t source_tile_bytes; /* of a decoded tile that the source could keep; 0 = it keeps none */
     int64_t memory_bytes;
@@ -38,6 +39,18 @@ typedef struct pel__memory {
     int64_t total;
     int64_t kept_tiles; /* the part of `source` for decoded tiles: what is left over, as far as it helps */
 } pel__memory;
+
+/* The buffers of a phase in bytes, each as large as any of its jobs needs it. The plan counts these, the run allocates them. */
+typedef struct pel__buffers {
+    int32_t slots;   /* of in and out */
+    int64_t in, out; /* a slot: what is read, what is to be written */
+    int64_t result;  /* of the filters, float32, before it is converted */
+    int64_t filter, thread; /* scratch of a block; of all threads */
+    int64_t lower;   /* levels below a block */
+    int64_t write;   /* compression */
+} pel__buffers;
+
+int64_t pel__buffers_bytes(const pel__buffers *b); /* their sum, in whole pages */
 
 /* One image cut up. Blocks are cells of a regular grid from voxel 0; each owns one shard (format 0.4: whole chunks) on
  * each of the levels below `owned_levels`. The levels above are made at the end, one job a shard. */
@@ -58,6 +71,9 @@ typedef struct pel__plan {
     int64_t block_count, job_count;
     int32_t slots;         /* 2: a block is read and another one written while one is worked; 1: less memory */
     int32_t pyramid_slots; /* the same for jobs of the pyramid */
+    bool through;          /* nothing is computed or converted: one buffer serves reading and writing */
+    pel__buffers buffers[PEL__MAX_LEVELS]; /* [0] of the blocks, the others of the jobs of each level */
+    int64_t reading[PEL__MAX_LEVELS];      /* besides, to read back the level below */
     pel__memory memory;
     double halo_read, halo_work;
     bool sweep; /* blocks along y hand on what they share: they are worked in that order */
@@ -90,6 +106,14 @@ pel_region pel__plan_pooled_from(const pel__layout *layout, int32_t level, const
 
 /* Pixels of a shard at most, so that it fits into one file of the output whatever compression makes of it. */
 int64_t pel__most_shard_bytes(const pel__plan_request *request);
+
+/* memory.c: the buffers of one region on its own; those of an image's phases into the plan, which has halo and slots, each as large as
+ * any image needs it; do jobs of the pyramid take more than blocks? Then the promise. */
+pel__buffers pel__plan_region_buffers(const pel__plan_request *request, const pel_image *image, const pel_region *in, const pel_region *out);
+void pel__plan_add_buffers(pel__plan *plan, const pel__plan_request *request, const pel__plan_image *p, const pel_image *image);
+bool pel__plan_pyramid_costs(const pel__plan *plan);
+pel__memory pel__plan_memory(const pel__plan *plan, const pel__plan_request *request);
+int64_t pel__plan_filter_bytes(const pel__plan_request *request, const pel_image *image, const pel_region *in, const pel_region *out);
 
 /* layout.c: levels and chunks of one image for a given block; *owned counts the levels that blocks write. */
 void pel__layout_chunk(const pel__plan_request *request, const pel_image *image, int64_t chunk[PEL_AXES]);

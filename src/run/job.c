@@ -82,160 +82,6 @@ bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, p
     return pel__pool_run(pool, PEL__READ_NEXT, pel__region_voxels(&r.cells), read_piece, &r, err);
 }
 
-/* ---- the bench: memory of a phase --------------------------------------------------------------------------------- */
-
-pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_region *block)
-{
-    int64_t before[PEL_AXES], after[PEL_AXES];
-    pel__pipeline_halo(run->pipeline, run->images[image], before, after);
-    return pel__region_grow(block, before, after, &run->plan.images[image].bounds);
-}
-
-/* Nothing to compute or convert: one buffer serves reading and writing. */
-static bool passes_through(const pel_run *run)
-{
-    for (int32_t i = 0; i < run->image_count; i++) {
-        if (run->images[i]->dtype != run->dtype)
-            return false;
-    }
-    return !pel__pipeline_computes(run->pipeline);
-}
-
-/* Voxels of the lower levels that a block owns. */
-static int64_t lower_voxels(const pel__plan_image *p, const pel_region *block)
-{
-    int64_t n = 0;
-    for (int32_t k = 1; k < p->owned_levels; k++) {
-        const pel_region part = pel__plan_level_part(&p->layout, k, block);
-        n += pel__region_voxels(&part);
-    }
-    return n;
-}
-
-/* Of the result before it is converted, where the filter does not do that itself. */
-static int64_t float_bytes(const pel_run *run, const pel_region *out)
-{
-    return run->dtype == PEL_F32 || pel__pipeline_stores(run->pipeline) ? 0 : pel__region_voxels(out) * (int64_t)sizeof(float);
-}
-
-/* What the blocks of one image need; the bench keeps the largest of each. */
-static void measure_blocks(pel_run *run, int32_t image)
-{
-    const pel__plan_image *p = &run->plan.images[image];
-    const int64_t size_in = (int64_t)pel_dtype_size(run->images[image]->dtype), size_out = (int64_t)pel_dtype_size(run->dtype);
-    pel__bench *b = &run->bench;
-    for (int64_t i = 0; i < p->block_count; i++) {
-        const pel_region out = pel__grid_cell(&p->bounds, p->block, i), in = pel__run_halo_region(run, image, &out);
-        if (!pel__pipeline_fetches(run->pipeline))
-            b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&in) * size_in);
-        b->pyramid_bytes = pel__max(b->pyramid_bytes, lower_voxels(p, &out) * size_out);
-        if (!passes_through(run))
-            b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&out) * size_out);
-        if (!pel__pipeline_computes(run->pipeline))
-            continue;
-        b->float_bytes = pel__max(b->float_bytes, float_bytes(run, &out));
-        b->filter_bytes = pel__max(b->filter_bytes, run->plan.sweep ? pel__pipeline_sweep_bytes(run->pipeline, run->images[image], &out)
-                                                                    : pel__pipeline_block_bytes(run->pipeline, run->images[image], &in, &out));
-    }
-    b->thread_bytes = pel__max(b->thread_bytes, pel__pipeline_thread_bytes(run->pipeline, run->images[image]));
-}
-
-static void measure_pyramid(pel_run *run, int32_t image, int32_t level)
-{
-    const pel__plan_image *p = &run->plan.images[image];
-    const int64_t size = (int64_t)pel_dtype_size(run->dtype);
-    pel__bench *b = &run->bench;
-    for (int64_t i = 0; i < p->pyramid_count[level]; i++) {
-        const pel__plan_job job = pel__plan_job_at(&run->plan, p->first_pyramid[level] + i);
-        int64_t factor[PEL_AXES];
-        const pel_region from = pel__plan_pooled_from(&p->layout, level, &job.region, factor);
-        b->in_bytes = pel__max(b->in_bytes, pel__region_voxels(&from) * size);
-        b->out_bytes = pel__max(b->out_bytes, pel__region_voxels(&job.region) * size);
-    }
-}
-
-static void measure_write(pel_run *run, int32_t image, int32_t first, int32_t last)
-{
-    pel__sink_spec spec = pel__run_spec(run);
-    for (int32_t k = first; k <= last; k++)
-        run->bench.write_bytes = pel__max(run->bench.write_bytes, run->sink_type->write_bytes(&spec, image, k, run->request.threads));
-}
-
-static bool alloc_slots(pel_run *run, pel_error *err)
-{
-    pel__bench *b = &run->bench;
-    for (int32_t s = 0; s < b->slots; s++) {
-        if (!pel__budget_alloc(run->budget, &b->slot[s].in, b->in_bytes, "block to read", err) ||
-            !pel__budget_alloc(run->budget, &b->slot[s].out, b->out_bytes, "block to write", err))
-            return false;
-    }
-    return true;
-}
-
-static bool alloc_filter(pel_run *run, pel_error *err)
-{
-    pel__bench *b = &run->bench;
-    return pel__budget_alloc(run->budget, &b->result, b->float_bytes, "result", err) &&
-           pel__budget_alloc(run->budget, &b->filter, b->filter_bytes, "filter", err) &&
-           pel__budget_alloc(run->budget, &b->thread, b->thread_bytes, "filter threads", err);
-}
-
-bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
-{
-    pel__bench *b = &run->bench;
-    pel__bench_free(run);
-    b->slots = level == 0 ? run->plan.slots : run->plan.pyramid_slots;
-    for (int32_t i = 0; i < run->image_count; i++) {
-        const pel__plan_image *p = &run->plan.images[i];
-        if (level == 0) {
-            measure_blocks(run, i);
-            measure_write(run, i, 0, p->owned_levels - 1);
-        } else if (level >= p->owned_levels && level < p->layout.level_count) {
-            measure_pyramid(run, i, level);
-            measure_write(run, i, level, level);
-        }
-    }
-    b->thread_bytes *= run->request.threads;
-    run->kept = (pel__kept){.any = false};
-    b->kept = level == 0 && run->plan.sweep ? &run->kept : NULL;
-    return alloc_slots(run, err) && alloc_filter(run, err) &&
-           pel__budget_alloc(run->budget, &b->pyramid, b->pyramid_bytes, "lower levels", err) &&
-           pel__budget_alloc(run->budget, &b->write, b->write_bytes, "compression", err);
-}
-
-bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err)
-{
-    pel__bench_free(run);
-    pel__bench *b = &run->bench;
-    const pel_image *const of = run->images[image];
-    b->slots = 1;
-    b->in_bytes = pel__region_voxels(in) * (int64_t)pel_dtype_size(of->dtype);
-    b->out_bytes = pel__region_voxels(out) * (int64_t)pel_dtype_size(run->dtype);
-    b->float_bytes = float_bytes(run, out);
-    b->filter_bytes = pel__pipeline_block_bytes(run->pipeline, of, in, out);
-    b->thread_bytes = pel__pipeline_thread_bytes(run->pipeline, of) * run->request.threads;
-    if (!alloc_slots(run, err) || !alloc_filter(run, err))
-        return false;
-    b->slot[0].in_block = pel__block_dense(in, of->dtype, b->slot[0].in);
-    b->slot[0].out_block = pel__block_dense(out, run->dtype, b->slot[0].out);
-    return true;
-}
-
-void pel__bench_free(pel_run *run)
-{
-    pel__bench *b = &run->bench;
-    for (int32_t s = 0; s < PEL__SLOTS; s++) {
-        pel__budget_free(run->budget, b->slot[s].in, b->in_bytes);
-        pel__budget_free(run->budget, b->slot[s].out, b->out_bytes);
-    }
-    pel__budget_free(run->budget, b->result, b->float_bytes);
-    pel__budget_free(run->budget, b->filter, b->filter_bytes);
-    pel__budget_free(run->budget, b->thread, b->thread_bytes);
-    pel__budget_free(run->budget, b->pyramid, b->pyramid_bytes);
-    pel__budget_free(run->budget, b->write, b->write_bytes);
-    memset(b, 0, sizeof *b);
-}
-
 /* ---- converting and measuring pixels ------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -461,6 +307,8 @@ static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
     const double start = pel__now();
     const pel_region region = job.level == 0 ? pel__run_halo_region(run, job.image, &job.region)
                                              : pel__plan_pooled_from(&p->layout, job.level, &job.region, factor);
+    if (!pel__bench_fits(run, &job, &region, err))
+        return name_job(err, &job, number);
     slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
     pel_source *source = job.level == 0 ? run->source : run->below[job.image];
     slot->in_seconds = 0;
@@ -488,7 +336,7 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
         to->clipped = 0;
         ok = pel__downsample(&to->out_block, &from->in_block, factor, run->pool, err) && convert(run, &to->out_block, to, err);
     } else {
-        void *memory = passes_through(run) ? to->in : to->out;
+        void *memory = run->plan.through ? to->in : to->out;
         run->kept.any = run->kept.any && run->kept_image == job.image;
         run->kept_image = job.image;
         to->out_block = pel__block_dense(&job.region, run->dtype, memory);
@@ -604,7 +452,7 @@ static bool failed(void *arg, int64_t number, const pel_error *why, pel_error *e
 
 pel__jobs pel__run_jobs(pel_run *run)
 {
-    const bool through = run->phase_level == 0 && passes_through(run);
+    const bool through = run->phase_level == 0 && run->plan.through;
     return (pel__jobs){.run = run, .next = next, .read = read_stage, .work = work_stage, .write = write_stage, .failed = failed,
-                       .slots = run->bench.slots, .in_is_out = through, .stop = &run->stop};
+                       .slots = run->bench.need.slots, .in_is_out = through, .stop = &run->stop};
 }

@@ -49,9 +49,8 @@ typedef struct pel__slot {
 /* Memory of the stages, allocated once for all jobs of a phase. */
 typedef struct pel__bench {
     pel__slot slot[PEL__SLOTS];
-    int64_t in_bytes, out_bytes, float_bytes, filter_bytes, thread_bytes, pyramid_bytes, write_bytes;
+    pel__buffers need;
     void *result, *filter, *thread, *pyramid, *write;
-    int32_t slots;
     pel__kept *kept; /* of a phase of blocks that sweep */
 } pel__bench;
 
@@ -164,6 +163,7 @@ pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_reg
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);
 bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err); /* for one region, in slot 0 */
 void pel__bench_free(pel_run *run);
+bool pel__bench_fits(const pel_run *run, const pel__plan_job *job, const pel_region *in, pel_error *err); /* or an error that names the buffer */
 pel__jobs pel__run_jobs(pel_run *run);
 bool pel__read_region(pel_source *source, int32_t image, const pel_block *dst, pel__pool *pool, const atomic_bool *stop,
                       pel_error *err);
@@ -180,6 +180,7 @@ bool pel__run_audited(pel_run *run, bool *again, pel_error *err);
 bool pel__run_tick(void *run);
 bool pel__run_end(pel_run *run, bool ok, pel_error *err);
 void pel__run_log(pel_run *run, const char *fmt, ...) PEL_PRINTF(2, 3);
+int64_t pel__resident_self(void);  /* of this process, now */
 int64_t pel__resident_bytes(void); /* of this process and its children, now */
 
 /* expect.c */

@@ -202,7 +202,7 @@ static bool make_request(pel_run *run, const pel_run_options *o, pel_error *err)
     run->request = (pel__plan_request){
         .pipeline = run->pipeline, .sink = run->sink_type, .output = run->output, .image_count = run->image_count,
         .images = run->images, .dtype = run->dtype, .codec = run->codec, .ome_version = run->ome_version,
-        .levels = o->levels, .source_resident_bytes = run->source->resident_bytes,
+        .levels = o->levels, .resident_bytes = pel__resident_self(), .source_resident_bytes = run->source->resident_bytes,
         .source_thread_bytes = run->source->thread_bytes, .source_tile_bytes = run->source->kept_tile_bytes,
         .memory_bytes = run->request.memory_bytes, .memory_by = run->memory_by, .memory_bound = run->request.memory_bound, .threads = run->request.threads};
     return parse_shape(run->request.chunk, "chunk", o->chunk, err) && parse_shape(run->request.block, "block", o->block, err);

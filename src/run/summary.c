@@ -139,16 +139,26 @@ static sample sample_of(const pel_run *run, int64_t most)
     return s;
 }
 
+/* Does a sample fit into the memory beside program and input? */
+static bool has_room(const pel_run *run, const sample *s)
+{
+    const pel__memory *const m = &run->plan.memory;
+    const pel__buffers need = pel__plan_region_buffers(&run->request, run->images[0], &s->in, &s->out);
+    return pel__buffers_bytes(&need) <= run->request.memory_bytes - m->base - (m->source - m->kept_tiles);
+}
+
 /* A small sample, and by its pace one that is as much of a block as may be in some seconds: the larger, the more a halo weighs as it does in the
  * run, and the less the start of the threads. */
 static bool time_enough(pel_run *run, pace *took, sample *large, pel_error *err)
 {
-    const sample small = sample_of(run, SAMPLE_VOXELS);
+    sample small = sample_of(run, SAMPLE_VOXELS);
+    for (int64_t most = SAMPLE_VOXELS / 2; most > 0 && !has_room(run, &small); most /= 2)
+        small = sample_of(run, most);
     bool ok = time_sample(run, &small.out, &small.in, took, err);
     *large = small;
     for (int64_t most = SAMPLE_VOXELS; ok;) {
         const sample next = sample_of(run, most *= 2);
-        if (pel__region_voxels(&next.out) == pel__region_voxels(&large->out) || next.cost * took->filter > SAMPLE_SECONDS * small.cost)
+        if (pel__region_voxels(&next.out) == pel__region_voxels(&large->out) || !has_room(run, &next) || next.cost * took->filter > SAMPLE_SECONDS * small.cost)
             break;
         *large = next;
     }

@@ -98,7 +98,7 @@ static bool verify_window(verifier *v, int32_t image, const pel_region *window, 
     pel_source *written = NULL;
     pel__slot *slot = &run->bench.slot[0];
     bool ok = level_source(v, image, 0, &written, err) && pel__bench_window(run, image, &in, window, err) &&
-              pel__budget_alloc(run->budget, &stored, run->bench.out_bytes, "window", err);
+              pel__budget_alloc(run->budget, &stored, run->bench.need.out, "window", err);
     if (ok) {
         const pel_block there = pel__block_dense(window, run->dtype, stored);
         ok = pel__read_region(run->source, image, &slot->in_block, run->pool, NULL, err) &&
@@ -107,7 +107,7 @@ static bool verify_window(verifier *v, int32_t image, const pel_region *window, 
     }
     if (ok)
         compare_window(v, image, 0, &slot->out_block, stored);
-    pel__budget_free(run->budget, stored, run->bench.out_bytes);
+    pel__budget_free(run->budget, stored, run->bench.need.out);
     return ok;
 }
 

@@ -36,6 +36,11 @@ static int64_t status_kib(const char *path, const char *field)
     return kib;
 }
 
+int64_t pel__resident_self(void)
+{
+    return status_kib("/proc/self/status", "VmRSS:") * 1024;
+}
+
 /* Helper processes (the JPEG XR decoder) are children of the reading threads. */
 static int64_t children_kib(void)
 {
