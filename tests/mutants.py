@@ -81,6 +81,13 @@ MUTANTS = [
     Mutant("script: a list gives way to anything", "cli/json_path.c", "if (holds && ", "if (false && ", f"{CONFIG}a_path_never_destroys_the_manifest[containers=x-replace a list]"),
     Mutant("script: aliases cost nothing", "cli/yaml.c", "if (!count(r, r->anchors[i].nodes))", "if (false)", f"{CONFIG}aliases_cannot_multiply"),
     Mutant("script: no prologue", "cli/script.c", '(void)fprintf(to, "%s\\n", j->prologue->items[i]);', ";", f"{CONFIG}the_prologue_is_done_before_the_program"),
+    # ---- schedulers
+    Mutant("cluster: any end of squeue is an answer", "cli/jobs_query.c", "return room && ran && (a->end.status == 0 ||", "return room && ran && (a->end.status >= 0 ||",
+           "tests/cluster/test_scheduler_faults.py::test_no_scheduler_gets_more_jobs_than_were_allowed_whatever_it_answers"),
+    Mutant("cluster: what is not listed has ended", "cli/scaling.c", "? missed - s->missed_least : missed;", "? missed - s->missed_least : 0;",
+           "test_scaling:jobs_that_nobody_mentions_end_by_patience_only_and_come_back"),
+    Mutant("cluster: an unknown state is an end", "cli/job_states.c", "strstr(tables[i].ended, padded) ? JOB_ENDED : JOB_HELD;", "JOB_ENDED;",
+           "test_scaling:every_state_but_an_end_is_alive"),
     # ---- an input that changes
     Mutant("the input is not looked at again", "src/run/input.c", "if (strcmp(was, is) != 0)", "if (false)",
            f"{CHANGE}a_file_that_changes_is_told[grow-a.tif]"),
