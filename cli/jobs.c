@@ -101,6 +101,27 @@ static int check_words(const verb *self, const job_words *w, const scheduler *s)
     return wrong ? command_wrong(self, "%s", wrong) : EXIT_DONE;
 }
 
+/* Words for other schedulers are no fault, since a site's file may serve several; but nobody may rely on them. */
+static void note_unused(const verb *self, const job_words *w, const scheduler *s)
+{
+    const char *const name = scheduler_name(s);
+    const bool kubernetes = strcmp(name, "kubernetes") == 0, container = scheduler_is_container(s);
+    const struct {
+        bool unused;
+        const char *option, *why;
+    } all[] = {
+        {w->image && !container, "image", "it is for kubernetes and aws-batch"},
+        {w->volumes.count > 0 && !kubernetes, "volume", "it is for kubernetes"},
+        {w->pod && !kubernetes, "template", "it is for kubernetes"},
+        {w->ttl > 0 && !kubernetes, "ttl", "it is for kubernetes"},
+        {w->slot_memory && strcmp(name, "lsf") != 0, "memory-per-slot", "it is for lsf"},
+        {w->without.count > 0 && container, "without", "take a member out by --directive a.b.c=null"},
+    };
+    for (int i = 0; i < COUNT(all); i++)
+        if (all[i].unused)
+            say(self, "--%s has no effect with %s: %s", all[i].option, name, all[i].why);
+}
+
 bool job_fill(const verb *self, const job_words *w, job_script *out, int *code)
 {
     if (!w->scheduler) {
@@ -111,6 +132,7 @@ bool job_fill(const verb *self, const job_words *w, job_script *out, int *code)
     *code = check_words(self, w, s);
     if (*code != EXIT_DONE)
         return false;
+    note_unused(self, w, s);
     *out = (job_script){.scheduler = s, .name = w->name ? w->name : "pellucid", .jobs = 1, .cores = w->cores, .memory = w->memory,
                         .seconds = w->time, .lead = job_lead(w->time), .queue = w->queue, .image = w->image,
                         .volumes = &w->volumes, .directives = &w->directives, .without = &w->without, .prologue = &w->prologue, .pod = w->pod,

@@ -119,6 +119,18 @@ def test_kubernetes_manifest_follows_the_published_schema(cli, run):
             validate.validate(broken, "1.28", strict=True)
 
 
+@pytest.mark.parametrize("words, users", [
+    (("--image", "x"), {"kubernetes", "aws-batch"}), (("--volume", "claim:/data"), {"kubernetes"}), (("--ttl", "1h"), {"kubernetes"}),
+    (("--memory-per-slot",), {"lsf"}), (("--without", "mem"), set(SCHEDULERS) - {"kubernetes", "aws-batch"}),
+])
+def test_words_without_effect_are_named(cli, run, words, users):
+    for scheduler in SCHEDULERS:
+        needed = () if scheduler not in ("kubernetes", "aws-batch") else IMAGE
+        said = cli("submit", run, "--scheduler", scheduler, "--parts", "2", *needed, *words)
+        assert said.returncode == 0, said.stderr
+        assert (f"{words[0]} has no effect with {scheduler}" in said.stderr) == (scheduler not in users), (scheduler, said.stderr)
+
+
 def test_wrong_words_are_refused(cli, run):
     for words, part in [(("--scheduler", "loadleveler"), "slurm, pbs"), (("--time", "12"), "12:00:00"), (("--time", "1:77:00"), "12:00:00"),
                         (("--name", "a;b"), "letters"), (("--directive", "a\nrm -rf /"), "one line"), (("--memory", "64M", "--cores", "64"), "--memory"),
