@@ -122,6 +122,16 @@ static void print_levels(const pel_verify_result *r)
                      (int)k - 1, r->level_different[k]);
 }
 
+static void print_audit(const pel_verify_result *r)
+{
+    (void)printf("audit:   %" PRId64 " files and %" PRId64 " documents, %" PRId64 " missing, %" PRId64 " damaged\n", r->files, r->documents, r->missing,
+                 r->damaged);
+    if (r->unlisted)
+        (void)printf("strays:  not looked for: the server does not list\n");
+    else if (r->strays > 0)
+        (void)printf("strays:  %" PRId64 " files that do not belong to this run\n", r->strays);
+}
+
 int verb_verify(const verb *self, int argc, char **argv)
 {
     const char *output = NULL;
@@ -163,19 +173,20 @@ int verb_verify(const verb *self, int argc, char **argv)
             const char *name;
             int64_t value;
         } integers[] = {{"files", r.files}, {"missing", r.missing}, {"damaged", r.damaged}, {"windows", r.windows},
-                        {"voxels", r.voxels}, {"different", r.different}};
+                        {"voxels", r.voxels}, {"different", r.different}, {"documents", r.documents}, {"strays", r.strays}};
         for (int i = 0; i < COUNT(integers); i++)
             json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+        json_object_object_add(o, "unlisted", json_object_new_boolean(r.unlisted));
         json_object_object_add(o, "level_windows", level_list(r.level_windows, r.levels));
         json_object_object_add(o, "level_different", level_list(r.level_different, r.levels));
         json_object_object_add(o, "first", json_object_new_string(r.first));
         json_print(o);
     } else {
-        (void)printf("audit:   %" PRId64 " files, %" PRId64 " missing, %" PRId64 " damaged\n", r.files, r.missing, r.damaged);
+        print_audit(&r);
         (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r.windows, r.voxels, r.level_different[0]);
         print_levels(&r);
         if (r.first[0])
             (void)printf("first:   %s\n", r.first);
     }
-    return r.missing + r.damaged + r.different > 0 ? EXIT_FAILED : EXIT_DONE;
+    return r.missing + r.damaged + r.different + r.strays > 0 ? EXIT_FAILED : EXIT_DONE;
 }

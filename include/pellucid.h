@@ -483,9 +483,12 @@ typedef struct pel_verify_result {
     char first[256];                     /* the first trouble in words */
     int32_t levels;                      /* resolution levels; of each: windows recomputed, voxels that differ */
     int64_t level_windows[PEL_MOST_LEVELS], level_different[PEL_MOST_LEVELS];
+    int64_t documents;                   /* of metadata that the run has; missing and damaged count them, too */
+    int64_t strays;                      /* files in the output's own groups and arrays that no run of it made */
+    bool unlisted;                       /* the server does not tell what there is: strays cannot be seen */
 } pel_verify_result;
 
-/* Audits every file of a run against the ledger and recomputes `windows` random windows of the output, most of them
+/* Audits every file and document of a run against plan and ledger, looks for files that are none of its own, and recomputes `windows` random windows of the output, most of them
  * across faces of blocks, straight from the input; and a quarter as many, larger ones, of each level above from the level
  * below. seed 0: another choice each time. */
 PEL_API bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed,

@@ -300,7 +300,8 @@ def test_empty_blocks_are_no_objects(cli, bucket, tmp_path):
 def records(state):
     folder = os.path.join(state, "ledger")
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [json.loads(line[9:]) for n in names for line in open(os.path.join(folder, n)) if line.endswith("\n")]
+    lines = [json.loads(line[9:]) for n in names for line in open(os.path.join(folder, n)) if line.endswith("\n")]
+    return [r for r in lines if r["job"] >= 0]
 
 
 def test_kill_9_and_the_same_command_again(cli, bucket, local, tmp_path):
@@ -400,6 +401,46 @@ def test_exchanged_objects_are_found_without_their_lengths(cli, bucket, local, t
     cli.ok("work", state, "--quiet", env=bucket.env)
     assert (bucket.count("GET", "/0/c/") > before) == (how != "copies")
     assert bucket.pixels() == pixels(local("convert", *more))
+
+
+# ---- documents ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_documents_are_audited_and_mended(cli, bucket, local, tmp_path, version):
+    state, more = str(tmp_path / "state"), ("--levels", "3", "--format", version)
+    words = words_of("small", bucket.url(), state, *more)
+    cli.ok(*words, env=bucket.env)
+    before = bucket.tree()
+    root, level = ("zarr.json", "1/zarr.json") if version == "0.5" else (".zattrs", "1/.zarray")
+    whole = bucket.get("out.ome.zarr/" + level)
+    for name, body in ((root, None), (root, b""), (level, None), (level, whole.replace(b"[", b"[ 1,", 1))):
+        if body is None:
+            bucket.client.delete_object(Bucket=bucket.name, Key="out.ome.zarr/" + name)
+        else:
+            bucket.client.put_object(Bucket=bucket.name, Key="out.ome.zarr/" + name, Body=body)
+        found = cli("verify", state, "--json", "--windows", "0", env=bucket.env)
+        result = json.loads(found.stdout)
+        assert found.returncode == 1 and result["missing" if body is None else "damaged"] == 1 and name in result["first"], result
+        cli.ok(*words, env=bucket.env)
+        assert bucket.tree() == before
+    assert cli.json("verify", state, "--windows", "0", env=bucket.env)["documents"] == len(set(before) - set(bucket.pixels()))
+
+
+def test_strays_are_found_behind_a_thousand_keys(cli, bucket, tmp_path):
+    import concurrent.futures
+    state = str(tmp_path / "state")
+    cli.ok(*words_of("small", bucket.url(), state, "--levels", "1"), env=bucket.env)
+    with concurrent.futures.ThreadPoolExecutor(8) as crew:
+        list(crew.map(lambda k: bucket.client.put_object(Bucket=bucket.name, Key=f"out.ome.zarr/labels/{k:04d} &+", Body=b""), range(1001)))
+    assert cli.json("verify", state, "--windows", "0", env=bucket.env)["strays"] == 0
+    bucket.client.put_object(Bucket=bucket.name, Key="out.ome.zarr/notes <1>.txt", Body=b"x")
+    bucket.client.put_object(Bucket=bucket.name, Key="out.ome.zarr/0/c/0/0/0/0/9", Body=b"x")
+    found = cli("verify", state, "--json", "--windows", "0", env=bucket.env)
+    result = json.loads(found.stdout)
+    assert found.returncode == 1 and result["strays"] == 2 and result["missing"] == result["damaged"] == 0 and not result["unlisted"]
+    bucket.server.plan = lambda h, m, k, n: "list-type" in k and (error("AccessDenied")(h) or True)
+    assert "server does not list" in cli.ok("verify", state, "--windows", "0", env=bucket.env)
 
 
 # ---- servers in trouble -----------------------------------------------------------------------------------------------

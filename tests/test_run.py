@@ -44,9 +44,9 @@ def pixels(folder):
 
 
 def records(output):
-    """Every line of the ledger as an object."""
-    return [json.loads(line[9:]) for name in sorted(glob.glob(f"{output}.run/ledger/*.jsonl"))
-            for line in open(name) if line.endswith("\n")]
+    """Every line of the ledger about a job as an object."""
+    lines = [json.loads(line[9:]) for name in sorted(glob.glob(f"{output}.run/ledger/*.jsonl")) for line in open(name) if line.endswith("\n")]
+    return [r for r in lines if r["job"] >= 0]
 
 
 @pytest.fixture(scope="session")
@@ -125,8 +125,8 @@ def test_torn_last_record_is_no_record(cli, embryo, undisturbed, tmp_path):
     shutil.copytree(undisturbed, out)
     shutil.copytree(undisturbed + ".run", out + ".run")
     ledger = glob.glob(f"{out}.run/ledger/*.jsonl")[0]
-    size = os.path.getsize(ledger)
-    os.truncate(ledger, size - 7)
+    jobs = [line for line in open(ledger) if '{"job":-1,' not in line]  # the last one is of the documents
+    open(ledger, "w").write("".join(jobs)[:-7])
     assert json.loads(cli("status", out, "--json").stdout)["state"] == "interrupted"
     cli.ok("denoise", embryo, out, *FAST, *BLOCKS, "--quiet")
     assert pixels(out) == pixels(undisturbed)

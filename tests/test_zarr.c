@@ -120,10 +120,10 @@ static bool write_pixels(fixture *f, pel__sink *s, int32_t image, int32_t thread
 static bool write_store(fixture *f, int32_t threads, records *r, pel_error *err)
 {
     pel__sink *s = NULL;
-    bool ok = pel__sink_omezarr.create(&s, &f->spec, err);
+    bool ok = pel__sink_omezarr.create(&s, &f->spec, NULL, NULL, err);
     for (int32_t i = 0; ok && i < f->spec.image_count; i++)
         ok = write_pixels(f, s, i, threads, r, err);
-    ok = ok && pel__sink_omezarr.finish(s, err);
+    ok = ok && pel__sink_omezarr.finish(s, NULL, NULL, err);
     pel__sink_omezarr.destroy(s);
     return ok;
 }
@@ -373,7 +373,7 @@ CASE(zeros_make_no_file)
         CHECK_OK(write_store(&f, 2, NULL, &e), e);
         memset(f.truth, 0, (size_t)voxels(shape) * 2); /* the same run again, now all zero: old files must go */
         r.count = 0;
-        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
+        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e);
         CHECK_OK(s && write_pixels(&f, s, 0, 2, &r, &e), e);
         pel__sink_omezarr.destroy(s);
         CHECK_INT(r.count, version == 5 ? 4 : 32);
@@ -429,7 +429,7 @@ static void check_refused(fixture *f, const char *text)
     pel_error e = {0};
     pel__sink *s = NULL;
     const uint64_t before = snapshot(f->path);
-    CHECK_FAILS(pel__sink_omezarr.create(&s, &f->spec, &e), e, PEL_REFUSED);
+    CHECK_FAILS(pel__sink_omezarr.create(&s, &f->spec, NULL, NULL, &e), e, PEL_REFUSED);
     CHECK_TEXT(e.text, text);
     CHECK_INT(snapshot(f->path), before);
 }
@@ -451,7 +451,7 @@ CASE(same_run_is_taken_over_others_refused)
         make_fixture(&f, "refuse.ome.zarr", version, PEL_U16, "blosc", shape, chunk, shard);
         CHECK_OK(write_store(&f, 2, NULL, &e), e);
         const uint64_t before = snapshot(f.path);
-        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
+        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e);
         pel__sink_omezarr.destroy(s);
         CHECK_INT(snapshot(f.path), before);
         f.spec.provenance = "{\"command\": \"denoise\", \"settings\": {\"p\": 0.25}}";
@@ -462,7 +462,7 @@ CASE(same_run_is_taken_over_others_refused)
         f.spec.codec.level = 5;
         (void)snprintf(path, sizeof path, "%s/0/%s", f.path, version == 5 ? "zarr.json" : ".zarray");
         CHECK(unlink(path) == 0); /* a start that was killed half way */
-        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
+        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e);
         pel__sink_omezarr.destroy(s);
         CHECK_INT(compare_all(&f, &e), 0);
         CHECK(put_file(path, "{}"));
@@ -476,7 +476,7 @@ CASE(same_run_is_taken_over_others_refused)
         CHECK(put_file(path, "my only copy"));
         check_refused(&f, "thesis.txt");
         CHECK(unlink(path) == 0);
-        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e); /* an empty folder is fine */
+        CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e); /* an empty folder is fine */
         pel__sink_omezarr.destroy(s);
         drop(&f);
     }
@@ -491,14 +491,14 @@ CASE(complete_only_after_finish_and_swept)
     pel_source *source = NULL;
     char path[512];
     make_fixture(&f, "finish.ome.zarr", 5, PEL_U16, "blosc", shape, chunk, shard);
-    CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
+    CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e);
     CHECK_OK(write_pixels(&f, s, 0, 2, NULL, &e), e);
     CHECK_OK(pel_source_open(&source, f.path, NULL, &e), e);
     CHECK_INT(source ? pel_source_image(source, 0)->note_count : 0, 1);
     pel_source_destroy(source);
     (void)snprintf(path, sizeof path, "%s/0/c/0/0/0/0/.tmp-host-1-1-0", f.path);
     CHECK(put_file(path, "left by a kill"));
-    CHECK_OK(pel__sink_omezarr.finish(s, &e), e);
+    CHECK_OK(pel__sink_omezarr.finish(s, NULL, NULL, &e), e);
     CHECK(access(path, F_OK) != 0);
     pel__sink_omezarr.destroy(s);
     source = NULL;
@@ -517,7 +517,7 @@ CASE(wrong_blocks_and_layouts)
     pel__pool *pool = NULL;
     make_fixture(&f, "wrong.ome.zarr", 5, PEL_U16, "blosc", shape, chunk, shard);
     CHECK_OK(pel__pool_create(&pool, 1, &e), e);
-    CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, &e), e);
+    CHECK_OK(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e);
     pel_region part = pel__region(5, (const int64_t[]){0, 0, 0, 16, 0}, (const int64_t[]){1, 1, 2, 32, 64});
     pel_block b = pel__block_dense(&part, PEL_U16, f.truth);
     CHECK_FAILS(pel__sink_omezarr.write(s, 0, 0, &b, pool, NULL, keep_record, NULL, &e), e, PEL_ARGUMENT);
@@ -525,15 +525,15 @@ CASE(wrong_blocks_and_layouts)
     pel__sink_omezarr.destroy(s);
     pel__pool_destroy(pool);
     f.layouts[0].level[0].shard[4] = 40;
-    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, &e), e, PEL_ARGUMENT);
+    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e, PEL_ARGUMENT);
     f.layouts[0].level[0].shard[4] = 32;
     f.spec.provenance = "[1]";
-    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, &e), e, PEL_ARGUMENT);
+    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e, PEL_ARGUMENT);
     f.spec.provenance = "{";
-    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, &e), e, PEL_FORMAT);
+    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e, PEL_FORMAT);
     f.spec.provenance = NULL;
     f.spec.ome_version = 4;
-    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, &e), e, PEL_ARGUMENT);
+    CHECK_FAILS(pel__sink_omezarr.create(&s, &f.spec, NULL, NULL, &e), e, PEL_ARGUMENT);
     drop(&f);
 }
 

@@ -74,11 +74,11 @@ static bool write_store(const pel__sink_spec *spec, pel_error *err)
 {
     pel__pool *pool = NULL;
     pel__sink *s = NULL;
-    bool ok = pel__pool_create(&pool, 2, err) && pel__sink_omezarr.create(&s, spec, err);
+    bool ok = pel__pool_create(&pool, 2, err) && pel__sink_omezarr.create(&s, spec, NULL, NULL, err);
     for (int32_t i = 0; ok && i < spec->image_count; i++)
         for (int32_t k = 0; ok && k < spec->layouts[i].level_count; k++)
             ok = write_level(spec, s, i, k, pool, err);
-    ok = ok && pel__sink_omezarr.finish(s, err);
+    ok = ok && pel__sink_omezarr.finish(s, NULL, NULL, err);
     if (s)
         pel__sink_omezarr.destroy(s);
     if (pool)

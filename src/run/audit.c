@@ -174,6 +174,11 @@ static bool check_ledger(const auditor *a, pel_error *err)
                                   "Put it back, or remove the output and begin anew", run->folder, (long long)gone);
 }
 
+static bool is_done(const pel_run *run)
+{
+    return pel__ledger_count_done(run->ledger, 0, run->plan.job_count) == run->plan.job_count;
+}
+
 bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err)
 {
     *out = (pel__audit){0};
@@ -185,7 +190,7 @@ bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out
     *a = (auditor){.run = run, .out = out, .how = how, .expected = summary.files, .jobs = calloc((size_t)run->plan.job_count + 1, 1)};
     bool ok = a->jobs || pel__fail(err, PEL_NO_MEMORY, "audit: no memory for %lld jobs", (long long)run->plan.job_count);
     ok = ok && pel__run_layouts(run, err) && find_crew(a, err) && pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) &&
-         check_ledger(a, err) && (!mark || mark_bad(a, err));
+         check_ledger(a, err) && (!mark || mark_bad(a, err)) && (how == PEL__LOOK_LENGTH || pel__run_audit_documents(run, !mark && is_done(run), out, err));
     if (a->crew && a->crew != run->pool)
         pel__pool_destroy(a->crew);
     free(a->jobs);

@@ -29,6 +29,9 @@ struct pel__ledger {
     pthread_mutex_t mutex; /* the state below: the writing stage changes it while others look */
     char folder[PEL__PATH_MAX];
     int64_t jobs;
+    pel__ledger_file *documents; /* of the latest record of them */
+    int32_t document_count;
+    int64_t documents_at_us;
     uint8_t *state;
     int32_t *attempts;
     int64_t *at_us, *failed_at_us; /* of the record that decides, of the last failure */
@@ -219,9 +222,33 @@ static void note(pel__ledger *l, const pel__ledger_record *r)
     }
 }
 
+static bool note_documents(pel__ledger *l, const pel__ledger_record *r, pel_error *err)
+{
+    if (!r->ok || r->at_us < l->documents_at_us)
+        return true;
+    pel__ledger_file *const files = calloc((size_t)r->file_count + 1, sizeof *files);
+    if (!files)
+        return pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for the names of %d documents", (int)r->file_count);
+    if (r->file_count > 0)
+        memcpy(files, r->files, (size_t)r->file_count * sizeof *files);
+    free(l->documents);
+    l->documents = files;
+    l->document_count = r->file_count;
+    l->documents_at_us = r->at_us;
+    return true;
+}
+
+const pel__ledger_file *pel__ledger_documents(const pel__ledger *l, int32_t *count)
+{
+    *count = l->document_count;
+    return l->documents;
+}
+
 static bool note_record(void *arg, const pel__ledger_record *r, pel_error *err)
 {
     pel__ledger *l = arg;
+    if (r->job == PEL__LEDGER_DOCUMENTS)
+        return note_documents(l, r, err);
     if (r->job >= 0 && r->job < l->jobs && l->at_us[r->job] > 0 && (r->ok || r->withdraw))
         l->repeated = true;
     note(l, r);
@@ -291,6 +318,7 @@ void pel__ledger_close(pel__ledger *l)
     free(l->attempts);
     free(l->at_us);
     free(l->failed_at_us);
+    free(l->documents);
     free(l);
 }
 
@@ -364,10 +392,17 @@ bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg,
     return visit_all(l->folder, l, visit_current, &f, err);
 }
 
+static bool visit_job(void *arg, const pel__ledger_record *r, pel_error *err)
+{
+    const filter_arg *f = arg;
+    return r->job < 0 || f->visit(f->arg, r, err);
+}
+
 bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     char path[PEL__PATH_MAX];
-    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, NULL, visit, arg, err);
+    filter_arg f = {.visit = visit, .arg = arg};
+    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, NULL, visit_job, &f, err);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -486,11 +521,14 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
     char host[64] = "";
     host_name(host, sizeof host);
     pel__ledger_record r = *record;
-    r.at_us = pel__max(now_us(), pel__max(l->at_us[r.job], l->failed_at_us[r.job]) + 1); /* a clock set back must not make an old record win */
+    const int64_t before = r.job < 0 ? l->documents_at_us : pel__max(l->at_us[r.job], l->failed_at_us[r.job]);
+    r.at_us = pel__max(now_us(), before + 1); /* a clock set back must not make an old record win */
     json_object *o = record_json(&r, host);
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
     json_object_put(o);
+    if (r.job == PEL__LEDGER_DOCUMENTS)
+        return ok && note_documents(l, &r, err);
     (void)pthread_mutex_lock(&l->mutex);
     if (ok)
         note(l, &r);

@@ -11,6 +11,7 @@
  *   ok: true, files: [[path, bytes, checksum]…] (checksum: XXH3-128 of path and contents, 32 hex digits; a number, of older
  *       versions: CRC-32C of the contents; bytes -1: left out, all fill value), voxels, clipped, min, max, mean, seconds, rss — the files are in place and synced before the record is written; or
  *   ok: false, error: text, withdraw: true where it takes back what was done (the audit found it missing or damaged).
+ * Job -1 (PEL__LEDGER_DOCUMENTS): files are the metadata documents of the output as they are stored.
  * A failure that does not withdraw never undoes a job that another process finished. */
 #ifndef PEL_RUN_LEDGER_H
 #define PEL_RUN_LEDGER_H
@@ -25,6 +26,8 @@ typedef struct pel__ledger_file {
     pel__digest digest; /* XXH3: of path and contents */
     uint32_t crc32c;    /* CRC32C: of the contents, by versions that knew no other */
 } pel__ledger_file;
+
+#define PEL__LEDGER_DOCUMENTS (-1) /* the "job" of records that list the output's metadata documents; older versions pass them over */
 
 typedef struct pel__ledger_record {
     int64_t job;
@@ -72,7 +75,10 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
 typedef bool pel__ledger_visit(void *arg, const pel__ledger_record *record, pel_error *err);
 bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err);
 
-/* Calls visit for every record of folder/ledger that holds. */
+/* The metadata documents as they were recorded last; NULL and 0: never. Valid until the next record of them is appended. */
+const pel__ledger_file *pel__ledger_documents(const pel__ledger *l, int32_t *count);
+
+/* Calls visit for every record of folder/ledger that holds, but those of documents. */
 bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err);
 
 #endif

@@ -79,6 +79,8 @@ struct pel_run {
     char threads_by[PEL_LIMIT_TEXT];
     json_object *document; /* plan.json */
     char *provenance;
+    pel__file_record *known; /* metadata documents as they are stored, by the ledger and by what was written since */
+    int32_t known_count;
     pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */
     pel__tuning *tuning;   /* one a channel; NULL where nothing was tuned in this process */
     bool resumed, fresh;
@@ -194,8 +196,19 @@ bool pel__run_expects(const pel_run *run, const pel__ledger_record *record, pel_
 /* audit.c */
 typedef struct pel__audit {
     int64_t files, missing, damaged;
+    int64_t documents, strays; /* metadata documents, which missing and damaged count too; files of nobody in our groups and arrays */
+    bool unlisted;             /* the server does not tell what there is: strays cannot be seen */
     char first[256];
 } pel__audit;
+
+/* metadata.c; the ledger is open */
+bool pel__run_provenance(pel_run *run, pel_error *err);
+bool pel__run_create_output(pel_run *run, pel_error *err); /* makes the sink; of a run that was begun before documents are mended */
+bool pel__run_mend_documents(pel_run *run, pel_error *err);
+bool pel__run_finish_output(pel_run *run, pel_error *err);
+bool pel__run_audit_documents(pel_run *run, bool complete, pel__audit *out, pel_error *err); /* adds to out */
+bool pel__run_find_strays(pel_run *run, pel__audit *out, pel_error *err);
+
 /* Every record of a finished job against the plan, and every file against its record, as closely as `how` says. With `mark`, jobs that do not hold are withdrawn so
  * that the next start repairs them. An error where the records themselves have gone. */
 bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err);

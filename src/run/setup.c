@@ -481,6 +481,7 @@ void pel_run_destroy(pel_run *run)
     free(run->images);
     free(run->layouts);
     free(run->provenance);
+    free(run->known);
     json_object_put(run->document);
     pel__plan_destroy(&run->plan);
     pel_source_destroy(run->source);
@@ -504,7 +505,8 @@ pel__sink_spec pel__run_spec(const pel_run *run)
 {
     return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
                             .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
-                            .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .provenance = run->provenance};
+                            .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .provenance = run->provenance, .ours = run->resumed,
+                            .known = run->known, .known_count = run->known_count};
 }
 
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err)

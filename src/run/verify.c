@@ -211,10 +211,14 @@ bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint6
     run->on_progress = on_progress;
     run->progress_arg = arg;
     bool ok = (run->ledger || pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err)) &&
-              pel__run_take_means(run, err) && pel__run_audit(run, PEL__LOOK_READ, false, &audit, err);
+              pel__run_take_means(run, err) && pel__run_audit(run, PEL__LOOK_READ, false, &audit, err) &&
+              pel__run_find_strays(run, &audit, err);
     out->files = audit.files;
     out->missing = audit.missing + run->plan.job_count - pel__ledger_count_done(run->ledger, 0, run->plan.job_count);
     out->damaged = audit.damaged;
+    out->documents = audit.documents;
+    out->strays = audit.strays;
+    out->unlisted = audit.unlisted;
     (void)snprintf(out->first, sizeof out->first, "%s", audit.first);
     ok = ok && (out->missing + out->damaged > 0 || verify_windows(&v, err));
     end_windows(&v);

@@ -144,32 +144,10 @@ static bool begin_anew(const pel_run *run, pel_error *err)
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------ */
 
-/* The attributes that go with the pixels: written by whoever begins the run, kept for those who go on. */
-static bool make_provenance(pel_run *run, pel_error *err)
-{
-    json_object *o = json_object_new_object(), *v = NULL;
-    static const char *const names[] = {"program", "created", "settings", "noise"};
-    for (int i = 0; i < 4; i++) {
-        if (json_object_object_get_ex(run->document, names[i], &v))
-            json_object_object_add(o, names[i], json_object_get(v));
-    }
-    const char *command = pel__document_text(run->document, "request", "command");
-    const char *input = strrchr(run->input, '/');
-    json_object_object_add(o, "command", json_object_new_string(command));
-    json_object_object_add(o, "input", json_object_new_string(input ? input + 1 : run->input));
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    run->provenance = text ? strdup(text) : NULL;
-    json_object_put(o);
-    return run->provenance || pel__fail(err, PEL_NO_MEMORY, "no memory for the provenance");
-}
-
 /* The plan is written before the output, so that an output without plan is never ours. */
 static bool make_output(pel_run *run, pel_error *err)
 {
-    if (!make_provenance(run, err) || !pel__run_layouts(run, err) || (!run->resumed && !pel__document_save(run, err)))
-        return false;
-    const pel__sink_spec spec = pel__run_spec(run);
-    return run->sink_type->create(&run->sink, &spec, err);
+    return (run->resumed || pel__document_save(run, err)) && pel__run_create_output(run, err);
 }
 
 bool pel__run_prepare(pel_run *run, pel_error *err)
@@ -177,8 +155,8 @@ bool pel__run_prepare(pel_run *run, pel_error *err)
     bool stale = false;
     if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, "lock", PEL__LOCK_WHOLE, &stale, err))
         return false;
-    const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) && make_output(run, err) &&
-                    pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) &&
+    const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) &&
+                    pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) && make_output(run, err) &&
                     (pel__ledger_count_done(run->ledger, 0, run->plan.job_count) > 0 || pel__status_begin(run, err));
     pel__lock_release(run->lock);
     run->lock = NULL;
@@ -239,8 +217,8 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
         !pel__lock_take(&run->lock, run->folder, "lock", share ? PEL__LOCK_SHARED : PEL__LOCK_WHOLE, &stale, err) ||
         !open_log(run, err))
         return false;
-    if ((run->fresh && !run->resumed && !begin_anew(run, err)) || !make_output(run, err) ||
-        !open_ledger(run, err) || !pel__run_take_means(run, err))
+    if ((run->fresh && !run->resumed && !begin_anew(run, err)) || !open_ledger(run, err) ||
+        !make_output(run, err) || !pel__run_take_means(run, err))
         return false;
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
@@ -388,7 +366,7 @@ bool pel__run_audited(pel_run *run, bool *again, pel_error *err)
                  (long long)audit.files, (long long)audit.damaged, audit.first);
     run->repaired = *again = true;
     run->phase_level = -1;
-    return true;
+    return pel__run_mend_documents(run, err);
 }
 
 /* Without the plan nobody knows whose output this is. */
@@ -407,7 +385,7 @@ static bool finish(pel_run *run, pel_error *err)
     if (done < jobs)
         return pel__fail(err, PEL_INCOMPLETE, "%s: %lld of %lld jobs are not done, the same command tries them again; the last: %s",
                          run->output, (long long)(jobs - done), (long long)jobs, last);
-    return (run->audited || pel__fail(err, PEL_INTERNAL, "%s: was not audited", run->output)) && has_plan(run, err) && run->sink_type->finish(run->sink, err);
+    return (run->audited || pel__fail(err, PEL_INTERNAL, "%s: was not audited", run->output)) && has_plan(run, err) && pel__run_finish_output(run, err);
 }
 
 /* Others may have done their shares meanwhile: the ledger is read anew. Whoever gets the second lock finishes. */

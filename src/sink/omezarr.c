@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The OME-Zarr sink: creates the store, names its files, marks it complete. Pixels are written in omezarr_write.c,
- * the documents made in omezarr_meta.c. docs/formats-zarr.md draws what comes out. */
+ * the documents made in omezarr_meta.c and kept in omezarr_docs.c. docs/formats-zarr.md draws what comes out. */
 #include "sink/omezarr.h"
 
 #include "core/bytes.h"
@@ -111,108 +111,6 @@ static bool check_spec(const pel__sink_spec *spec, pel_error *err)
 
 /* ---- create ------------------------------------------------------------------------------------------------ */
 
-static bool refuse(pel_error *err, const char *path, const char *key, const char *what)
-{
-    return pel__fail(err, PEL_REFUSED, "%s/%s: %s: nothing there is touched; choose another output or move it away", path,
-                     key, what);
-}
-
-/* Both documents without the member that says whether the store is complete. */
-static bool same_json(const char *old, size_t size, const char *text, char *where, size_t where_size)
-{
-    json_object *a = NULL, *b = NULL;
-    bool same = false;
-    where[0] = '\0';
-    if (pel__json_parse(&a, old, size, "", NULL) && pel__json_parse(&b, text, strlen(text), "", NULL)) {
-        json_object *const docs[2] = {a, b};
-        for (int i = 0; i < 2; i++) {
-            json_object *const attributes = pel__json_get(docs[i], "attributes", json_type_object);
-            json_object *const p = pel__json_get(attributes ? attributes : docs[i], "pellucid", json_type_object);
-            if (p)
-                json_object_object_del(p, "complete");
-        }
-        same = !pel__json_differs(a, b, where, where_size);
-    }
-    json_object_put(a);
-    json_object_put(b);
-    return same;
-}
-
-/* *there: the document exists already, and is the same. */
-static bool check_document(pel__store *store, const pel__ome_doc *doc, bool *there, pel_error *err)
-{
-    char where[200], what[300];
-    char *old = NULL;
-    size_t size = 0;
-    pel_error e = {0};
-    *there = false;
-    if (!pel__store_text(store, doc->key, MAX_DOCUMENT, &old, &size, &e)) {
-        if (pel__store_is_remote(pel__store_root(store))) /* it may be there */
-            return pel__fail(err, e.code, "%s", e.text);
-        return refuse(err, pel__store_root(store), doc->key, "unreadable");
-    }
-    if (!old)
-        return true;
-    const bool xml = strstr(doc->key, ".xml") != NULL;
-    const bool same = xml ? strcmp(old, doc->text) == 0 : same_json(old, size, doc->text, where, sizeof where);
-    free(old);
-    *there = same;
-    if (same)
-        return true;
-    if (xml || !where[0])
-        return refuse(err, pel__store_root(store), doc->key, "other content than this run would write");
-    (void)snprintf(what, sizeof what, "differs from what this run would write, in \"%s\"", where);
-    return refuse(err, pel__store_root(store), doc->key, what);
-}
-
-/* A store without our root document must be empty, apart from what a killed start may have left. */
-static bool check_empty(pel__store *store, pel_error *err)
-{
-    char name[300];
-    if (!pel__store_first(store, name, sizeof name, err))
-        return false;
-    return !name[0] || refuse(err, pel__store_root(store), name, "found in a place that is no store of this run");
-}
-
-typedef struct {
-    pel__store *store;
-    const pel__ome_docs *docs;
-    bool *there;
-} documents;
-
-static bool check_task(void *arg, int64_t i, int32_t worker, pel_error *err)
-{
-    const documents *const d = arg;
-    (void)worker;
-    return i == 0 || check_document(d->store, &d->docs->list[i], &d->there[i], err);
-}
-
-static bool put_task(void *arg, int64_t i, int32_t worker, pel_error *err)
-{
-    const documents *const d = arg;
-    (void)worker;
-    return d->there[i] || pel__store_put_text(d->store, d->docs->list[i].key, d->docs->list[i].text, err);
-}
-
-/* Every document is looked at before the first is written. The root's comes first, so that a start that was killed
- * half way is known as ours. */
-static bool put_documents(pel__store *store, const pel__ome_docs *docs, pel_error *err)
-{
-    documents d = {.store = store, .docs = docs, .there = calloc((size_t)docs->count, sizeof *d.there)};
-    const bool remote = pel__store_is_remote(pel__store_root(store));
-    pel__pool *crew = NULL;
-    bool ok = d.there || pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata");
-    ok = ok && pel__pool_create(&crew, remote ? (int32_t)pel__min(PEL__STORE_CREW, docs->count) : 1, err);
-    ok = ok && check_document(store, &docs->list[0], &d.there[0], err) && (d.there[0] || check_empty(store, err));
-    ok = ok && pel__pool_run(crew, PEL__READ_NEXT, docs->count, check_task, &d, err) && put_task(&d, 0, 0, err);
-    if (ok)
-        d.there[0] = true;
-    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, put_task, &d, err) && pel__store_sync(store, err);
-    pel__pool_destroy(crew);
-    free(d.there);
-    return ok;
-}
-
 static void destroy(pel__sink *s)
 {
     if (!s)
@@ -229,6 +127,8 @@ static bool open_sink(pel__sink **out, const pel__sink_spec *spec, pel_error *er
     if (!s)
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
     s->spec = *spec;
+    s->spec.known = NULL; /* changes with the run */
+    s->spec.known_count = 0;
     if (!pel__store_create(&s->store, spec->path, spec->remote, err) || !pel__codec_shelf_create(&s->shelf, err)) {
         destroy(s);
         return false;
@@ -237,7 +137,7 @@ static bool open_sink(pel__sink **out, const pel__sink_spec *spec, pel_error *er
     return true;
 }
 
-static bool create(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
+static bool create(pel__sink **out, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err)
 {
     pel__ome_docs docs = {0};
     pel__sink *s = NULL;
@@ -246,13 +146,34 @@ static bool create(pel__sink **out, const pel__sink_spec *spec, pel_error *err)
         (void)pel__where(err, "%s: ", spec->path);
         goto cleanup;
     }
-    if (!open_sink(&s, spec, err) || !put_documents(s->store, &docs, err))
+    if (!open_sink(&s, spec, err) || !pel__ome_put_docs(s->store, spec, &docs, on_document, arg, err))
         goto cleanup;
     *out = s;
     s = NULL;
     ok = true;
 cleanup:
     destroy(s);
+    pel__ome_docs_free(&docs);
+    return ok;
+}
+
+static bool put_documents(pel__sink *s, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err)
+{
+    pel__ome_docs docs = {0};
+    const bool ok = pel__ome_docs_make(&docs, spec, false, err) && pel__ome_put_docs(s->store, spec, &docs, on_document, arg, err);
+    pel__ome_docs_free(&docs);
+    return ok;
+}
+
+static bool audit_documents(pel__sink *s, const pel__sink_spec *spec, bool complete, pel__on_document *on_document, void *arg, pel_error *err)
+{
+    return pel__ome_audit_docs(s->store, spec, complete, on_document, arg, err);
+}
+
+static bool find_strays(pel__sink *s, const pel__sink_spec *spec, pel__names *strays, pel_error *err)
+{
+    pel__ome_docs docs = {0};
+    const bool ok = pel__ome_docs_make(&docs, spec, false, err) && pel__ome_strays(s->store, spec, &docs, strays, err);
     pel__ome_docs_free(&docs);
     return ok;
 }
@@ -336,12 +257,12 @@ static int64_t most_file_bytes(const char *path)
 
 /* ---- finish ------------------------------------------------------------------------------------------------ */
 
-static bool finish(pel__sink *s, pel_error *err)
+static bool finish(pel__sink *s, pel__on_file *on_document, void *arg, pel_error *err)
 {
     pel__ome_docs docs = {0};
     if (!sweep(s, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
         return false;
-    const bool ok = pel__store_put_text(s->store, docs.list[0].key, docs.list[0].text, err) && pel__store_sync(s->store, err);
+    const bool ok = pel__ome_put_root(s->store, &docs, on_document, arg, err);
     pel__ome_docs_free(&docs);
     return ok;
 }
@@ -349,6 +270,9 @@ static bool finish(pel__sink *s, pel_error *err)
 const pel__sink_type pel__sink_omezarr = {
     .name = "omezarr",
     .create = create,
+    .put_documents = put_documents,
+    .audit_documents = audit_documents,
+    .strays = find_strays,
     .open = open_to_look,
     .first = first,
     .clear = clear,

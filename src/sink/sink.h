@@ -55,6 +55,9 @@ typedef struct pel__sink_spec {
     bool (*keep)(void *arg, const char *name); /* is the writer of a temporary file alive? NULL: none is */
     void *keep_arg;
     const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
+    bool ours;                 /* the run was begun before: what lies under the path is its own, whole or harmed */
+    const struct pel__file_record *known; /* metadata documents as they were reported last, whichever version made them */
+    int32_t known_count;
 } pel__sink_spec;
 
 /* A file that was written, or bytes = -1 for one left out because every voxel in it is the fill value (zero). */
@@ -65,6 +68,22 @@ typedef struct pel__file_record {
 } pel__file_record;
 
 typedef bool pel__on_file(void *arg, const pel__file_record *record, pel_error *err);
+
+/* A metadata document as the audit finds it. */
+typedef struct pel__document_found {
+    const char *path;
+    bool missing, damaged;
+    char found[240]; /* of a damaged one: how */
+} pel__document_found;
+
+typedef bool pel__on_document(void *arg, const pel__document_found *found, pel_error *err);
+
+/* Calls for names; listed: whether the store tells them at all. */
+typedef struct pel__names {
+    bool (*on_name)(void *arg, const char *name, pel_error *err);
+    void *arg;
+    bool listed;
+} pel__names;
 
 /* A file as it is found. How closely it is looked at: its length; its checksums, by what the store vouches for or else by
  * reading; its checksums by reading in any case. */
@@ -86,9 +105,17 @@ typedef struct pel__sink pel__sink;
 
 typedef struct pel__sink_type {
     const char *name;
-    /* Groups, arrays and metadata, all before any pixel. A store that holds the very same documents is taken over;
+    /* Groups, arrays and metadata, all before any pixel; on_document (or NULL) is called for each document as it then is stored. A store
+     * that holds the very same documents is taken over, of one that is ours those that are lost or altered are written anew;
      * other content under the path: PEL_REFUSED, nothing touched. */
-    bool (*create)(pel__sink **out, const pel__sink_spec *spec, pel_error *err);
+    bool (*create)(pel__sink **out, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err);
+    /* The same again for a sink that is there. */
+    bool (*put_documents)(pel__sink *s, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err);
+    /* Each document against what was reported of it, or else against what would be written now. complete: the store is to say
+     * that it is. */
+    bool (*audit_documents)(pel__sink *s, const pel__sink_spec *spec, bool complete, pel__on_document *on_document, void *arg, pel_error *err);
+    /* Names of all that lies in our groups and arrays and that the spec does not have. */
+    bool (*strays)(pel__sink *s, const pel__sink_spec *spec, pel__names *strays, pel_error *err);
     /* For looking only: of the spec path and remote count. */
     bool (*open)(pel__sink **out, const pel__sink_spec *spec, pel_error *err);
     /* Name of anything that lies under the path, "" where there is nothing; and removal of all that does. */
@@ -118,8 +145,8 @@ typedef struct pel__sink_type {
     int32_t (*lookers)(const pel__sink *s, int32_t threads);
     /* Removes what killed writers left. */
     bool (*sweep)(pel__sink *s, pel_error *err);
-    /* Marks the store complete: final attributes. */
-    bool (*finish)(pel__sink *s, pel_error *err);
+    /* Marks the store complete: final attributes, whose document is reported. */
+    bool (*finish)(pel__sink *s, pel__on_file *on_document, void *arg, pel_error *err);
     void (*destroy)(pel__sink *s);
 } pel__sink_type;
 

@@ -263,6 +263,12 @@ bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err
     return store->type->writes->first(store, name, size, err);
 }
 
+bool pel__store_each(pel__store *store, const pel__store_walk *walk, bool *listed, pel_error *err)
+{
+    *listed = true;
+    return store->type->writes->each(store, walk, listed, err);
+}
+
 bool pel__store_clear(pel__store *store, pel_error *err)
 {
     return store->type->writes->clear(store, err);

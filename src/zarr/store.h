@@ -132,6 +132,15 @@ bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, 
 /* Name of anything in the store but what a killed writer may have left; "" where it is empty or not there. */
 bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err);
 
+/* Calls on_key for every key but what a killed writer may have left; folders that enter (called with a "/" behind) does not
+ * want are passed by where that saves time. *listed: false where the server does not list for us. */
+typedef struct pel__store_walk {
+    bool (*on_key)(void *arg, const char *key, pel_error *err);
+    bool (*enter)(void *arg, const char *key);
+    void *arg;
+} pel__store_walk;
+bool pel__store_each(pel__store *store, const pel__store_walk *walk, bool *listed, pel_error *err);
+
 /* Removes all that is in the store, and a folder itself. */
 bool pel__store_clear(pel__store *store, pel_error *err);
 
@@ -151,6 +160,7 @@ typedef struct pel__store_writes {
     bool (*sync)(pel__store *store, pel_error *err); /* NULL: what is committed lasts */
     bool (*look)(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
     bool (*first)(pel__store *store, char *name, size_t size, pel_error *err);
+    bool (*each)(pel__store *store, const pel__store_walk *walk, bool *listed, pel_error *err);
     bool (*clear)(pel__store *store, pel_error *err);
     bool (*sweep)(pel__store *store, pel_error *err); /* NULL: a writer that is killed leaves nothing */
 } pel__store_writes;

@@ -129,9 +129,9 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
 /* ---- many objects -------------------------------------------------------------------------------------------- */
 
 /* Keys below the root, free() *text; *denied: the server does not list for us. */
-static bool list(pel__remote_store *s, char **text, bool *denied, pel_error *err)
+static bool list(pel__remote_store *s, const char *url, char **text, bool *denied, pel_error *err)
 {
-    const pel__request q = {.url = s->list, .range = PEL__RANGE_ALL, .n = MAX_LIST_BYTES};
+    const pel__request q = {.url = url, .range = PEL__RANGE_ALL, .n = MAX_LIST_BYTES};
     pel__reply r = {0};
     *text = NULL;
     *denied = false;
@@ -144,7 +144,7 @@ static bool list(pel__remote_store *s, char **text, bool *denied, pel_error *err
         return true;
     }
     free(r.body);
-    return *denied || pel__remote_fail(&r, s->list, err);
+    return *denied || pel__remote_fail(&r, url, err);
 }
 
 /* The part of a listed key below the root; NULL where it is not below it. */
@@ -162,7 +162,7 @@ static bool first(pel__store *store, char *name, size_t size, pel_error *err)
     pel__remote_store *const s = remote_of(store);
     char *text = NULL;
     bool denied = false;
-    if (!list(s, &text, &denied, err))
+    if (!list(s, s->list, &text, &denied, err))
         return false;
     char *at = text;
     const char *const key = text ? pel__answer_key(&at) : NULL, *const below = key ? below_root(s, key) : NULL;
@@ -170,6 +170,38 @@ static bool first(pel__store *store, char *name, size_t size, pel_error *err)
         (void)snprintf(name, size, "%s", below && below[0] ? below : key);
     free(text);
     return true; /* where we may not list, objects of others show when they are in the way of ours */
+}
+
+/* The keys of one listing; *last: the last of them, "" for none. */
+static bool visit_listing(const pel__remote_store *s, char *text, const pel__store_walk *walk, char *last, pel_error *err)
+{
+    bool ok = true;
+    char *at = text;
+    last[0] = '\0';
+    for (char *key = pel__answer_key(&at); ok && key; key = pel__answer_key(&at)) {
+        const char *const below = below_root(s, key);
+        (void)snprintf(last, PEL__PATH_MAX, "%s", key);
+        ok = !below || !below[0] || walk->on_key(walk->arg, below, err);
+    }
+    return ok;
+}
+
+static bool each(pel__store *store, const pel__store_walk *walk, bool *listed, pel_error *err)
+{
+    pel__remote_store *const s = remote_of(store);
+    char url[PEL__PATH_MAX], last[PEL__PATH_MAX] = "", before[PEL__PATH_MAX] = "";
+    bool ok = true, denied = false;
+    (void)snprintf(url, sizeof url, "%s", s->list);
+    do {
+        char *text = NULL;
+        (void)snprintf(before, sizeof before, "%s", last);
+        ok = list(s, url, &text, &denied, err) && (!text || visit_listing(s, text, walk, last, err));
+        *listed = *listed && !denied;
+        free(text);
+        if (ok && !denied && last[0] && strcmp(last, before) <= 0 && before[0])
+            return pel__fail(err, PEL_IO, "%s: the server lists the same keys again", store->root);
+    } while (ok && !denied && last[0] && pel__url_list_after(url, sizeof url, s->list, last, err));
+    return ok && (denied || !last[0] || pel__fail(err, PEL_INTERNAL, "%s: the listing was cut", store->root));
 }
 
 typedef struct {
@@ -193,7 +225,7 @@ static bool clear_some(removal *r, pel__pool *crew, int64_t *count, pel_error *e
     (void)snprintf(before, sizeof before, "%s", r->first);
     bool denied = false;
     *count = 0;
-    if (!list(r->store, &text, &denied, err))
+    if (!list(r->store, r->store->list, &text, &denied, err))
         return false;
     if (denied || !text)
         return pel__fail(err, PEL_IO, "%s: cannot be listed (HTTP 403 AccessDenied), so it cannot be emptied", r->store->base.root);
@@ -237,5 +269,6 @@ const pel__store_writes pel__store_s3_writes = {
     .remove = remove_object,
     .look = look,
     .first = first,
+    .each = each,
     .clear = clear,
 };

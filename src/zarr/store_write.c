@@ -236,6 +236,48 @@ static bool sweep(pel__store *store, pel_error *err)
     return sweep_folder(store, store->root, 9, err);
 }
 
+/* ---- each -------------------------------------------------------------------------------------------------- */
+
+#define DEEPEST 12 /* two more than the writer's own folders */
+
+/* path and key are grown in place; links count as what they lead to: a level may lie on another disk. */
+static bool walk_folder(char *path, size_t root, int depth, const pel__store_walk *walk, pel_error *err)
+{
+    const size_t n = strlen(path);
+    DIR *const d = opendir(path);
+    if (!d)
+        return errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot list", path);
+    bool ok = true;
+    const struct dirent *e;
+    while (ok && (e = readdir(d))) { /* one thread a stream: safe. NOLINT(concurrency-mt-unsafe) */
+        struct stat st;
+        const char *const key = path + root + 1;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strncmp(e->d_name, ".tmp-", 5) == 0 || n + strlen(e->d_name) + 3 > PEL__PATH_MAX)
+            continue;
+        (void)snprintf(path + n, PEL__PATH_MAX - n, "/%s", e->d_name);
+        const bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+        const size_t end = strlen(path);
+        (void)snprintf(path + end, PEL__PATH_MAX - end, "%s", folder ? "/" : "");
+        const bool enter = folder && depth < DEEPEST && walk->enter(walk->arg, key);
+        path[end] = '\0';
+        if (enter)
+            ok = walk_folder(path, root, depth + 1, walk, err);
+        else if (!folder)
+            ok = walk->on_key(walk->arg, key, err);
+        path[n] = '\0';
+    }
+    (void)closedir(d);
+    return ok;
+}
+
+static bool each(pel__store *store, const pel__store_walk *walk, bool *listed, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    (void)listed;
+    (void)snprintf(path, sizeof path, "%s", store->root);
+    return walk_folder(path, strlen(path), 0, walk, err);
+}
+
 const pel__store_writes pel__store_folder_writes = {
     .begin = begin,
     .append = append,
@@ -245,6 +287,7 @@ const pel__store_writes pel__store_folder_writes = {
     .sync = sync_names,
     .look = look,
     .first = first,
+    .each = each,
     .clear = clear,
     .sweep = sweep,
 };

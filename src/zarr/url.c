@@ -132,3 +132,9 @@ bool pel__url_list(char *out, size_t size, const char *path, const pel_remote *r
     return (used < size && (n == 0 || (append(out, size, &used, prefix, n, UNRESERVED) && append(out, size, &used, "/", 1, UNRESERVED))))
         || too_long(path, err);
 }
+
+bool pel__url_list_after(char *out, size_t size, const char *list, const char *key, pel_error *err)
+{
+    size_t used = (size_t)snprintf(out, size, "%s&start-after=", list);
+    return (used < size && append(out, size, &used, key, strlen(key), UNRESERVED)) || too_long(list, err);
+}

@@ -18,6 +18,9 @@ bool pel__url_key(char *out, size_t size, const char *root, const char *key, pel
 /* S3: URL of a request that lists up to `most` keys below the root, in their order. */
 bool pel__url_list(char *out, size_t size, const char *path, const pel_remote *remote, int32_t most, pel_error *err);
 
+/* S3: the same for the keys behind one of them, with what lies before the keys below the root. */
+bool pel__url_list_after(char *out, size_t size, const char *list, const char *key, pel_error *err);
+
 /* S3: what lies between the bucket's name and the keys below the root, n bytes without slashes at the ends. */
 const char *pel__url_prefix(const char *path, size_t *n);
 

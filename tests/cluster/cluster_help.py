@@ -144,7 +144,7 @@ def stand_in(cli, folder, text, name="stand-in"):
                       for n in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)]
             memory = int(value.get("--memory", "0M")[:-1])
             def done():
-                return sum(len(open(f).readlines()) for f in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl"))
+                return sum('{{"job":-1,' not in line for f in glob.glob(sys.argv[2] + ".run/ledger/*.jsonl") for line in open(f))
             def first(name):
                 try:
                     os.close(os.open({str(folder)!r} + "/" + name, os.O_CREAT | os.O_EXCL))

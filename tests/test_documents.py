@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""The metadata documents of an output are a part of it: `verify` sees one that is lost or altered and what does not belong there, and
+the same command writes them anew from the plan."""
+import ctypes
+import ctypes.util
+import glob
+import json
+import os
+import shutil
+
+import pytest
+
+from test_audit import IMAGE, OLD, WORDS, line_of, old_run, tree, verify
+
+IMAGES = {"0.5": (IMAGE, "0.5"), "0.4": (IMAGE, "0.4"), "collection": ("phantom:t=1,c=1,z=3,y=70,x=90;scenes=2;seed=4", "0.5"),
+          "collection-0.4": ("phantom:t=1,c=1,z=3,y=70,x=90;scenes=2;seed=4", "0.4")}
+
+
+def words_of(kind, out):
+    image, version = IMAGES[kind]
+    return ("convert", image, out, *WORDS, "--format", version)
+
+
+@pytest.fixture(scope="module")
+def made(cli, tmp_path_factory):
+    whole = {}
+
+    def make(kind):
+        if kind not in whole:
+            whole[kind] = str(tmp_path_factory.mktemp("made") / "out.ome.zarr")
+            cli.ok(*words_of(kind, whole[kind]))
+        return whole[kind]
+
+    return make
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    def copy(kind):
+        out = str(tmp_path / "out.ome.zarr")
+        shutil.copytree(made(kind), out)
+        shutil.copytree(made(kind) + ".run", out + ".run")
+        return out, tree(made(kind))
+
+    return copy
+
+
+class Hash(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def digest(name, data):
+    """XXH3-128 of name, NUL and data, by the library itself."""
+    function = ctypes.CDLL(ctypes.util.find_library("xxhash")).XXH3_128bits
+    function.restype, function.argtypes = Hash, [ctypes.c_char_p, ctypes.c_size_t]
+    whole = name.encode() + b"\0" + data
+    h = function(whole, len(whole))
+    return f"{h.high:016x}{h.low:016x}"
+
+
+def documents(out):
+    return sorted(k for k in tree(out) if k.split("/")[-1] in ("zarr.json", ".zarray", ".zattrs", ".zgroup", "METADATA.ome.xml"))
+
+
+def test_documents_are_counted_and_recorded(cli, copied):
+    for kind, count in (("0.5", 4),):
+        out, _ = copied(kind)
+        names = documents(out)
+        code, found = verify(cli, out)
+        assert code == 0 and found["documents"] == len(names) == count and found["strays"] == 0 and not found["unlisted"]
+        said = [json.loads(line[9:]) for p in glob.glob(f"{out}.run/ledger/*.jsonl") for line in open(p)]
+        last = [r for r in said if r["job"] == -1]
+        assert len(last) == 2, "when the output is made, and when it is complete"
+        assert sorted(f[0] for f in last[-1]["files"]) == names and last[0]["files"][0][2] != last[1]["files"][0][2]
+
+
+@pytest.mark.parametrize("kind,harm", [*((k, "gone") for k in IMAGES), *((k, "changed") for k in IMAGES), ("0.5", "empty"), ("0.5", "cut"), ("0.4", "empty")])
+def test_each_document_is_missed_and_written_anew(cli, copied, kind, harm):
+    """Every document of every format, one after the other; "changed" keeps the length."""
+    out, whole = copied(kind)
+    for name in documents(out):
+        path, data = f"{out}/{name}", whole[name]
+        if harm == "gone":
+            os.remove(path)
+        else:
+            digit = next(i for i in range(len(data) - 1, -1, -1) if chr(data[i]).isdigit() and b"complete" not in data[max(0, i - 20):i])
+            other = {"empty": b"", "cut": data[:len(data) // 2], "changed": data[:digit] + (b"7" if data[digit:digit + 1] != b"7" else b"8") + data[digit + 1:]}
+            with open(path, "wb") as f:
+                f.write(other[harm])
+        code, found = verify(cli, out)
+        assert code == 1 and found["missing"] + found["damaged"] == 1 and (found["missing"] == 1) == (harm == "gone") and name in found["first"], (name, found)
+        done = cli(*words_of(kind, out))
+        if harm == "changed" and name in ("zarr.json", ".zattrs") and done.returncode == 2:
+            assert "remove that document" in done.stderr  # the very words by which the run is known
+            os.remove(path)
+            done = cli(*words_of(kind, out))
+        assert done.returncode == 0, (name, done.stderr)
+        assert tree(out) == whole, name
+    assert verify(cli, out)[0] == 0
+
+
+CHANGES = {
+    "shape": ("0/zarr.json", lambda d: d["shape"].__setitem__(3, 139)),
+    "fill value": ("1/zarr.json", lambda d: d.__setitem__("fill_value", 1)),
+    "a path": ("zarr.json", lambda d: d["attributes"]["ome"]["multiscales"][0]["datasets"][1].__setitem__("path", "2")),
+    "a scale": ("zarr.json", lambda d: d["attributes"]["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"].__setitem__(4, 0.2)),
+    "a level less": ("zarr.json", lambda d: d["attributes"]["ome"]["multiscales"][0]["datasets"].pop()),
+    "a member more": ("2/zarr.json", lambda d: d["attributes"].__setitem__("note", "x")),
+    "complete": ("zarr.json", lambda d: d["attributes"]["pellucid"].__setitem__("complete", False)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_altered_values_are_found_and_put_right(cli, copied, change):
+    out, whole = copied("0.5")
+    name, how = CHANGES[change]
+    document = json.loads(whole[name])
+    how(document)
+    with open(f"{out}/{name}", "w") as f:
+        json.dump(document, f)
+    code, found = verify(cli, out)
+    assert code == 1 and found["damaged"] == 1 and found["missing"] == 0 and found["first"].startswith(name), found
+    cli.ok(*words_of("0.5", out))
+    assert tree(out) == whole
+
+
+def test_all_documents_lost_at_once(cli, copied):
+    out, whole = copied("0.5")
+    for name in documents(out):
+        os.remove(f"{out}/{name}")
+    assert verify(cli, out)[1]["missing"] == 4
+    cli.ok(*words_of("0.5", out))
+    assert tree(out) == whole
+
+
+@pytest.mark.parametrize("kind,stray", [("0.5", "0/c/0/0/0/9/9"), ("0.5", "0/c/0/0/0/0/00"), ("0.5", "0/c/0/0/0/0"), ("0.5", "7/c/0/0/0/0/0"), ("0.5", "0/.zarray"),
+                                        ("0.5", "notes.txt"), ("0.4", "0/0/0/0/0/40"), ("0.4", ".zmetadata"), ("collection", "1/0/c/0/0/0/5/5"), ("collection", "OME/x")])
+def test_what_does_not_belong_is_named(cli, copied, kind, stray):
+    """Not removed: nobody knows whose it is. Temporary files of writers are no strays."""
+    out, whole = copied(kind)
+    path = f"{out}/{stray}"
+    if os.path.isdir(path):
+        path, stray = path + "/more", stray + "/more"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    for name in (path, os.path.join(os.path.dirname(path), ".tmp-n7-1-2")):
+        with open(name, "w") as f:
+            f.write("x")
+    code, found = verify(cli, out)
+    assert code == 1 and found["strays"] == 1 and found["missing"] == found["damaged"] == 0 and stray in found["first"], found
+    assert "1 files that do not belong" in cli("verify", out, "--windows", "0").stdout
+    cli.ok(*words_of(kind, out))
+    assert os.path.exists(path)
+    os.remove(path)
+    assert verify(cli, out)[0] == 0 and tree(out) == whole
+
+
+@pytest.mark.parametrize("kind,name", [("0.5", "labels/cells/zarr.json"), ("collection", "1/tables/x.csv")])
+def test_labels_and_tables_of_others_are_theirs(cli, copied, kind, name):
+    out, _ = copied(kind)
+    os.makedirs(os.path.dirname(f"{out}/{name}"))
+    with open(f"{out}/{name}", "w") as f:
+        f.write("{}")
+    assert verify(cli, out)[0] == 0
+    os.remove(f"{out}/zarr.json")
+    cli.ok(*words_of(kind, out))
+    assert os.path.exists(f"{out}/{name}") and verify(cli, out)[0] == 0
+
+
+@pytest.mark.parametrize("what", ["photo.jpg", "zarr.json"])
+def test_what_is_not_ours_is_not_taken_for_a_lost_output(cli, copied, what):
+    """The output moved away, and something else put in its place: the run's folder alone is no right to write there."""
+    out, _ = copied("0.5")
+    shutil.rmtree(out)
+    os.makedirs(out)
+    with open(f"{out}/{what}", "w") as f:
+        f.write('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    before = tree(out)
+    said = cli.fails(2, *words_of("0.5", out))
+    assert what in said and "nothing there is touched" in said and tree(out) == before
+
+
+def test_documents_of_an_older_version_are_right_as_they_were_recorded(cli, copied):
+    """Recorded with the checksum of what was written then: a version that writes other documents neither complains nor changes them."""
+    out, whole = copied("0.5")
+    name = "1/zarr.json"
+    older = json.dumps({**json.loads(whole[name]), "attributes": {"made": "otherwise"}}).encode()
+    with open(f"{out}/{name}", "wb") as f:
+        f.write(older)
+    assert verify(cli, out)[1]["damaged"] == 1
+    path = glob.glob(f"{out}.run/ledger/*.jsonl")[0]
+    lines = open(path).read().splitlines(True)
+    record = json.loads(lines[-1][9:])
+    assert record["job"] == -1
+    record["files"] = [[f[0], f[1], digest(name, older) if f[0] == name else f[2]] for f in record["files"]]
+    lines[-1] = line_of(record)
+    open(path, "w").writelines(lines)
+    assert verify(cli, out)[0] == 0
+    cli.ok(*words_of("0.5", out))
+    assert open(f"{out}/{name}", "rb").read() == older and verify(cli, out)[0] == 0
+
+
+def test_documents_of_ledgers_without_them(cli, tmp_path):
+    """Versions before 2026-12 recorded none: what they wrote is what would be written now, or it is told."""
+    out, words = old_run(tmp_path)
+    before = tree(out)
+    assert verify(cli, out)[1]["documents"] == 4
+    os.remove(f"{out}/2/zarr.json")
+    code, found = verify(cli, out)
+    assert code == 1 and found["missing"] == 1 and found["first"].startswith("2/zarr.json")
+    cli.ok(*words)
+    assert tree(out) == before == tree(f"{OLD}/out.ome.zarr")
+    assert verify(cli, out)[0] == 0
