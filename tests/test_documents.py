@@ -6,6 +6,7 @@ import ctypes.util
 import glob
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -210,3 +211,30 @@ def test_documents_of_ledgers_without_them(cli, tmp_path):
     cli.ok(*words)
     assert tree(out) == before == tree(f"{OLD}/out.ome.zarr")
     assert verify(cli, out)[0] == 0
+
+
+def members(value):
+    """Names of all members of a document, however deep."""
+    if isinstance(value, list):
+        return set().union(*map(members, value)) if value else set()
+    return set(value) | members(list(value.values())) if isinstance(value, dict) else set()
+
+
+def test_the_page_shows_the_members_of_today(cli, tmp_path):
+    """docs/formats-run.md against a run that is made here: no member more, none less, but the filter's own parameters."""
+    out = str(tmp_path / "out.ome.zarr")
+    cli.ok("denoise", "phantom:c=1,z=2,y=64,x=64;seed=3", out, "--noise", "3.9,-388", "--tune", "off", "--iterations", "1", "--quiet")
+    page = open(os.path.join(os.path.dirname(OLD), "..", "docs", "formats-run.md"), encoding="utf-8").read()
+    shown, ledger = page.split("\n## plan.json\n")[1].split("\n## ledger/")
+    named = set(re.findall(r'"([\w ]+)":', "\n".join(line for line in shown.splitlines() if line.startswith("    "))))
+    plan = json.load(open(out + ".run/plan.json"))
+    kept = list(plan["settings"])
+    parameters = set(kept[kept.index("numeric version") + 1:kept.index("noise")])
+    plan["settings"] = {k: v for k, v in plan["settings"].items() if k not in parameters}
+    assert members(plan) == named
+    version = re.search(r'"numeric version": "(\d+)"', shown)[1]
+    assert version == plan["settings"]["numeric version"]
+    lines = [json.loads(line[9:]) for p in glob.glob(out + ".run/ledger/*.jsonl") for line in open(p)]
+    done = next(r for r in lines if r["job"] >= 0)
+    example = "".join(line for line in ledger.splitlines() if line.startswith("    ")).split("}")[0]
+    assert members(done) == set(re.findall(r'"(\w+)":', example)), example
