@@ -242,6 +242,20 @@ static void print_time(FILE *to, const pel_plan_summary *s)
     (void)fputc('\n', to);
 }
 
+/* Only what may not suffice; what cannot is refused. */
+static void print_room(FILE *to, const pel_plan_summary *s)
+{
+    char a[32], b[32];
+    if (s->resumed)
+        return;
+    if (s->bytes_free >= 0 && s->bytes_free < s->bytes_out)
+        (void)fprintf(to, "  room     may not suffice: %s free, %s before compression\n", text_bytes(a, sizeof a, (double)s->bytes_free),
+                      text_bytes(b, sizeof b, (double)s->bytes_out));
+    if (s->files_free >= 0 && s->files_free < s->files)
+        (void)fprintf(to, "  room     may not suffice: %s more files can be made, at most %s are needed; larger blocks (--block) need fewer\n",
+                      text_count(a, sizeof a, s->files_free), text_count(b, sizeof b, s->files));
+}
+
 void print_plan(FILE *to, const pel_run *run, const char *input, const char *output)
 {
     pel_plan_summary s;
@@ -265,6 +279,7 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
                   s.memory_by, limits_text_threads(threads, sizeof threads, &s), s.slots == 2 ? "overlap with computing" : "take turns with computing (more memory would overlap them)");
     (void)fprintf(to, "  output   at most %s files, %s before compression\n", text_count(a, sizeof a, s.files),
                   text_bytes(b, sizeof b, (double)s.bytes_out));
+    print_room(to, &s);
     if (s.seconds_estimated > 0)
         print_time(to, &s);
 }
@@ -307,7 +322,7 @@ json_object *plan_json(const pel_run *run)
     } integers[] = {
         {"images", s.image_count}, {"threads", s.threads}, {"slots", s.slots}, {"blocks", s.blocks},
         {"pyramid_jobs", s.pyramid_jobs}, {"levels", s.levels}, {"voxels", s.voxels}, {"bytes_in", s.bytes_in},
-        {"bytes_out", s.bytes_out}, {"files", s.files}, {"memory_limit", s.memory_limit},
+        {"bytes_out", s.bytes_out}, {"files", s.files}, {"bytes_free", s.bytes_free}, {"files_free", s.files_free}, {"memory_limit", s.memory_limit},
         {"memory_promised", s.memory_promised}, {"memory_base", s.memory_base}, {"memory_source", s.memory_source},
         {"memory_filter", s.memory_filter}, {"memory_buffers", s.memory_buffers}, {"memory_write", s.memory_write},
     };

@@ -327,6 +327,7 @@ typedef struct pel_plan_summary {
     double seconds_settled;              /* before them, once a run: what noise and tuning took here; 0: the plan was taken over */
     bool rounds;                         /* a filter works in float32 on a type that has more bits */
     bool resumed;                        /* the plan was found in the output, not made anew */
+    int64_t bytes_free, files_free;      /* where the output lies or will, now; -1: not known */
 } pel_plan_summary;
 
 typedef struct pel_run pel_run;

@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import tempfile
 
 import pytest
 
@@ -147,6 +149,57 @@ def test_what_no_run_made_is_kept(cli, place, fresh):
     is_refused(cli, place, "another output", "convert", "a.czi", "new.zarr", "--state", "a.zarr.run", "--fresh")
     (place / "notes").write_text("mine\n")
     is_refused(cli, place, "a file", "convert", "a.czi", "notes", *fresh)
+
+
+def test_no_room_is_told_first(cli, place):
+    """Sizes follow from what is free here; nothing is written."""
+    room = os.statvfs(place)
+    free = room.f_bavail * room.f_frsize
+
+    def plane(times):
+        return f"phantom:z={max(1, int(times * free) >> 25)},y=4096,x=4096"  # uint16: 32 MiB a plane
+    if free < 1 << 30:
+        pytest.skip("hardly any room here at all")
+    is_refused(cli, place, "no room", "plan", "convert", plane(40), "new.zarr", "--no-timing")
+    is_refused(cli, place, "no room", "convert", plane(40), "new.zarr")
+    is_refused(cli, place, "no room", "denoise", plane(40), "new.zarr")  # noise and tuning would take minutes
+    said = cli.ok("plan", "convert", plane(3), "new.zarr", "--no-timing", cwd=place)
+    assert "may not suffice" in said
+    assert "may not suffice" not in cli.ok("plan", "convert", SMALL, "new.zarr", "--no-timing", cwd=place)
+    assert cli.json("plan", "convert", SMALL, "new.zarr", "--no-timing", cwd=place)["bytes_free"] > 0
+
+
+def test_no_room_for_files_is_told_first(cli, place):
+    room = os.statvfs(place)
+    if room.f_files == 0 or room.f_favail > 1e9:
+        pytest.skip("files are not counted here")
+    side = 16 * int((40 * room.f_favail) ** 0.5 + 2)
+    tiny = ("--chunk", "y=16,x=16", "--block", "y=16,x=16", "--levels", "1")
+    is_refused(cli, place, "more files can be made", "convert", f"phantom:y={side},x={side}", "new.zarr", *tiny)
+    side = 16 * int((3 * room.f_favail) ** 0.5 + 2)
+    assert "more files can be made" in cli.ok("plan", "convert", f"phantom:y={side},x={side}", "new.zarr", *tiny, "--no-timing", cwd=place)
+
+
+def test_no_permission_is_told_first(cli, place, tmp_path_factory):
+    """As somebody who may not write: where we are root, as nobody."""
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    folder = tempfile.mkdtemp(prefix="pellucid-test-")
+    try:
+        os.chmod(folder, 0o555)
+        try:
+            able = subprocess.run([cli.path, "version"], capture_output=True, cwd="/", **user).returncode == 0
+        except OSError:
+            able = False
+        if not able:
+            pytest.skip("nobody cannot run the program here")
+        for words in (("denoise", SMALL, "o.zarr"), ("plan", "convert", SMALL, "o.zarr"), ("convert", SMALL, "/tmp/pellucid-test-no-such.zarr", "--state", "state"),
+                      ("picture", SMALL, "x.png"), ("noise", SMALL, "--plot", "x.png"), ("phantom", "x.czi")):
+            done = subprocess.run([cli.path, *words], capture_output=True, text=True, cwd=folder, **user)
+            assert done.returncode == 2 and "may be written in" in done.stderr, (words, done.stderr)
+            assert os.listdir(folder) == []
+    finally:
+        os.chmod(folder, 0o755)
+        shutil.rmtree(folder)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ static bool check_folder(const char *path, const char *real, pel_error *err)
     char folder[PEL__PATH_MAX];
     const char *const slash = strrchr(real, '/');
     (void)snprintf(folder, sizeof folder, "%.*s", slash && slash > real ? (int)(slash - real) : 1, real);
-    return access(folder, W_OK | X_OK) == 0 || pel__fail(err, PEL_REFUSED, "%s: nothing may be written in the folder %s", path, folder);
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 || pel__fail(err, PEL_REFUSED, "%s: nothing may be written in the folder %s", path, folder);
 }
 
 static bool check(const char *path, const pel_file_rule *rule, char *real, size_t size, pel_error *err)

@@ -7,11 +7,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MOST_PLACES 1024 /* of an input: files of a set, arrays of a store */
 
@@ -119,11 +121,36 @@ static bool check_state(const pel_run *run, const pel__location *state, const pe
                                   run->folder, name));
 }
 
+/* What exists must let us make names in it. */
+static bool check_writable(const pel__location *l, const char *path, pel_error *err)
+{
+    return l->address || faccessat(AT_FDCWD, l->there, W_OK | X_OK, AT_EACCESS) == 0 ||
+           pel__fail(err, PEL_REFUSED, "%s: nothing may be written in %s: %s", path, l->there, errno == EROFS ? "it is read-only" : "no permission");
+}
+
 bool pel__run_check_names(const pel_run *run, pel_error *err)
 {
     pel__location output, state;
     return check_name(run->output, err) && find_output(&output, run, err) && pel__location_has_parent(&output, run->output, err) &&
-           pel__location_find(&state, run->folder, err) && check_state(run, &state, &output, err);
+           pel__location_find(&state, run->folder, err) && check_state(run, &state, &output, err) && check_writable(&output, run->output, err) &&
+           check_writable(&state, run->folder, err);
+}
+
+/* ---- room on the disk ---------------------------------------------------------------------------------------------- */
+
+#define PRESSED 20 /* times: better than images of any camera are compressed */
+
+bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *err)
+{
+    int64_t bytes = 0, files = 0, bytes_free = 0, files_free = 0;
+    pel__run_needs(run, plan, &bytes, &files);
+    pel__run_free(run, &bytes_free, &files_free);
+    if (bytes_free >= 0 && bytes / PRESSED > bytes_free)
+        return pel__fail(err, PEL_REFUSED, "%s: no room: %lld MiB are free there, the output has %lld MiB before compression", run->output,
+                         (long long)(bytes_free >> 20), (long long)(bytes >> 20));
+    return files_free < 0 || files / PRESSED <= files_free ||
+           pel__fail(err, PEL_REFUSED, "%s: no room: %lld more files can be made there, the output has %lld: take larger blocks (--block)",
+                     run->output, (long long)files_free, (long long)files);
 }
 
 /* ---- beginning anew ------------------------------------------------------------------------------------------------ */

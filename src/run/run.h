@@ -125,7 +125,12 @@ bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, i
 /* apart.c; touches nothing */
 bool pel__run_check_apart(const pel_run *run, pel_error *err); /* neither output nor state is, holds or lies in the input */
 bool pel__run_check_names(const pel_run *run, pel_error *err); /* of a new run: what output and state may be called and lie in */
+bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *err); /* on the disk: what cannot fit however well it is compressed */
 bool pel__run_check_ours(const pel_run *run, pel_error *err);  /* before --fresh: only what a run of ours made is removed */
+
+/* summary.c: the whole output, uncompressed; and what is free where it lies, -1: not known */
+void pel__run_needs(const pel_run *run, const pel__plan *plan, int64_t *bytes, int64_t *files);
+void pel__run_free(const pel_run *run, int64_t *bytes, int64_t *files);
 
 /* place.c */
 bool pel__run_folder_of(char *out, size_t size, const char *output, pel_error *err); /* where the books of an output lie */

@@ -273,11 +273,11 @@ static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *er
     return same && pel__document_read_plan(run, err) && check_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
 }
 
-/* Before the tuning, which takes its time: chunks and blocks that do not go together, memory that holds not even the settings as they are. */
+/* Before noise and tuning, which take their time: chunks and blocks that do not go together, memory that holds not even the settings as they are. */
 static bool check_request(const pel_run *run, pel_error *err)
 {
     pel__plan plan = {0};
-    const bool ok = run->document || pel__plan_make(&plan, &run->request, err);
+    const bool ok = run->document || (pel__plan_make(&plan, &run->request, err) && pel__run_check_room(run, &plan, err));
     pel__plan_destroy(&plan);
     return ok;
 }
@@ -383,8 +383,8 @@ static bool plan_run(pel_run **out, const pel_run_options *o, bool within, pel_o
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
     const bool ok = new_run(&run, o, err) && (settle_limits(run, o, within), find_filter(run, o->filter, err)) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || check_places(run, o->fresh, err)) &&
-                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && make_request(run, o, err) &&
-                    (o->output == NULL || check_request(run, err)) && settle_tuning(run, o->tune, &w, err) &&
+                    make_request(run, o, err) && (o->output == NULL || check_request(run, err)) &&
+                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && settle_tuning(run, o->tune, &w, err) &&
                     (run->seconds_settled = pel__now() - start, true) && (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);

@@ -3,23 +3,48 @@
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/location.h"
 #include "core/region.h"
 #include "run/run.h"
 
 #include <math.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 static void add_image(pel_plan_summary *s, const pel_run *run, int32_t image)
 {
-    const pel__plan_image *p = &run->plan.images[image];
-    const int64_t voxels = pel__region_voxels(&p->bounds);
+    const int64_t voxels = pel__region_voxels(&run->plan.images[image].bounds);
     s->voxels += voxels;
     s->bytes_in += voxels * (int64_t)pel_dtype_size(run->images[image]->dtype);
-    for (int32_t k = 0; k < p->layout.level_count; k++) {
-        const pel_region shape = pel__region(PEL_AXES, NULL, p->layout.level[k].shape);
-        s->bytes_out += pel__region_voxels(&shape) * (int64_t)pel_dtype_size(run->dtype);
-        s->files += pel__grid_cells(&shape, p->layout.level[k].shard);
+}
+
+void pel__run_needs(const pel_run *run, const pel__plan *plan, int64_t *bytes, int64_t *files)
+{
+    *bytes = *files = 0;
+    for (int32_t i = 0; i < plan->image_count; i++) {
+        const pel__layout *const l = &plan->images[i].layout;
+        for (int32_t k = 0; k < l->level_count; k++) {
+            const pel_region shape = pel__region(PEL_AXES, NULL, l->level[k].shape);
+            *bytes += pel__region_voxels(&shape) * (int64_t)pel_dtype_size(run->dtype);
+            *files += pel__grid_cells(&shape, l->level[k].shard);
+        }
     }
+}
+
+void pel__run_free(const pel_run *run, int64_t *bytes, int64_t *files)
+{
+    char url[PEL__PATH_MAX] = "";
+    pel__location l;
+    struct statvfs room;
+    int64_t free_bytes = 0;
+    *bytes = *files = -1;
+    if (!run->output[0] || !run->sink_type->address(run->output, run->remote, url, sizeof url, NULL) || url[0] ||
+        !pel__location_find(&l, run->output, NULL) || statvfs(l.there, &room) != 0)
+        return;
+    if (pel__mul((int64_t)room.f_bavail, (int64_t)room.f_frsize, &free_bytes))
+        *bytes = free_bytes;
+    if (room.f_files > 0 && room.f_favail <= INT64_MAX) /* 0: made as they are needed */
+        *files = (int64_t)room.f_favail;
 }
 
 void pel_run_summary(const pel_run *run, pel_plan_summary *out)
@@ -43,6 +68,8 @@ void pel_run_summary(const pel_run *run, pel_plan_summary *out)
     memcpy(out->chunk, plan->images[0].layout.level[0].chunk, sizeof out->chunk);
     for (int32_t i = 0; i < plan->image_count; i++)
         add_image(out, run, i);
+    pel__run_needs(run, plan, &out->bytes_out, &out->files);
+    pel__run_free(run, &out->bytes_free, &out->files_free);
 }
 
 const pel_source *pel_run_source(const pel_run *run)
