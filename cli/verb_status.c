@@ -21,6 +21,8 @@ static void print_status(const pel_status *s, const char *output)
     (void)printf("  input     %s, filter %s\n", s->input, s->filter);
     if (s->output[0] && strcmp(s->output, output) != 0) // NOLINT(clang-analyzer-core.NonNullParamChecker): an operand that must be there
         (void)printf("  output    %s\n", s->output);
+    if (strcmp(s->state, "output gone") == 0)
+        (void)printf("            is not there: moved or deleted; move it back beside the folder of its state, or begin anew with --fresh\n");
     (void)printf("  blocks    %s of %s done, %s failed\n", text_count(a, sizeof a, s->blocks_done),
                  text_count(b, sizeof b, s->blocks_total), text_count(c, sizeof c, s->blocks_failed));
     if (s->pyramid_total > 0)
@@ -132,14 +134,44 @@ static void print_audit(const pel_verify_result *r)
         (void)printf("strays:  %" PRId64 " files that do not belong to this run\n", r->strays);
 }
 
+static void print_verified_json(const pel_verify_result *r)
+{
+    json_object *o = json_object_new_object();
+    const struct {
+        const char *name;
+        int64_t value;
+    } integers[] = {{"files", r->files}, {"missing", r->missing}, {"damaged", r->damaged}, {"windows", r->windows},
+                    {"voxels", r->voxels}, {"different", r->different}, {"documents", r->documents}, {"strays", r->strays}};
+    for (int i = 0; i < COUNT(integers); i++)
+        json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
+    json_object_object_add(o, "unlisted", json_object_new_boolean(r->unlisted));
+    json_object_object_add(o, "level_windows", level_list(r->level_windows, r->levels));
+    json_object_object_add(o, "level_different", level_list(r->level_different, r->levels));
+    json_object_object_add(o, "not_recomputed", json_object_new_string(r->no_windows));
+    json_object_object_add(o, "first", json_object_new_string(r->first));
+    json_print(o);
+}
+
+static void print_verified(const pel_verify_result *r)
+{
+    print_audit(r);
+    (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r->windows, r->voxels, r->level_different[0]);
+    if (r->no_windows[0])
+        (void)printf("         not recomputed from the input: %s\n", r->no_windows);
+    print_levels(r);
+    if (r->first[0])
+        (void)printf("first:   %s\n", r->first);
+}
+
 int verb_verify(const verb *self, int argc, char **argv)
 {
-    const char *output = NULL;
+    const char *output = NULL, *input = NULL;
     bool json = false, quiet = false;
     int64_t windows = 64, seed = 0, threads = 0;
     const operand operands[] = {{"OUT", "the output of a finished run", &output, false}};
     const option options[] = {
         {OPTION_INTEGER, "windows", "N", "windows to recompute, most of them across block faces (default 64); a quarter as many on each upper level", &windows, 0, 1e9},
+        {OPTION_TEXT, "input", "PATH", "where the input is now, if it was moved; without it files are audited all the same", &input, 0, 0},
         {OPTION_INTEGER, "seed", "N", "the same windows each time (default: others each time)", &seed, 0, 1e15},
         {OPTION_INTEGER, "threads", "N", THREADS_HELP, &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
@@ -160,33 +192,16 @@ int verb_verify(const verb *self, int argc, char **argv)
     progress line = progress_start(self->name, quiet);
     stop_install();
     const pel_limits limits = limits_here();
-    const pel_run_options how = {.threads = (int32_t)threads, .limits = &limits, .open.remote = &remote};
-    const bool ok = pel_run_open(&run, output, &how, &err) &&
+    const pel_run_options how = {.input = input, .threads = (int32_t)threads, .limits = &limits, .open.remote = &remote};
+    const bool ok = pel_run_open_to_verify(&run, output, &how, &err) &&
                     pel_run_verify(&r, run, windows, (uint64_t)seed, progress_show, &line, &err);
     progress_end(&line);
     pel_run_destroy(run);
     if (!ok)
         return say_error(self, &err, true);
-    if (json) {
-        json_object *o = json_object_new_object();
-        const struct {
-            const char *name;
-            int64_t value;
-        } integers[] = {{"files", r.files}, {"missing", r.missing}, {"damaged", r.damaged}, {"windows", r.windows},
-                        {"voxels", r.voxels}, {"different", r.different}, {"documents", r.documents}, {"strays", r.strays}};
-        for (int i = 0; i < COUNT(integers); i++)
-            json_object_object_add(o, integers[i].name, json_object_new_int64(integers[i].value));
-        json_object_object_add(o, "unlisted", json_object_new_boolean(r.unlisted));
-        json_object_object_add(o, "level_windows", level_list(r.level_windows, r.levels));
-        json_object_object_add(o, "level_different", level_list(r.level_different, r.levels));
-        json_object_object_add(o, "first", json_object_new_string(r.first));
-        json_print(o);
-    } else {
-        print_audit(&r);
-        (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r.windows, r.voxels, r.level_different[0]);
-        print_levels(&r);
-        if (r.first[0])
-            (void)printf("first:   %s\n", r.first);
-    }
+    if (json)
+        print_verified_json(&r);
+    else
+        print_verified(&r);
     return r.missing + r.damaged + r.different + r.strays > 0 ? EXIT_FAILED : EXIT_DONE;
 }

@@ -346,6 +346,11 @@ PEL_API bool pel_run_folder(char *out, size_t size, const char *run, pel_error *
  * have, PEL_NO_MEMORY says so. */
 PEL_API bool pel_run_open(pel_run **out, const char *run, const pel_run_options *how, pel_error *err);
 
+/* The same for pel_run_verify only; how->input counts, too: NULL means where the plan says. An input that is not there or is another
+ * now, and numbers of another version, are no errors unless the input was named: the run is opened without it, and the result says
+ * why windows are not recomputed. */
+PEL_API bool pel_run_open_to_verify(pel_run **out, const char *run, const pel_run_options *how, pel_error *err);
+
 PEL_API void pel_run_destroy(pel_run *run); /* releases the lock; what is on disk stays */
 PEL_API void pel_run_summary(const pel_run *run, pel_plan_summary *out);
 PEL_API const pel_source *pel_run_source(const pel_run *run);
@@ -396,7 +401,7 @@ PEL_API bool pel_run_share(pel_run *run, const pel_share *share, bool *finished,
 PEL_API bool pel_run_block_done(const pel_run *run, int64_t block);
 
 typedef struct pel_status {
-    char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done" */
+    char state[16];                   /* "planned", "running", "interrupted", "incomplete", "done", "output gone" */
     char input[4096];
     char output[4096];
     char filter[32];
@@ -487,6 +492,7 @@ typedef struct pel_verify_result {
     int64_t documents;                   /* of metadata that the run has; missing and damaged count them, too */
     int64_t strays;                      /* files in the output's own groups and arrays that no run of it made */
     bool unlisted;                       /* the server does not tell what there is: strays cannot be seen */
+    char no_windows[600];                /* why nothing was recomputed from the input; "": it was */
 } pel_verify_result;
 
 /* Audits every file and document of a run against plan and ledger, looks for files that are none of its own, and recomputes `windows` random windows of the output, most of them

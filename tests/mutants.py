@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # test: "tests/test_x.py::name", with parameters where one of them is enough, or "test_x:case" of a C program.
 Mutant = collections.namedtuple("Mutant", "what file old new test")
 PYRAMID = "tests/test_pyramid.py::test_every_level_is_the_mean_of_the_one_below"
+MOVED = "tests/test_moved.py::test_"
 CHANGE = "tests/test_input_change.py::test_"
 QUOTING = "tests/test_quoting.py::test_"
 CONFIG = "tests/test_config.py::test_"
@@ -98,6 +99,22 @@ MUTANTS = [
            "test_scaling:jobs_that_nobody_mentions_end_by_patience_only_and_come_back"),
     Mutant("cluster: an unknown state is an end", "cli/job_states.c", "strstr(tables[i].ended, padded) ? JOB_ENDED : JOB_HELD;", "JOB_ENDED;",
            "test_scaling:every_state_but_an_end_is_alive"),
+    # ---- moving, and other versions
+    Mutant("numeric versions are not compared on resume", "src/run/document.c", "if (strcmp(was, is) == 0 || (!read_alike && strcmp(name, \"input\") == 0))",
+           "if (strcmp(was, is) == 0 || strcmp(name, \"numeric version\") == 0)", f"{MOVED}numbers_of_another_version_are_refused_but_audited"),
+    Mutant("windows of another version's numbers are compared", "src/run/verify.c", "if (v->run->other_numbers || (level == 0", "if ((level == 0",
+           f"{MOVED}numbers_of_another_version_are_refused_but_audited"),
+    Mutant("a moved input is not recorded", "src/run/work.c", "((run->resumed && !run->moved) ||", "(run->resumed ||",
+           f"{MOVED}the_same_command_records_where_the_input_is_now"),
+    Mutant("a plan without its input is believed", "src/run/setup.c", "if (!pel__plan_is_sound(&run->plan.images[i]))", "if (i < 0)",
+           f"{MOVED}a_plan_that_cannot_be_checked_against_the_input_must_be_sound[factor1]"),
+    Mutant("an output that is gone is done", "src/run/status.c", "s->blocks_done > 0 && is_gone(s->output)", "s->blocks_done < 0",
+           f"{MOVED}status_says_that_the_output_is_gone"),
+    # ---- seams, types, resuming
+    Mutant("a damaged record counts", "src/run/ledger.c", "if (*end != '\\0' || (uint32_t)crc != pel__crc32c(0, line + 9, n - 9))", "if (*end != '\\0')",
+           "tests/test_run.py::test_damaged_ledger_record_is_not_believed"),
+    Mutant("clipped voxels are not counted", "src/run/job.c", "slot->clipped += c.band[i].clipped;", "(void)i;",
+           "tests/test_run.py::test_narrower_type_saturates_and_is_counted"),
     # ---- an input that changes
     Mutant("the input is not looked at again", "src/run/input.c", "if (strcmp(was, is) != 0)", "if (false)",
            f"{CHANGE}a_file_that_changes_is_told[grow-a.tif]"),

@@ -254,6 +254,18 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     return o;
 }
 
+void pel__document_set_input(json_object *document, const char *path)
+{
+    json_object *input = NULL, *name = NULL;
+    if (!json_object_object_get_ex(document, "input", &input))
+        return;
+    char was[PEL__PATH_MAX];
+    (void)snprintf(was, sizeof was, "%s", pel__document_text(document, "input", "path"));
+    if (!json_object_object_get_ex(input, "name", &name)) /* the output's documents go on to bear the first one */
+        add_text(input, "name", strrchr(was, '/') ? strrchr(was, '/') + 1 : was);
+    add_text(input, "path", path);
+}
+
 bool pel__document_save(const pel_run *run, pel_error *err)
 {
     char path[PEL__PATH_MAX];
@@ -358,22 +370,30 @@ static bool read_image(const json_object *o, pel__plan_image *p)
     return true;
 }
 
+bool pel__document_read_images(pel__plan *out, const json_object *document, const char *folder, pel_error *err)
+{
+    json_object *images = member(document, "images", json_type_array);
+    const size_t n = json_object_array_length(images);
+    if (n < 1 || n > INT32_MAX)
+        return pel__fail(err, PEL_FORMAT, "%s/plan.json: found %zu images, expected one at least", folder, n);
+    out->images = calloc(n, sizeof *out->images);
+    if (!out->images)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for the plan of %zu images", n);
+    out->image_count = (int32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        if (!read_image(json_object_array_get_idx(images, i), &out->images[i]))
+            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %zu: blocks or levels are not as pellucid writes them", folder, i);
+    }
+    return true;
+}
+
 bool pel__document_read_plan(pel_run *run, pel_error *err)
 {
-    json_object *images = member(run->document, "images", json_type_array);
-    const size_t n = json_object_array_length(images);
-    if ((int64_t)n != run->image_count)
-        return pel__fail(err, PEL_FORMAT, "%s/plan.json: found %zu images, expected %d as the input has", run->folder, n,
-                         (int)run->image_count);
-    run->plan.image_count = (int32_t)n;
-    run->plan.images = calloc(n, sizeof *run->plan.images);
-    if (!run->plan.images)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory for the plan of %zu images", n);
-    for (size_t i = 0; i < n; i++) {
-        if (!read_image(json_object_array_get_idx(images, i), &run->plan.images[i]))
-            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %zu: blocks or levels are not as pellucid writes them",
-                             run->folder, i);
-    }
+    if (!pel__document_read_images(&run->plan, run->document, run->folder, err))
+        return false;
+    if (run->plan.image_count != run->image_count)
+        return pel__fail(err, PEL_FORMAT, "%s/plan.json: found %d images, expected %d as the input has", run->folder,
+                         (int)run->plan.image_count, (int)run->image_count);
     return true;
 }
 
@@ -467,13 +487,18 @@ static const char *setting(const json_object *settings, const char *name)
 
 /* "; a was 1, now 2" appended for each member of `now` that `then` has otherwise. Another level is another array, with documents of
  * its own: that the input looks different says nothing then. */
-static void list_differences(FILE *f, const json_object *then, const json_object *now)
+static void list_differences(FILE *f, const json_object *then, const json_object *now, const char *program)
 {
     const bool read_alike = strcmp(setting(then, "reading"), setting(now, "reading")) == 0;
     json_object_object_foreach(now, name, value)
     {
         const char *was = setting(then, name), *is = pel__text_or(json_object_get_string(value), "(not set)");
-        if (strcmp(was, is) != 0 && (read_alike || strcmp(name, "input") != 0))
+        if (strcmp(was, is) == 0 || (!read_alike && strcmp(name, "input") == 0))
+            continue;
+        if (strcmp(name, "numeric version") == 0)
+            (void)fprintf(f, "; the run was begun by numeric version %.20s, this pellucid has %.20s and would make other bits: go on with the "
+                          "version that began it (program %.40s)", was, is, program);
+        else
             (void)fprintf(f, "; %s was %.100s, now %.100s", name, was, is);
     }
 }
@@ -499,7 +524,8 @@ bool pel__document_same(const pel_run *run, const json_object *now, pel_error *e
     const char *was = pel__document_text(run->document, "place", "output");
     if (strcmp(was, run->place) != 0)
         (void)fprintf(f, "; output was %s, now %s", was[0] ? was : "beside the folder", run->place[0] ? run->place : run->output);
-    list_differences(f, member(run->document, "settings", json_type_object), member(now, "settings", json_type_object));
+    list_differences(f, member(run->document, "settings", json_type_object), member(now, "settings", json_type_object),
+                     pel__text_or(json_object_get_string(member(run->document, "program", json_type_string)), "unknown"));
     list_requests(f, run->document, now);
     (void)fclose(f);
     const bool same = size == 0;

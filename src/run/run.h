@@ -84,6 +84,10 @@ struct pel_run {
     pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */
     pel__tuning *tuning;   /* one a channel; NULL where nothing was tuned in this process */
     bool resumed, fresh;
+    bool moved;             /* the input lies elsewhere than the plan says */
+    bool looking;           /* opened to audit only, the source is a stand-in (stand_in.c) */
+    bool other_numbers;     /* looking: made by another numeric version */
+    char no_windows[600];   /* why windows cannot be recomputed from the input; "": they can */
     double seconds_estimated, seconds_reading, seconds_settled; /* as in pel_plan_summary */
 
     /* at work */
@@ -143,7 +147,9 @@ bool pel__run_output(char *out, size_t size, const char *run, const char *folder
 json_object *pel__document_make(const pel_run *run, const pel_run_options *options);
 pel_open_options pel__document_open_options(const json_object *document); /* how its input was opened; strings are the document's */
 bool pel__document_load(json_object **out, const char *folder, pel_error *err); /* PEL_NOT_FOUND: no run there */
+void pel__document_set_input(json_object *document, const char *path); /* it was moved */
 bool pel__document_save(const pel_run *run, pel_error *err);
+bool pel__document_read_images(pel__plan *out, const json_object *document, const char *folder, pel_error *err);
 bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
 bool pel__document_read_noise(pel_run *run, pel_error *err);
 void pel__document_read_ground(pel_run *run); /* zeros where the plan has none */
@@ -159,6 +165,10 @@ bool pel__noise_of_run(pel_run *run, pel_on_progress *on_progress, void *arg, pe
 
 /* tune.c: settings of the first filter, channel by channel, from the data */
 bool pel__tune_run(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err);
+
+/* stand_in.c: a source without pixels, from a plan */
+bool pel__stand_in(pel_source **out, const char *path, const pel__plan *plan, pel_dtype dtype, pel_error *err);
+bool pel__plan_is_sound(const pel__plan_image *p);
 
 /* input.c */
 void pel__run_input_text(const pel_source *source, char *out, size_t size); /* the identity, as plan.json keeps it */

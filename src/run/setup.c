@@ -114,6 +114,8 @@ static bool is_known(const pel_run *run, const char *name)
     pel__run_input_text(run->source, now, sizeof now);
     char names[160];
     pel__pipeline_names(run->pipeline, names, sizeof names);
+    if (run->looking)
+        return run->document != NULL;
     return run->document && strcmp(pel__document_text(run->document, "request", name), "auto") == 0 &&
            strcmp(pel__document_text(run->document, "settings", "filter"), names) == 0 &&
            strcmp(pel__document_text(run->document, "settings", "input"), now) == 0;
@@ -131,7 +133,7 @@ static bool settle_noise(pel_run *run, const char *text, const watcher *w, pel_e
     if (!alloc_noise(run, err))
         return false;
     bool ok = true;
-    if (text && strcmp(text, "auto") != 0) {
+    if (text && strcmp(text, "auto") != 0 && !run->looking) {
         for (int32_t i = 0; ok && i < run->image_count; i++)
             ok = pel__noise_parse(run->noise[i], run->images[i]->shape[PEL_C], text, err);
     } else if (is_known(run, "noise")) {
@@ -258,6 +260,17 @@ static bool check_plan(const pel_run *run, pel_error *err)
     return true;
 }
 
+static bool take_plan_as_it_is(pel_run *run, pel_error *err)
+{
+    run->resumed = true;
+    if (!pel__document_read_plan(run, err))
+        return false;
+    for (int32_t i = 0; i < run->plan.image_count; i++)
+        if (!pel__plan_is_sound(&run->plan.images[i]))
+            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %d: levels do not follow from each other", run->folder, (int)i);
+    return pel__plan_settle(&run->plan, &run->request, err);
+}
+
 static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     if (!run->document) {
@@ -266,10 +279,15 @@ static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *er
         run->document = pel__document_make(run, o);
         return run->document != NULL || pel__fail(err, PEL_NO_MEMORY, "no memory for the plan");
     }
+    if (run->looking)
+        return take_plan_as_it_is(run, err);
     json_object *now = pel__document_make(run, o); /* without images: the plan is taken from the one that is there */
     const bool same = now ? pel__document_same(run, now, err) : pel__fail(err, PEL_NO_MEMORY, "no memory for the plan");
     json_object_put(now);
     run->resumed = true;
+    run->moved = same && strcmp(pel__document_text(run->document, "input", "path"), run->input) != 0;
+    if (run->moved)
+        pel__document_set_input(run->document, run->input);
     return same && pel__document_read_plan(run, err) && check_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
 }
 
@@ -282,11 +300,24 @@ static bool check_request(const pel_run *run, pel_error *err)
     return ok;
 }
 
+static bool open_stand_in(pel_run *run, const pel_run_options *o, pel_error *err)
+{
+    json_object *d = NULL;
+    pel__plan plan = {0};
+    pel_dtype dtype = PEL_U8;
+    const bool ok = pel__document_load(&d, run->folder, err) && pel__document_read_images(&plan, d, run->folder, err) &&
+                    (pel_dtype_parse(&dtype, o->dtype) || pel__fail(err, PEL_FORMAT, "%s/plan.json: dtype is %s", run->folder, o->dtype)) &&
+                    pel__stand_in(&run->source, run->input, &plan, dtype, err);
+    pel__plan_destroy(&plan);
+    json_object_put(d);
+    return ok;
+}
+
 static bool open_input(pel_run *run, const pel_run_options *o, pel_error *err)
 {
     pel_open_options open = o->open;
     open.threads = run->request.threads;
-    if (!pel_source_open(&run->source, run->input, &open, err))
+    if (!(run->looking ? open_stand_in(run, o, err) : pel_source_open(&run->source, run->input, &open, err)))
         return false;
     run->image_count = pel_source_image_count(run->source);
     if (run->image_count < 1)
@@ -345,12 +376,13 @@ static bool place_run(pel_run *run, const pel_run_options *o, pel_error *err)
            pel__run_place(run->place, sizeof run->place, run->output, run->folder, err);
 }
 
-static bool new_run(pel_run **out, const pel_run_options *o, pel_error *err)
+static bool new_run(pel_run **out, const pel_run_options *o, bool looking, pel_error *err)
 {
     pel_run *run = calloc(1, sizeof *run);
     if (!run)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for a run");
     run->log_fd = -1;
+    run->looking = looking;
     run->sink_type = &pel__sink_omezarr;
     char real[PATH_MAX];
     const char *absolute = realpath(o->input, real); /* workers may stand in another folder; a computed image has no path */
@@ -373,18 +405,19 @@ static bool find_filter(pel_run *run, const char *name, pel_error *err)
     return true;
 }
 
-/* `within`: see settle_limits. */
-static bool plan_run(pel_run **out, const pel_run_options *o, bool within, pel_on_progress *on_progress, void *arg, pel_error *err)
+/* Limits of this process bind what is there already (settle_limits); LOOK: without the input. */
+enum mode { BEGIN, GO_ON, LOOK };
+
+static bool plan_run(pel_run **out, const pel_run_options *o, enum mode mode, const watcher *w, pel_error *err)
 {
     pel_run *run = NULL;
-    const watcher w = {on_progress, arg};
     const double start = pel__now();
     if (!o->input)
         return pel__fail(err, PEL_ARGUMENT, "a run needs an input");
-    const bool ok = new_run(&run, o, err) && (settle_limits(run, o, within), find_filter(run, o->filter, err)) && open_input(run, o, err) &&
+    const bool ok = new_run(&run, o, mode == LOOK, err) && (settle_limits(run, o, mode != BEGIN), find_filter(run, o->filter, err)) && open_input(run, o, err) &&
                     settle_values(run, o, err) && settle_output(run, o, err) && (o->output == NULL || check_places(run, o->fresh, err)) &&
                     make_request(run, o, err) && (o->output == NULL || check_request(run, err)) &&
-                    settle_noise(run, o->noise, &w, err) && settle_ground(run, err) && settle_tuning(run, o->tune, &w, err) &&
+                    settle_noise(run, o->noise, w, err) && settle_ground(run, err) && settle_tuning(run, o->tune, w, err) &&
                     (run->seconds_settled = pel__now() - start, true) && (o->output == NULL || plan_or_resume(run, o, err));
     if (!ok) {
         pel_run_destroy(run);
@@ -398,7 +431,8 @@ static bool plan_run(pel_run **out, const pel_run_options *o, bool within, pel_o
 
 bool pel_run_plan(pel_run **out, const pel_run_options *o, pel_on_progress *on_progress, void *arg, pel_error *err)
 {
-    return plan_run(out, o, false, on_progress, arg, err);
+    const watcher w = {on_progress, arg};
+    return plan_run(out, o, BEGIN, &w, err);
 }
 
 /* The options that a plan was made with, as far as they matter for going on with it. Strings live in the document. */
@@ -421,7 +455,7 @@ static pel_run_options options_of(const json_object *d, pel_setting settings[PEL
     return o;
 }
 
-bool pel_run_open(pel_run **out, const char *output, const pel_run_options *how, pel_error *err)
+static bool open_run(pel_run **out, const char *output, const pel_run_options *how, enum mode mode, pel_error *err)
 {
     char folder[PEL__PATH_MAX], path[PEL__PATH_MAX];
     json_object *d = NULL;
@@ -435,17 +469,66 @@ bool pel_run_open(pel_run **out, const char *output, const pel_run_options *how,
     bool ok = (filter || pel__fail(err, PEL_UNSUPPORTED, "%s/plan.json: filter %s is not one of this pellucid", folder, name)) &&
               pel__run_output(path, sizeof path, output, folder, d, err);
     if (ok) {
+        const watcher nobody = {NULL, NULL};
         pel_run_options o = options_of(d, settings, filter);
+        o.input = how->input ? how->input : o.input;
         o.output = path;
         o.state = folder;
         o.open.remote = how->open.remote;
         o.memory_bytes = how->memory_bytes;
         o.threads = how->threads;
         o.limits = how->limits;
-        ok = plan_run(out, &o, true, NULL, NULL, err);
+        ok = plan_run(out, &o, mode, &nobody, err);
     }
     json_object_put(d);
     return ok;
+}
+
+bool pel_run_open(pel_run **out, const char *output, const pel_run_options *how, pel_error *err)
+{
+    pel_run_options here = *how;
+    here.input = NULL;
+    return open_run(out, output, &here, GO_ON, err);
+}
+
+/* The numeric version that a run was made by, if it is not ours; "" else. */
+static bool other_numbers(const char *run, char *out, size_t size, pel_error *err)
+{
+    char folder[PEL__PATH_MAX];
+    json_object *d = NULL;
+    if (!pel_run_folder(folder, sizeof folder, run, err) || !pel__document_load(&d, folder, err))
+        return pel__where(err, "%s: no run belongs to it: ", run);
+    const char *version = pel__document_text(d, "settings", "numeric version");
+    (void)snprintf(out, size, "%s", strcmp(version, PEL__NUMERIC_VERSION) != 0 ? version : "");
+    json_object_put(d);
+    return true;
+}
+
+bool pel_run_open_to_verify(pel_run **out, const char *run, const pel_run_options *how, pel_error *err)
+{
+    pel_run_options here = *how;
+    char version[32];
+    pel_error why = {0};
+    if (!other_numbers(run, version, sizeof version, err))
+        return false;
+    if (!version[0] && open_run(out, run, &here, GO_ON, &why))
+        return true;
+    if (!version[0] && (here.input || why.code == PEL_NO_MEMORY || why.code == PEL_ARGUMENT)) { /* the caller's words are wrong */
+        if (err)
+            *err = why;
+        return false;
+    }
+    here.input = NULL;
+    if (!open_run(out, run, &here, LOOK, err))
+        return false;
+    pel_run *const r = *out;
+    r->other_numbers = version[0] != '\0';
+    if (r->other_numbers)
+        (void)snprintf(r->no_windows, sizeof r->no_windows, "the numbers are of version %s, this pellucid computes those of version %s", version,
+                       PEL__NUMERIC_VERSION);
+    else
+        (void)snprintf(r->no_windows, sizeof r->no_windows, "%s (moved? --input PATH says where it is)", why.text);
+    return true;
 }
 
 bool pel__run_take_means(pel_run *run, pel_error *err)

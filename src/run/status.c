@@ -7,9 +7,11 @@
 #include "core/text.h"
 #include "run/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void pel__books_close(pel__books *b)
 {
@@ -82,12 +84,20 @@ static void copy_member(char *out, size_t size, const json_object *o, const char
     (void)snprintf(out, size, "%s", text);
 }
 
+/* Of a folder only: nobody is asked over a network for a status. */
+static bool is_gone(const char *output)
+{
+    return output[0] && !strstr(output, "://") && access(output, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 /* "running" in the file counts only while somebody works: a killed process leaves it behind. "planned" is what was there
  * before anybody worked. */
 static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
 {
     copy_member(s->state, sizeof s->state, file, "state");
-    if (s->workers > 0)
+    if (s->workers == 0 && s->blocks_done > 0 && is_gone(s->output))
+        (void)snprintf(s->state, sizeof s->state, "output gone");
+    else if (s->workers > 0)
         (void)snprintf(s->state, sizeof s->state, "running");
     else if (s->state[0] == '\0' || strcmp(s->state, "planned") == 0)
         (void)snprintf(s->state, sizeof s->state, s->blocks_done == 0 ? "planned" : "interrupted");

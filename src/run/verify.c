@@ -162,6 +162,8 @@ static bool verify_one(verifier *v, int32_t level, pel_error *err)
 
 static int64_t windows_of(const verifier *v, int32_t level)
 {
+    if (v->run->other_numbers || (level == 0 && v->run->looking))
+        return 0;
     return level == 0 ? v->windows : pel__ceil_div(v->windows, UPPER_PART);
 }
 
@@ -208,6 +210,7 @@ bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint6
     *out = (pel_verify_result){0};
     verifier v = {.run = run, .out = out, .windows = windows, .state = seed ? seed : (uint64_t)time(NULL)};
     pel__audit audit = {0};
+    (void)snprintf(out->no_windows, sizeof out->no_windows, "%s", run->no_windows);
     run->on_progress = on_progress;
     run->progress_arg = arg;
     bool ok = (run->ledger || pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err)) &&

@@ -147,7 +147,7 @@ static bool begin_anew(const pel_run *run, pel_error *err)
 /* The plan is written before the output, so that an output without plan is never ours. */
 static bool make_output(pel_run *run, pel_error *err)
 {
-    return (run->resumed || pel__document_save(run, err)) && pel__run_create_output(run, err);
+    return ((run->resumed && !run->moved) || pel__document_save(run, err)) && pel__run_create_output(run, err);
 }
 
 bool pel__run_prepare(pel_run *run, pel_error *err)
@@ -213,6 +213,8 @@ bool pel__run_begin(pel_run *run, const pel_share *share, pel_on_progress *on_pr
     run->phase_level = -1;
     run->repaired = run->audited = false;
     atomic_store(&run->stop, false);
+    if (run->looking)
+        return pel__fail(err, PEL_ARGUMENT, "%s: was opened to be verified only", run->output);
     if ((share && !check_share(run, share, err)) || !pel__make_dirs(run->folder, err) ||
         !pel__lock_take(&run->lock, run->folder, "lock", share ? PEL__LOCK_SHARED : PEL__LOCK_WHOLE, &stale, err) ||
         !open_log(run, err))
