@@ -4,6 +4,8 @@ import glob
 import itertools
 import os
 import re
+import resource
+import struct
 import zlib
 
 import numpy as np
@@ -78,3 +80,32 @@ def test_converted_planes_equal_the_oracle(cli, shared, tmp_path, name):
         assert checked == 0 and cli("compare", path, out).returncode == 0  # the oracle refuses it, see the handbook
     else:
         assert checked > 0
+
+
+@pytest.mark.parametrize("how", ["raw", "zstd1"])
+def test_one_damaged_number_spoils_its_own_tile_in_every_verb(cli, tmp_path, how):
+    """The stored X size of the first entry says 2^28. Only what needs that tile fails, in 1 GiB of addresses."""
+    def little_memory():
+        if "PELLUCID_SANITIZED" not in os.environ:
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    good, bad, limit = tmp_path / "a.czi", tmp_path / "b.czi", {"preexec_fn": little_memory}
+    cli.ok("phantom", good, "--size", "c=1,z=2,y=512,x=512", "--tiles", "y=128,x=128", "--compression", how, "--quiet")
+    data = bytearray(good.read_bytes())
+    entry = struct.unpack_from("<q", data, 84)[0] + 160
+    for k in range(struct.unpack_from("<i", data, entry + 28)[0]):
+        at = entry + 32 + 20 * k
+        if data[at:at + 1] == b"X":
+            struct.pack_into("<i", data, at + 16, 1 << 28)
+    bad.write_bytes(data)
+    assert any("contradicted" in n for n in cli.json("info", bad, **limit)["images"][0]["notes"])
+    part = ("--y", "300:500", "--quiet")
+    assert cli.ok("checksum", bad, *part, **limit).split()[0] == cli.ok("checksum", good, *part).split()[0]
+    assert "tile 0" in cli.fails(3, "checksum", bad, "--quiet", **limit)
+    cli.ok("noise", bad, **limit)
+    cli.ok("picture", bad, tmp_path / "p.png", "--z", "1", **limit)
+    grid = ("--block", "y=128,x=128", "--chunk", "y=64,x=64", "--threads", "1", "--memory", "300M", "--quiet")
+    cli.fails(1, "convert", bad, tmp_path / "c", *grid, **limit)
+    assert "15 of 16 done, 1 failed" in cli("status", tmp_path / "c").stdout
+    cli.fails(1, "denoise", bad, tmp_path / "d", *grid, "--radius-xy", "1", "--patch", "y=1,x=1", **limit)
+    assert "12 of 16 done, 4 failed" in cli("status", tmp_path / "d").stdout

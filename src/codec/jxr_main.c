@@ -222,7 +222,8 @@ static const char *decode(const pel__jxr_request *q, uint8_t *stream, uint8_t **
 static bool sane(const pel__jxr_request *q)
 {
     const format *f = find_format(q->pixel, NULL);
-    return q->magic == PEL__JXR_MAGIC && f && q->width > 0 && q->height > 0 && q->bytes >= 0 && q->seconds > 0 && q->seconds < 1000000 &&
+    return q->magic == PEL__JXR_MAGIC && f && q->width > 0 && q->height > 0 && q->width <= INT64_MAX / f->bytes / q->height &&
+           q->bytes >= 0 && q->seconds > 0 && q->seconds < 1000000 &&
            q->decoded == (int64_t)q->width * q->height * f->bytes;
 }
 

@@ -104,6 +104,9 @@ static int64_t windows_of(const pel_image *image, int64_t channel, int64_t most)
     return pel__min(most, pel__grid_cells(&bounds, cell));
 }
 
+/* Of so many windows; beyond it the sample is no longer one of the whole image. */
+#define MOST_DAMAGED(windows) ((windows) / 8 + 16)
+
 static bool add_window(pel__noise_estimator *e, pel_source *source, int32_t image, const pel_region *r, void *raw, float *pixels,
                        pel_error *err)
 {
@@ -136,6 +139,8 @@ static bool add_windows(pel__noise_estimator *e, pel_source *source, const sampl
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "noise: no memory for a sample");
     const int64_t images = s->last - s->first + 1;
+    int64_t seen = 0, damaged = 0;
+    pel_error why = {0};
     for (int64_t i = 0; ok && i < WINDOWS; i++) {
         const int64_t most = WINDOWS / images + (i % images < WINDOWS % images), turn = i / images;
         const int32_t image = s->first + (int32_t)(i % images);
@@ -144,7 +149,12 @@ static bool add_windows(pel__noise_estimator *e, pel_source *source, const sampl
             continue;
         const pel_region r = window_at(pel_source_image(source, image), s->channel, turn, n);
         const pel_progress p = {.phase = "noise", .done = i, .total = WINDOWS};
-        ok = add_window(e, source, image, &r, raw, pixels, err);
+        why.code = PEL_OK;
+        seen++;
+        ok = add_window(e, source, image, &r, raw, pixels, &why) || why.code == PEL_DAMAGED; /* one tile does not spoil the rest */
+        damaged += why.code == PEL_DAMAGED;
+        if (!ok || damaged > MOST_DAMAGED(seen))
+            ok = pel__fail(err, why.code, "%s", why.text);
         if (ok && s->on_progress && !s->on_progress(s->arg, &p))
             ok = pel__fail(err, PEL_INTERRUPTED, "interrupted while the noise was estimated");
     }

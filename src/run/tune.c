@@ -8,8 +8,7 @@
  * Channels that the filter works jointly are tuned as a group, by the mean of their errors, each as a share of its default's.
  *
  * Before this there was Stein's identity with the divergence by random probes of one or half a count (Ramani, Blu, Unser
- * 2008): as good for Gaussian noise, but all voxels move by a whole count at once, and at five photons a voxel that moves
- * every weight: it favoured kernels that are too wide by up to 0.56 dB. docs/denoising.md has the figures. */
+ * 2008): as good for Gaussian noise; where counts are few it favoured kernels that are too wide by up to 0.56 dB (docs/denoising.md). */
 #include "run/tune.h"
 
 #include "core/bytes.h"
@@ -48,6 +47,7 @@ typedef struct {
     int64_t first, channels; /* one, or all where they are worked jointly */
     pel_region window[MOST_WINDOWS];
     int32_t window_count;
+    int32_t at_window;    /* that was read last */
     int64_t side;         /* of a window along y and x */
     double (*risk)[PEL__MOST_CANDIDATES][MOST_WINDOWS]; /* by channel of the group; sums over draws */
     pel__split *split;    /* by channel of the group */
@@ -210,6 +210,7 @@ static bool find_dark(tuner *t, int64_t c, pel_error *err)
     for (int32_t i = 0; ok && i < t->window_count; i++) {
         pel_block raw;
         const pel_region one = channel_of(t, &t->window[i], c);
+        t->at_window = i;
         ok = read_block(t, &one, &raw, err);
         if (ok)
             count += find_squares(&raw, squares + count);
@@ -587,6 +588,7 @@ static void choose(tuner *t)
 static bool read_window(tuner *t, int32_t window, pel_block *whole, pel_error *err)
 {
     pel_region all = t->window[window];
+    t->at_window = window;
     for (int32_t c = 0; c < t->tuning->count; c++) {
         const pel_region in = reach(t, &t->values[c], &t->window[window]);
         all = pel__region_union(&all, &in);
@@ -644,19 +646,30 @@ static void begin_trials(tuner *t)
     }
 }
 
+static bool try_candidates(tuner *t, const watcher *watch, pel_error *err)
+{
+    begin_trials(t);
+    if (!start_split(t, err))
+        return false;
+    const int64_t early = pel__ceil_div(t->passes, EARLY_SHARE);
+    if (!try_all(t, 0, early, watch, err))
+        return false;
+    leave_out(t);
+    return try_all(t, early, t->passes, watch, err);
+}
+
 /* One group of channels. */
 static bool tune_group(tuner *t, const pel__values *typed, const watcher *watch, pel_error *err)
 {
     if (!make_candidates(t, typed, err))
         return false;
     choose_side(t);
-    begin_trials(t);
-    bool ok = alloc_tuner(t, err) && start_split(t, err);
-    const int64_t early = pel__ceil_div(t->passes, EARLY_SHARE);
-    ok = ok && try_all(t, 0, early, watch, err);
-    if (ok)
-        leave_out(t);
-    ok = ok && try_all(t, early, t->passes, watch, err);
+    bool ok = alloc_tuner(t, err);
+    for (pel_error why = {0}; ok && !try_candidates(t, watch, &why); why.code = PEL_OK) { /* a damaged tile does not spoil the sample */
+        ok = (why.code == PEL_DAMAGED && t->window_count > 1) || pel__fail(err, why.code, "%s", why.text);
+        if (ok)
+            t->window[t->at_window] = t->window[--t->window_count];
+    }
     free_tuner(t);
     if (ok)
         choose(t);

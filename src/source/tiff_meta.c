@@ -13,6 +13,8 @@
 
 #define MOST_PLANES (INT64_C(1) << 24)
 #define MOST_CHANNELS 65536
+#define MOST_ALL_PLANES(pages) ((INT64_C(1) << 25) + 16 * (pages)) /* of all images of a set with so many pages */
+#define MOST_ALL_CHANNELS(pages) ((INT64_C(1) << 18) + 4 * (pages))
 
 /* ---- shared -------------------------------------------------------------------------------------------------- */
 
@@ -125,6 +127,11 @@ bool pel__tiff_shape_image(pel__tiff *t, int32_t image, int32_t geometry, const 
     const int64_t bytes[] = {planes, channels / tgz[1], g->width, g->height, 8};
     if (!pel__product(bytes, 5, &channels))
         return pel__fail(err, PEL_FORMAT, "image %d: more voxels than a 64-bit number counts", image);
+    t->planes += planes;
+    t->channels += im->shape[PEL_C];
+    if (t->planes > MOST_ALL_PLANES(t->set.page_count) || t->channels > MOST_ALL_CHANNELS(t->set.page_count))
+        return pel__fail(err, PEL_FORMAT, "images 0 to %d: %" PRId64 " planes and %" PRId64 " channels, the file has %" PRId64 " pages", image,
+                         t->planes, t->channels, t->set.page_count);
     pel_channel *ch = calloc((size_t)im->shape[PEL_C], sizeof *ch);
     t->images[image].page = malloc((size_t)planes * sizeof *t->images[image].page);
     im->channels = ch;

@@ -26,6 +26,7 @@ typedef struct pel__zarr_source {
     pel__store *store;
     pel__codec_shelf *shelf;
     pel__zarr_image *list;
+    int64_t channels; /* of all images so far */
 } pel__zarr_source;
 
 /* Where images are, relative to the store. Zero-initialise. */

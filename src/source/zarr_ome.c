@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define MAX_CHANNELS 65536
+#define MAX_ALL_CHANNELS (INT64_C(1) << 20)
 
 json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err)
 {
@@ -121,6 +122,9 @@ static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
     }
     if (image->shape[PEL_C] > MAX_CHANNELS)
         return pel__fail(err, PEL_UNSUPPORTED, "%lld channels", (long long)image->shape[PEL_C]);
+    s->channels += image->shape[PEL_C]; /* one array can be named by any number of images */
+    if (s->channels > MAX_ALL_CHANNELS)
+        return pel__fail(err, PEL_UNSUPPORTED, "%lld channels in images 0 to %d", (long long)s->channels, (int)number);
     own->channels = calloc((size_t)image->shape[PEL_C], sizeof *own->channels);
     if (!own->channels)
         return pel__fail(err, PEL_NO_MEMORY, "out of memory");
