@@ -2,6 +2,7 @@
  * See cli.h: messages, JSON and quantities. */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -152,6 +153,24 @@ const char *run_file(char out[RUN_PATH], const char *run, const char *name)
         out[0] = '\0';
     return out;
 }
+
+int run_open(const char *run, const char *name, int flags, pel_error *err)
+{
+    char folder[RUN_PATH];
+    return pel_run_folder(folder, sizeof folder, run, err) ? pel_run_file(folder, name, flags, err) : -1;
+}
+
+static FILE *run_stream(const char *run, const char *name, int flags, pel_error *err)
+{
+    const int fd = run_open(run, name, O_WRONLY | O_CREAT | flags, err);
+    FILE *const f = fd >= 0 ? fdopen(fd, flags == O_APPEND ? "a" : "w") : NULL;
+    if (fd >= 0 && !f)
+        (void)close(fd);
+    return f;
+}
+
+FILE *run_append(const char *run, const char *name, pel_error *err) { return run_stream(run, name, O_APPEND, err); }
+FILE *run_write(const char *run, const char *name, pel_error *err) { return run_stream(run, name, O_TRUNC, err); }
 
 /* ---- stop ------------------------------------------------------------------------------------------------------ */
 

@@ -7,6 +7,7 @@
 #include "pellucid.h"
 
 #include <json.h>
+#include <stdio.h>
 
 enum exit_code {
     EXIT_DONE = 0,        /* done, and audited where there is something to audit; compare: equal */
@@ -75,6 +76,11 @@ extern const char axis_letters[PEL_AXES + 1];                      /* "tczyx" */
  * name is too long. */
 #define RUN_PATH 4200
 const char *run_file(char out[RUN_PATH], const char *run, const char *name);
+
+/* Such a file opened for writing, never through a link, in folders that are made: -1 or NULL with the reason. */
+int run_open(const char *run, const char *name, int flags, pel_error *err);
+FILE *run_append(const char *run, const char *name, pel_error *err);
+FILE *run_write(const char *run, const char *name, pel_error *err);
 
 /* ---- being asked to stop (Ctrl-C, SIGTERM, SIGUSR1, SIGUSR2) ----------------------------------------------------------------- */
 

@@ -212,12 +212,10 @@ bool job_write(char *path, size_t size, const char *output, const char *name, co
     const int n = snprintf(path, size, "%s", run_file(folder, output, "submit"));
     if (n <= 0 || (size_t)n + 2 + strlen(name) >= size)
         return set_error(err, PEL_ARGUMENT, "%s: the name is too long", output);
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return fail_errno(err, "create", path);
     (void)snprintf(path + n, size - (size_t)n, "/%s", name);
-    FILE *const f = fopen(path, "we");
+    FILE *const f = run_write(output, path + n - strlen("submit"), err);
     if (!f)
-        return fail_errno(err, "create", path);
+        return false;
     script_print(f, job);
     const bool ok = !ferror(f);
     if (fclose(f) != 0 || !ok)

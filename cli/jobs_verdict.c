@@ -65,13 +65,12 @@ static bool own_job(char *out, size_t size)
 /* A file a job: only its own host writes it. */
 void job_note_attempt(const char *output, const char *part, const char *blocks)
 {
-    char job[128], folder[RUN_PATH], path[RUN_PATH + 200], host[128] = "";
+    char job[128], name[200], host[128] = "";
     struct timespec now = {0};
     if (!own_job(job, sizeof job))
         return;
-    (void)mkdir(run_file(folder, output, "jobs"), 0777);
-    (void)snprintf(path, sizeof path, "%s/%s.jsonl", folder, job);
-    FILE *const f = fopen(path, "ae");
+    (void)snprintf(name, sizeof name, "jobs/%s.jsonl", job);
+    FILE *const f = run_append(output, name, NULL);
     if (!f)
         return;
     (void)gethostname(host, sizeof host - 1);
@@ -434,8 +433,7 @@ static void load(verdicts *v, const char *output)
 /* Whoever may not write there only hears them. */
 static void save(const verdicts *v, const char *output)
 {
-    char path[RUN_PATH];
-    FILE *const f = v->count > v->known ? fopen(run_file(path, output, "verdicts.jsonl"), "ae") : NULL;
+    FILE *const f = v->count > v->known ? run_append(output, "verdicts.jsonl", NULL) : NULL;
     for (int64_t i = v->known; f && i < v->count; i++) {
         json_object *const o = json_object_new_object();
         json_object_object_add(o, "scheduler", json_object_new_string(v->list[i].scheduler));

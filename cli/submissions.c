@@ -174,14 +174,15 @@ bool submission_note(const char *output, const submission *s, enum submission_ev
 {
     static const char *const states[] = {", \"state\": \"asked\"", "", ", \"state\": \"refused\"", ", \"state\": \"over\"", ", \"state\": \"cancelled\""};
     char path[RUN_PATH], line[512], why[128];
-    const int fd = open(run_file(path, output, "jobs.jsonl"), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    const int fd = run_open(output, "jobs.jsonl", O_RDWR | O_CREAT | O_APPEND, err);
+    if (fd < 0)
+        return false;
     (void)snprintf(line, sizeof line, "{\"scheduler\": \"%s\", \"id\": \"%s\", \"jobs\": %" PRId64 ", \"workers\": %s, \"at\": %lld, \"name\": \"%s\"%s}\n",
                    s->scheduler, s->id, s->set.jobs, s->workers ? "true" : "false", (long long)time(NULL), s->name, states[event]);
-    const bool ok = fd >= 0 && append(fd, line);
+    const bool ok = append(fd, line);
     const int number = errno;
-    if (fd >= 0)
-        (void)close(fd);
-    return ok || set_error(err, PEL_IO, "%s: cannot write: %s", path, strerror_r(number, why, sizeof why));
+    (void)close(fd);
+    return ok || set_error(err, PEL_IO, "%s: cannot write: %s", run_file(path, output, "jobs.jsonl"), strerror_r(number, why, sizeof why));
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------------------- */

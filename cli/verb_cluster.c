@@ -168,7 +168,7 @@ static bool make_password(cluster *c)
     char path[RUN_PATH];
     (void)snprintf(c->password, sizeof c->password, "%s", run_file(path, c->output, "password"));
     struct stat st;
-    if (stat(c->password, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) == 0 && st.st_uid == geteuid() && st.st_size >= 64)
+    if (lstat(c->password, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && (st.st_mode & 077) == 0 && st.st_uid == geteuid() && st.st_size >= 64)
         return true;
     (void)unlink(c->password);
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
@@ -365,9 +365,11 @@ static int run_cluster(cluster *c)
 static bool detach(const cluster *c)
 {
     char log[RUN_PATH];
-    const int fd = open(run_file(log, c->output, "log/cluster.log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    pel_error err = {0};
+    const int fd = run_open(c->output, "log/cluster.log", O_WRONLY | O_CREAT | O_APPEND, &err), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    (void)run_file(log, c->output, "log/cluster.log");
     if (fd < 0 || null < 0) {
-        say(c->self, "%s: cannot open", log);
+        say(c->self, "%s", fd < 0 ? err.text : "/dev/null: cannot open");
         return false;
     }
     const pid_t pid = fork();

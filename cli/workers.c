@@ -88,10 +88,9 @@ static void make_command(worker_command *out, const cluster *c)
 
 static void child_begins(const cluster *c, char *const *words)
 {
-    char log[RUN_PATH];
     (void)setpgid(0, 0); /* Ctrl-C is for us; the children hear of it from the manager */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    const int fd = open(run_file(log, c->output, "log/workers.log"), O_WRONLY | O_CREAT | O_APPEND, 0666);
+    const int fd = run_open(c->output, "log/workers.log", O_WRONLY | O_CREAT | O_APPEND, NULL);
     if (fd >= 0) {
         (void)dup2(fd, STDOUT_FILENO);
         (void)dup2(fd, STDERR_FILENO);
@@ -146,11 +145,12 @@ static bool write_script(cluster *c, pel_error *err)
     worker_command worker;
     char folder[RUN_PATH];
     make_command(&worker, c);
-    (void)mkdir(run_file(folder, c->output, "submit"), 0777);
-    (void)snprintf(c->worker_script, sizeof c->worker_script, "%.3900s/runner-%" PRId64 "-%ld.sh", folder, (int64_t)time(NULL), (long)getpid());
-    FILE *const f = fopen(c->worker_script, "we");
+    char name[100];
+    (void)snprintf(name, sizeof name, "submit/runner-%" PRId64 "-%ld.sh", (int64_t)time(NULL), (long)getpid());
+    (void)snprintf(c->worker_script, sizeof c->worker_script, "%.3900s", run_file(folder, c->output, name));
+    FILE *const f = run_write(c->output, name, err);
     if (!f)
-        return set_error(err, PEL_IO, failed, c->worker_script, strerror_r(errno, reason, sizeof reason));
+        return false;
     (void)fputs("#!/bin/sh\n# A worker on another host of `pellucid cluster --runner`, with the ways of the host that started it first.\n", f);
     print_variable(f, "PATH");
     print_variable(f, "LD_LIBRARY_PATH");

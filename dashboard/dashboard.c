@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,13 +30,15 @@ static bool fail(pel_error *err, const char *path, const char *what, int reason)
     return false;
 }
 
-/* "folder/.tmp-<host>-<pid>-page": cleared with the others of that name if we are killed. */
+/* "folder/.tmp-<host>-<pid>-<token>-page": cleared with the others of that name if we are killed. */
 static bool temporary_name(char *out, size_t size, const char *path)
 {
     char host[64] = "unknown";
+    uint64_t token = 0;
+    (void)!getrandom(&token, sizeof token, GRND_NONBLOCK);
     const char *slash = strrchr(path, '/');
     (void)gethostname(host, sizeof host - 1);
-    const int n = snprintf(out, size, "%.*s.tmp-%s-%ld-page", slash ? (int)(slash + 1 - path) : 0, path, host, (long)getpid());
+    const int n = snprintf(out, size, "%.*s.tmp-%s-%ld-%016" PRIx64 "-page", slash ? (int)(slash + 1 - path) : 0, path, host, (long)getpid(), token);
     return n > 0 && (size_t)n < size;
 }
 
@@ -58,7 +62,7 @@ static bool replace_file(const char *path, const char *text, size_t n, pel_error
     char aside[4400];
     if (!temporary_name(aside, sizeof aside, path))
         return fail(err, path, "cannot write the page", ENAMETOOLONG);
-    const int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         return fail(err, path, "cannot write the page", errno);
     const bool written = write_all(fd, text, n);

@@ -341,6 +341,11 @@ PEL_API bool pel_run_plan(pel_run **out, const pel_run_options *options, pel_on_
 /* Where the books of a run lie. Everywhere a run is named by its output or by this folder. */
 PEL_API bool pel_run_folder(char *out, size_t size, const char *run, pel_error *err);
 
+/* Opens a file of such a folder, as open(2) would with these flags, and gives its descriptor, or -1. name may have folders before it
+ * ("log/cluster.log"), which O_CREAT makes. PEL_REFUSED, with the name: a link, something with a second name, or no regular
+ * file; nothing that it leads to is touched. */
+PEL_API int pel_run_file(const char *folder, const char *name, int flags, pel_error *err);
+
 /* Opens a run (its plan and its input). Of the options memory_bytes, threads, limits and open.remote count (keys are not kept
  * with the run). Here memory_bytes is not taken beyond the limits: where the plan's blocks need more than this process may
  * have, PEL_NO_MEMORY says so. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The tables that name every member, and the public functions that bring rooms together. Nothing includes this file. */
 #include "core/error.h"
+#include "core/own_file.h"
 #include "engine/engine.h"
 #include "filter/filter.h"
 #include "pellucid.h"
@@ -92,6 +93,11 @@ static bool work_phases(pel_run *run, pel_error *err)
 bool pel_run_prepare(pel_run *run, pel_error *err)
 {
     return pel__run_prepare(run, err);
+}
+
+int pel_run_file(const char *folder, const char *name, int flags, pel_error *err)
+{
+    return pel__open_own(folder, name, flags, err);
 }
 
 bool pel_run_work(pel_run *run, pel_on_progress *on_progress, void *arg, pel_error *err)

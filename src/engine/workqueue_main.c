@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/lock.h"
+#include "core/own_file.h"
 #include "engine/dispatch.h"
 #include "engine/front.h"
 #include "engine/order.h"
@@ -16,6 +17,7 @@
 #include "run/ledger.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <json.h>
@@ -311,11 +313,8 @@ static enum pel__ending ending_of(const struct work_queue_task *t, const pel__to
 /* manager.jsonl: what processes could not write about themselves. One line a task that ended badly. */
 static void note_event(const manager *m, const pel__batch *b, const char *host, const char *what)
 {
-    char path[PEL__PATH_MAX];
     struct timespec t = {0};
     (void)clock_gettime(CLOCK_REALTIME, &t);
-    if (!pel__path_join(path, sizeof path, m->folder, "manager.jsonl", NULL))
-        return;
     json_object *o = json_object_new_object(), *blocks = json_object_new_array();
     for (int64_t i = 0; i < b->count; i++)
         json_object_array_add(blocks, json_object_new_int64(b->blocks[i]));
@@ -324,7 +323,8 @@ static void note_event(const manager *m, const pel__batch *b, const char *host, 
     json_object_object_add(o, "text", json_object_new_string(what));
     json_object_object_add(o, "memory", json_object_new_int64(b->memory));
     json_object_object_add(o, "blocks", blocks);
-    FILE *f = fopen(path, "ae");
+    const int fd = pel__open_own(m->folder, "manager.jsonl", O_WRONLY | O_CREAT | O_APPEND, NULL);
+    FILE *f = fd >= 0 ? fdopen(fd, "a") : NULL;
     if (f) {
         (void)fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
         (void)fclose(f);
