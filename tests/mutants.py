@@ -189,8 +189,8 @@ class Yard:
 
     def make(self, test):
         program = test.partition(":")[0]
-        targets = ["pellucid", "src/codec/pellucid-jxr"] if test.startswith("tests/") else [f"tests/{program}"]
-        targets = [t for t in targets if not t.endswith("jxr") or self.knows(t)]
+        helpers = [t for t in ("src/codec/pellucid-jxr", "tests/shim_fault.so") if self.knows(t)]
+        targets = ["pellucid", *helpers] if test.startswith("tests/") else [f"tests/{program}"]
         return subprocess.run(["ninja", "-C", self.build, *targets], capture_output=True, text=True)
 
     def knows(self, target):
