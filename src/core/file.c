@@ -5,6 +5,7 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/owner.h"
+#include "core/retry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,29 @@ struct pel__file {
     int64_t size, mtime_ns;
 };
 
+static int open_to_read(const char *path)
+{
+    pel__retry again = {0};
+    int fd = -1;
+    do {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe in a file's place must not make us wait */
+    } while (fd < 0 && pel__try_again(&again, errno));
+    return fd;
+}
+
+/* The server has forgotten our handle: the same file under a new one, in the place of the old. Another file stays out: what was
+ * read of this one would not fit. */
+static void open_anew(const pel__file *f)
+{
+    struct stat st;
+    const int fd = open_to_read(f->path);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && st.st_size == f->size && (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == f->mtime_ns)
+        (void)dup3(fd, f->fd, O_CLOEXEC);
+    (void)close(fd);
+}
+
 bool pel__file_open(pel__file **out, const char *path, pel_error *err)
 {
     struct stat st;
@@ -29,7 +53,7 @@ bool pel__file_open(pel__file **out, const char *path, pel_error *err)
         free(f);
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory to open it", path);
     }
-    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe in a file's place must not make us wait */
+    f->fd = open_to_read(path);
     if (f->fd < 0 || fstat(f->fd, &st) != 0) {
         (void)pel__fail_errno(err, errno, "%s: cannot open", path);
         pel__file_close(f);
@@ -63,11 +87,15 @@ int pel__file_fd(const pel__file *f) { return f->fd; }
 bool pel__file_read_some(pel__file *f, int64_t offset, void *dst, size_t n, size_t *got, pel_error *err)
 {
     size_t done = 0;
+    pel__retry again = {0};
     while (done < n) {
         const size_t most = n - done < 0x40000000 ? n - done : 0x40000000; /* Linux moves at most 2 GiB a call */
         const ssize_t k = pread(f->fd, (char *)dst + done, most, offset + (int64_t)done);
-        if (k < 0 && errno == EINTR)
+        if (k < 0 && pel__try_again(&again, errno)) {
+            if (errno == ESTALE)
+                open_anew(f);
             continue;
+        }
         if (k < 0)
             return pel__fail_errno(err, errno, "%s: cannot read %zu bytes at %lld", f->path, n, (long long)offset);
         if (k == 0)
@@ -150,28 +178,43 @@ static bool temporary_name(char *out, size_t size, const char *path)
     return k > 0 && (size_t)k < size;
 }
 
+/* 0 or the reason. */
+static int replace_once(const char *temporary, const char *path, const pel__piece *pieces, int32_t n)
+{
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return errno;
+    int reason = write_pieces(fd, pieces, n) && fdatasync(fd) == 0 ? 0 : errno;
+    if (close(fd) != 0 && reason == 0)
+        reason = errno;
+    if (reason == 0 && rename(temporary, path) != 0)
+        reason = errno;
+    if (reason != 0)
+        (void)unlink(temporary);
+    return reason;
+}
+
 bool pel__file_replace(const char *path, const pel__piece *pieces, int32_t n, pel_error *err)
 {
     char temporary[PEL__PATH_MAX];
-    if (!temporary_name(temporary, sizeof temporary, path))
-        return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return pel__fail_errno(err, errno, "%s: cannot create a file beside it", path);
-    bool ok = write_pieces(fd, pieces, n) && fdatasync(fd) == 0;
-    int reason = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        reason = errno;
-    }
-    if (ok && rename(temporary, path) != 0) {
-        ok = false;
-        reason = errno;
-    }
-    if (ok)
-        return true;
-    (void)unlink(temporary);
-    return pel__fail_errno(err, reason, "%s: cannot write", path);
+    pel__retry again = {0};
+    int reason = 0;
+    do { /* everything anew: what a failed sync left is not to be trusted */
+        if (!temporary_name(temporary, sizeof temporary, path))
+            return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
+        reason = replace_once(temporary, path, pieces, n);
+    } while (reason != 0 && pel__try_again(&again, reason));
+    return reason == 0 || pel__fail_errno(err, reason, "%s: cannot write", path);
+}
+
+static int make_dir(const char *path)
+{
+    pel__retry again = {0};
+    int result = 0;
+    do {
+        result = mkdir(path, 0777);
+    } while (result != 0 && pel__try_again(&again, errno));
+    return result;
 }
 
 bool pel__make_dirs(const char *path, pel_error *err)
@@ -182,7 +225,7 @@ bool pel__make_dirs(const char *path, pel_error *err)
         return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
     memcpy(part, path, n + 1);
     size_t made = n; /* from the end back to a folder that can be made: mostly the last */
-    while (mkdir(part, 0777) != 0 && errno == ENOENT && made > 0) {
+    while (make_dir(part) != 0 && errno == ENOENT && made > 0) {
         while (made > 0 && path[--made] != '/')
             continue;
         part[made] = '\0';
@@ -192,7 +235,7 @@ bool pel__make_dirs(const char *path, pel_error *err)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+        if (make_dir(part) != 0 && errno != EEXIST)
             return pel__fail_errno(err, errno, "%s: cannot create the folder", part);
     }
     struct stat st;

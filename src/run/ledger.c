@@ -9,6 +9,7 @@
 #include "core/folders.h"
 #include "core/own_file.h"
 #include "core/owner.h"
+#include "core/retry.h"
 #include "core/text.h"
 
 #include <dirent.h>
@@ -477,9 +478,10 @@ static json_object *record_json(const pel__ledger_record *r, const char *host)
 /* A write that was cut short goes on where it stopped: the file is this process's alone. */
 static bool write_all(pel__ledger *l, const char *p, size_t left, pel_error *err)
 {
+    pel__retry again = {0};
     while (left > 0) {
         const ssize_t k = write(l->fd, p, left);
-        if (k < 0 && errno == EINTR)
+        if (k < 0 && pel__try_again(&again, errno))
             continue;
         if (k <= 0)
             return pel__fail_errno(err, k < 0 ? errno : ENOSPC, "%s: cannot write the ledger", l->path);

@@ -6,14 +6,13 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/region.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define HEAD_BYTES 4096
 #define MAX_VOXELS (INT64_MAX / 16) /* bytes of an image, and twice that, fit into int64_t whatever its type */
@@ -48,19 +47,10 @@ static bool look(probe *p, pel_error *err)
         return true;
     if (!S_ISREG(st.st_mode))
         return pel__fail(err, PEL_FORMAT, "%s: found a device or pipe, expected a file or a folder", p->path);
-    const int fd = open(p->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return pel__fail_errno(err, errno, "%s: cannot open", p->path);
-    ssize_t k;
-    do
-        k = pread(fd, p->head, sizeof p->head, 0);
-    while (k < 0 && errno == EINTR);
-    const int number = errno;
-    (void)close(fd);
-    if (k < 0)
-        return pel__fail_errno(err, number, "%s: cannot read", p->path);
-    p->n = (size_t)k;
-    return true;
+    pel__file *f = NULL;
+    const bool ok = pel__file_open(&f, p->path, err) && pel__file_read_some(f, 0, p->head, sizeof p->head, &p->n, err);
+    pel__file_close(f);
+    return ok;
 }
 
 /* What the user probably has in hand, for the message. */

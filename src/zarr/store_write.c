@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/owner.h"
+#include "core/retry.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,12 +26,13 @@ static int open_temporary(pel__store_writer *w)
     const char *const slash = strrchr(w->path, '/');
     const int folder = slash ? (int)(slash - w->path) + 1 : 0;
     char tag[PEL__TAG_MAX];
+    pel__retry again = {0};
     pel__owner_tag(tag, sizeof tag);
     for (int attempt = 0; attempt < 1000; attempt++) {
         (void)snprintf(w->temporary, sizeof w->temporary, "%.*s.tmp-%s-%ld-%u", folder, w->path, tag,
                        (long)gettid(), atomic_fetch_add(&w->store->temporaries, 1));
         const int fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST)
+        if (fd >= 0 || (errno != EEXIST && !pel__try_again(&again, errno)))
             return fd;
     }
     return -1;
@@ -64,9 +66,10 @@ static bool append(pel__store_writer *w, const void *data, int64_t n, pel_error 
 {
     const char *p = data;
     int64_t left = n;
+    pel__retry again = {0};
     while (left > 0) {
         const ssize_t k = write(w->fd, p, (size_t)pel__min(left, 0x40000000));
-        if (k < 0 && errno == EINTR)
+        if (k < 0 && pel__try_again(&again, errno))
             continue;
         if (k < 0)
             return pel__fail_errno(err, errno, "%s: cannot write at byte %lld", w->path, (long long)(w->bytes + n - left));
@@ -80,6 +83,16 @@ static bool append(pel__store_writer *w, const void *data, int64_t n, pel_error 
     return true;
 }
 
+static bool move(const pel__store_writer *w)
+{
+    pel__retry again = {0};
+    int result = 0;
+    do {
+        result = rename(w->temporary, w->path);
+    } while (result != 0 && pel__try_again(&again, errno));
+    return result == 0;
+}
+
 static bool commit(pel__store_writer *w, pel_error *err)
 {
     bool ok = w->unsynced || fdatasync(w->fd) == 0;
@@ -88,7 +101,7 @@ static bool commit(pel__store_writer *w, pel_error *err)
         ok = false;
         reason = errno;
     }
-    if (ok && rename(w->temporary, w->path) != 0) {
+    if (ok && !move(w)) {
         ok = false;
         reason = errno;
     }
@@ -141,6 +154,17 @@ static bool checksum_file(pel__file *f, const char *key, pel__found *out)
     return ok;
 }
 
+/* 0: there; ENOENT: not there; else why it could not be asked. */
+static int find(const char *path, struct stat *st)
+{
+    pel__retry again = {0};
+    while (stat(path, st) != 0) {
+        if (!pel__try_again(&again, errno))
+            return errno == ENOTDIR ? ENOENT : errno;
+    }
+    return 0;
+}
+
 static bool look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
 {
     char path[PEL__PATH_MAX];
@@ -148,9 +172,10 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
     pel__file *f = NULL;
     if (!pel__path_join(path, sizeof path, store->root, key, err))
         return false;
-    out->there = stat(path, &st) == 0;
+    const int reason = find(path, &st);
+    out->there = reason == 0;
     if (!out->there)
-        return true;
+        return reason == ENOENT || pel__fail_errno(err, reason, "%s: cannot look at it", path);
     out->bytes = st.st_size;
     if (depth == PEL__DEPTH_LENGTH)
         return true;
