@@ -189,7 +189,7 @@ class Yard:
 
     def make(self, test):
         program = test.partition(":")[0]
-        helpers = [t for t in ("src/codec/pellucid-jxr", "tests/shim_fault.so") if self.knows(t)]
+        helpers = [t for t in ("src/codec/pellucid-jxr", "src/pellucid-manager", "src/pellucid-tls", "tests/shim_fault.so") if self.knows(t)]
         targets = ["pellucid", *helpers] if test.startswith("tests/") else [f"tests/{program}"]
         return subprocess.run(["ninja", "-C", self.build, *targets], capture_output=True, text=True)
 

@@ -300,7 +300,7 @@ RUNS = {"denoise", "gaussian", "dog", "median", "convert", "plan"}  # OUT is the
 OF_A_RUN = {"work", "block", "cluster", "submit", "status", "report", "verify"}  # OUT is a run that is there
 # Options whose value is a path: what they do with it. A new one has to be put here, and into WRITERS if it writes.
 PATHS = {
-    "--state": "folder of a run, tested above", "--plot": "WRITERS", "--output": "WRITERS", "--truth": "WRITERS", "--config": "reads", "--template": "reads",
+    "--state": "folder of a run, tested above", "--plot": "WRITERS", "--output": "WRITERS", "--truth": "WRITERS", "--config": "reads", "--template": "reads", "--input": "reads",
     "--worker-scratch": "work_queue_worker's own folder below it", "--program": "runs it", "--worker-program": "runs it", "--tls-program": "runs it",
 }
 
@@ -318,3 +318,25 @@ def test_no_verb_that_writes_is_forgotten(cli):
                 assert name in PATHS, f"{verb} {name} {value}: put it into a table of this file"
         if "--overwrite" in text:
             assert verb in {name.split(" ")[0] for name in WRITERS}, verb
+
+
+@pytest.mark.parametrize("other", ["another run's", "a stranger's store", "no store"])
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_data_that_took_the_place_of_an_output_are_kept(cli, place, other, version):
+    """The output was moved away, its folder .run was not, and something else lies there now: --fresh begins nothing there."""
+    out, kept = place / "mine.ome.zarr", place / "other.ome.zarr"
+    cli.ok("convert", "a.czi", "mine.ome.zarr", "--format", version, "--quiet", cwd=place)
+    if other == "another run's":
+        cli.ok("convert", "a.czi", "other.ome.zarr", "--format", version, "--quiet", cwd=place)
+    else:
+        kept.mkdir()
+        (kept / ("zarr.json" if other == "a stranger's store" else "thesis.txt")).write_text('{"zarr_format": 3, "node_type": "group"}')
+    out.rename(place / "moved.ome.zarr")
+    kept.rename(out)
+    before = sorted(p.name for p in out.rglob("*"))
+    said = cli.fails(2, "convert", "a.czi", "mine.ome.zarr", "--format", version, "--fresh", "--quiet", cwd=place)
+    assert "does not say that the run of" in said and "not removed" in said
+    assert sorted(p.name for p in out.rglob("*")) == before
+    (out).rename(place / "away.ome.zarr")
+    (place / "moved.ome.zarr").rename(out)
+    cli.ok("convert", "a.czi", "mine.ome.zarr", "--format", version, "--fresh", "--quiet", cwd=place)

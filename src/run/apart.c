@@ -155,6 +155,42 @@ bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *e
 
 /* ---- beginning anew ------------------------------------------------------------------------------------------------ */
 
+static const char *text_of(json_object *o, const char *name)
+{
+    json_object *v = NULL;
+    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+}
+
+/* Does the store say that the run of this plan made it? */
+static bool is_made_by(const pel__sink_type *type, const pel__sink_spec *spec, const json_object *document, bool *made, pel_error *err)
+{
+    char *text = NULL;
+    json_object *v = NULL;
+    if (!type->provenance(spec, &text, err))
+        return false;
+    json_object *const o = text ? json_tokener_parse(text) : NULL;
+    *made = o && json_object_object_get_ex(document, "created", &v) && strcmp(text_of(o, "created"), json_object_get_string(v)) == 0 &&
+            strcmp(text_of(o, "command"), pel__document_text(document, "request", "command")) == 0;
+    json_object_put(o);
+    free(text);
+    return true;
+}
+
+/* What the folder of a run speaks for may have been moved away since, and other data be in its place. */
+static bool check_made(const pel_run *run, const json_object *document, const char *found, pel_error *err)
+{
+    const pel__sink_spec spec = {.path = run->output, .remote = run->remote};
+    bool made = false;
+    if (strcmp(pel__document_text(document, "place", "output"), run->place) != 0)
+        return pel__fail(err, PEL_REFUSED, "%s: holds the books of a run with another output: they are not removed", run->folder);
+    if (!found[0])
+        return true;
+    return is_made_by(run->sink_type, &spec, document, &made, err) &&
+           (made || pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), but does not say that the run of %s made it: it is not removed. Move it away, "
+                                                "or remove it yourself", run->output, found, run->folder));
+}
+
+/* What no run of ours made stays. */
 bool pel__run_check_ours(const pel_run *run, pel_error *err)
 {
     char found[200] = "";
@@ -163,10 +199,9 @@ bool pel__run_check_ours(const pel_run *run, pel_error *err)
     if (!run->sink_type->first(&spec, found, sizeof found, err))
         return false;
     const bool known = pel__document_load(&document, run->folder, NULL);
-    const bool ours = known && strcmp(pel__document_text(document, "place", "output"), run->place) == 0;
+    const bool ok = known ? check_made(run, document, found, err)
+                          : !found[0] || pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it: it is not removed",
+                                                   run->output, found);
     json_object_put(document);
-    if (known && !ours)
-        return pel__fail(err, PEL_REFUSED, "%s: holds the books of a run with another output: they are not removed", run->folder);
-    return known || !found[0] || pel__fail(err, PEL_REFUSED, "%s: exists (it holds %.100s), and no run of pellucid belongs to it: it is not "
-                                           "removed", run->output, found);
+    return ok;
 }

@@ -276,6 +276,7 @@ const pel__sink_type pel__sink_omezarr = {
     .open = open_to_look,
     .first = first,
     .clear = clear,
+    .provenance = pel__ome_provenance,
     .address = address,
     .around = around,
     .write_bytes = pel__ome_write_bytes,

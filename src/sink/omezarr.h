@@ -51,6 +51,7 @@ void pel__ome_docs_free(pel__ome_docs *docs);
 
 /* omezarr_docs.c: them in the store; see sink.h. put_root writes the first one, whatever is there. */
 bool pel__ome_put_docs(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err);
+bool pel__ome_provenance(const pel__sink_spec *spec, char **out, pel_error *err); /* sink.h */
 bool pel__ome_put_root(pel__store *store, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err);
 bool pel__ome_audit_docs(pel__store *store, const pel__sink_spec *spec, bool complete, pel__on_document *on_document, void *arg, pel_error *err);
 bool pel__ome_strays(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *docs, pel__names *strays, pel_error *err);

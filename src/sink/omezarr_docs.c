@@ -347,3 +347,32 @@ bool pel__ome_strays(pel__store *store, const pel__sink_spec *spec, const pel__o
     const pel__store_walk walk = {.on_key = visit_key, .enter = enter_folder, .arg = &s};
     return pel__store_each(store, &walk, &strays->listed, err);
 }
+
+/* ---- whose store is it? ----------------------------------------------------------------------------------------- */
+
+static char *run_text(const char *text, size_t n)
+{
+    json_object *o = NULL;
+    char *out = NULL;
+    if (pel__json_parse(&o, text, n, "", NULL) && run_of(o))
+        out = strdup(json_object_to_json_string_ext(run_of(o), JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+    return out;
+}
+
+bool pel__ome_provenance(const pel__sink_spec *spec, char **out, pel_error *err)
+{
+    static const char *const roots[] = {"zarr.json", ".zattrs"};
+    pel__store *store = NULL;
+    *out = NULL;
+    bool ok = pel__store_create(&store, spec->path, spec->remote, err);
+    for (int i = 0; ok && !*out && i < 2; i++) {
+        char *text = NULL;
+        size_t n = 0;
+        ok = pel__store_text(store, roots[i], MAX_DOCUMENT, &text, &n, err);
+        *out = ok && text ? run_text(text, n) : NULL;
+        free(text);
+    }
+    pel__store_close(store);
+    return ok;
+}

@@ -121,6 +121,8 @@ typedef struct pel__sink_type {
     /* Name of anything that lies under the path, "" where there is nothing; and removal of all that does. */
     bool (*first)(const pel__sink_spec *spec, char *name, size_t size, pel_error *err);
     bool (*clear)(const pel__sink_spec *spec, pel_error *err);
+    /* The provenance (JSON object text, free() it) of what lies under the path: of whichever run made it; NULL: it says nothing of any. */
+    bool (*provenance)(const pel__sink_spec *spec, char **out, pel_error *err);
     /* The URL of a path that is no folder, "" of one that is; and the store of any run or program that a folder lies in. */
     bool (*address)(const char *path, const pel_remote *remote, char *out, size_t size, pel_error *err);
     bool (*around)(const char *path, char *out, size_t size);
