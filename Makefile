@@ -91,6 +91,7 @@ soak: test-deps
 	@PELLUCID=$(BUILD)/pellucid PELLUCID_SOAK=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_memory.py
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/soak.py --minutes $(MINUTES)
 	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 100
+	@PELLUCID=$(BUILD)/pellucid $(PYTHON) tests/cluster/soak.py --rounds 50 --blows 10 --slurm
 
 fuzz:
 	@scripts/deps.sh fuzz

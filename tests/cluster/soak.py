@@ -4,6 +4,7 @@
 until the run is done; then every byte is compared with an undisturbed run. Prints a line a round with its seed.
 
     PELLUCID=build/pellucid python tests/cluster/soak.py --rounds 100
+    PELLUCID=build/pellucid python tests/cluster/soak.py --rounds 50 --slurm     # workers are jobs of a real Slurm of three nodes
 """
 import argparse
 import os
@@ -16,6 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import slurm as local_slurm  # noqa: E402
 from cluster_help import descendants, pixels  # noqa: E402
 
 PELLUCID = os.path.abspath(os.environ.get("PELLUCID", "build/pellucid"))
@@ -28,9 +30,36 @@ def run(*words):
         raise AssertionError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def disturb(process, rng):
+def of_jobs(slurm):
+    """(pid, command line) of the processes that jobs of this Slurm have started: by the configuration that they inherit."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/environ", "rb") as f:
+                ours = f"SLURM_CONF={slurm.conf}\0".encode() in f.read()
+            with open(f"/proc/{name}/cmdline") as f:
+                line = f.read().replace("\0", " ")
+        except OSError:
+            continue
+        if ours and not line.startswith(("slurm", "munged")):
+            found.append((int(name), line))
+    return found
+
+
+def cancel_job(slurm, rng):
+    jobs = slurm("squeue", "-h", "-r", "-t", "running", "-o", "%i").stdout.split()
+    if not jobs:
+        return None
+    slurm("scancel", *rng.choice([["--signal=KILL", "--full"], []]), rng.choice(jobs))
+    return "job"
+
+
+def disturb(process, rng, slurm):
     """One blow at random; what was hit."""
+    if slurm and rng.random() < 0.2:
+        return cancel_job(slurm, rng)
     below = descendants(process.pid)
+    below += [p for p in of_jobs(slurm) if p not in below] if slurm else []
     workers = [pid for pid, line in below if line.startswith("work_queue_worker")]
     tasks = [pid for pid, line in below if " block " in line and "--report" in line]
     managers = [pid for pid, line in below if "pellucid-manager" in line.split(" ")[0]]
@@ -46,19 +75,27 @@ def disturb(process, rng):
     return kind
 
 
-def one_round(folder, image, seed, blows, words):
+def places(slurm, rng):
+    """Where the workers are."""
+    if slurm:
+        return ["--scheduler", "slurm", "--memory", "256M", "--workers", f"1..{rng.randint(1, 3)}", "--poll-seconds", "2", "--interface", "lo"]
+    return ["--workers", f"local:{rng.randint(1, 3)}"]
+
+
+def one_round(folder, image, seed, blows, words, slurm):
     rng = random.Random(seed)
     out = os.path.join(folder, "out.ome.zarr")
     run("denoise", image, out, *WORDS, "--prepare")
     hits, starts = [], 0
     while True:
         starts += 1
-        process = subprocess.Popen([PELLUCID, "cluster", out, "--workers", f"local:{rng.randint(1, 3)}", "--cores", "1", "--batch-seconds", "1", "--late-seconds",
-                                    "5", "--attempts", "9", "--quiet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([PELLUCID, "cluster", out, *places(slurm, rng), "--cores", "1", "--batch-seconds", "1", "--late-seconds",
+                                    "5", "--attempts", "9", "--quiet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env=slurm.env if slurm else None)
         while process.poll() is None:
             if len(hits) < blows:
                 time.sleep(rng.uniform(0, 0.4))
-                hits += [kind for kind in [disturb(process, rng)] if kind]
+                hits += [kind for kind in [disturb(process, rng, slurm)] if kind]
             else:
                 time.sleep(0.1)
         message = process.communicate()[1]
@@ -74,17 +111,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--blows", type=int, default=40, help="a round")
     parser.add_argument("--tls", action="store_true", help="in each round; else in every third")
+    parser.add_argument("--slurm", action="store_true", help="workers are jobs of a real Slurm, which is started here (needs root)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
+    if args.slurm and local_slurm.missing():
+        sys.exit(f"no Slurm here: {local_slurm.missing()}")
     folder = tempfile.mkdtemp(prefix="pellucid-cluster-soak-")
+    slurm = None
     try:
+        if args.slurm:
+            os.mkdir(os.path.join(folder, "slurm"))
+            slurm = local_slurm.Slurm(os.path.join(folder, "slurm")).start()
         image, plain = os.path.join(folder, "a.czi"), os.path.join(folder, "plain.ome.zarr")
         run("phantom", image, "--size", "c=2,z=9,y=193,x=170", "--tiles", "y=80,x=90", "--overlap", "10", "--compression", "zstd1", "--quiet")
         run("denoise", image, plain, *WORDS, "--threads", "1")
         wanted = pixels(plain)
         for k in range(args.rounds):
             words = ["--tls"] if args.tls or (args.seed + k) % 3 == 0 else []
-            hits, starts = one_round(folder, image, args.seed + k, args.blows, words)
+            hits, starts = one_round(folder, image, args.seed + k, args.blows, words, slurm)
             out = os.path.join(folder, "out.ome.zarr")
             assert pixels(out) == wanted, f"seed {args.seed + k}: other bytes"
             run("verify", out, "--windows", "4")
@@ -94,6 +138,8 @@ def main():
             shutil.rmtree(out + ".run")
         print(f"{args.rounds} rounds passed")
     finally:
+        if slurm:
+            slurm.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
