@@ -4,7 +4,8 @@
  *     SHIM_HOST, SHIM_BOOT, SHIM_SPACE, SHIM_PID    what gethostname, the kernel's boot number, the PID namespace and getpid say
  *     SHIM_CLOCK=3600               the clock of the day is ahead by so many seconds
  *     SHIM_FAULT="pread:116:2:/0/c/;rename:5:1"     the first 2 calls of pread on a path that holds "/0/c/" fail with errno 116, …;
- *                                   "short" instead of a number: half of what was asked for is done
+ *                                   "short" instead of a number: half of what was asked for is done; 1@2 instead of 2: one, after two
+ *                                   that are let pass. A close that fails has closed.
  *     SHIM_TOLD=FILE                a line a fault that was made */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,7 +28,7 @@
 static struct {
     char call[16], part[128];
     int reason; /* -1: short */
-    atomic_int left;
+    atomic_int spared, left;
 } fault[MOST];
 static int faults;
 
@@ -35,10 +36,12 @@ __attribute__((constructor)) static void read_faults(void)
 {
     const char *at = getenv("SHIM_FAULT");
     for (; at && *at && faults < MOST; at = strchr(at, ';') ? strchr(at, ';') + 1 : NULL) {
-        char reason[16] = "";
-        int n = 0;
-        if (sscanf(at, "%15[^:;]:%15[^:;]:%d:%127[^;]", fault[faults].call, reason, &n, fault[faults].part) < 3)
+        char reason[16] = "", count[32] = "";
+        int n = 0, spared = 0;
+        if (sscanf(at, "%15[^:;]:%15[^:;]:%31[^:;]:%127[^;]", fault[faults].call, reason, count, fault[faults].part) < 3 ||
+            sscanf(count, "%d@%d", &n, &spared) < 1)
             continue;
+        atomic_store(&fault[faults].spared, spared);
         fault[faults].reason = strcmp(reason, "short") == 0 ? -1 : atoi(reason);
         atomic_store(&fault[faults++].left, n);
     }
@@ -62,7 +65,7 @@ static int fails(const char *call, const char *path)
     for (int i = 0; i < faults; i++) {
         if (strcmp(call, fault[i].call) != 0 || (fault[i].part[0] && !strstr(path, fault[i].part)))
             continue;
-        if (atomic_fetch_sub(&fault[i].left, 1) <= 0)
+        if (atomic_fetch_sub(&fault[i].spared, 1) > 0 || atomic_fetch_sub(&fault[i].left, 1) <= 0)
             continue;
         tell(call, path);
         return fault[i].reason;
@@ -128,6 +131,15 @@ ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at) { return pwrite
     }
 SYNC(fdatasync)
 SYNC(fsync)
+
+int close(int fd)
+{
+    struct stat st;
+    const int reason = faults > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fails_fd("close", fd) : 0;
+    const int result = (int)syscall(SYS_close, fd);
+    FAIL_IF(reason)
+    return result;
+}
 
 /* ---- names ------------------------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Single calls of the file system that fail while files are put in their place (tests/shim_fault.c): never success, never a record
+"""Single calls of the file system that fail while files are put in their place (tests/fault_shim.c): never success, never a record
 of what is not there, and the same command makes the same bytes."""
 import glob
 import json
@@ -11,20 +11,16 @@ import time
 
 import pytest
 
+from shim import shim
 from test_audit import IMAGE, WORDS, line_of, read, records, tree, verify
 
-BUILD = os.environ.get("PELLUCID_BUILD", os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build"))
-SHIM = os.path.join(BUILD, "tests", "shim_fault.so")
 EIO, ENOSPC, EINTR = 5, 28, 4
 
-needs_shim = pytest.mark.skipif(not os.path.exists(SHIM) or bool(os.environ.get("PELLUCID_SANITIZED")),
-                                reason="no build/tests/shim_fault.so, or a sanitizer that wants to be loaded first")
 
-
-def fault(tmp_path, call, part, n, error):
-    log = tmp_path / "faults"
-    log.unlink(missing_ok=True)
-    return {"LD_PRELOAD": SHIM, "PELLUCID_FAULT": f"{call} {part} {n} {error}", "PELLUCID_FAULT_LOG": str(log)}
+def fault(tmp_path, call, part, count, reason):
+    told = tmp_path / "faults"
+    told.unlink(missing_ok=True)
+    return shim(FAULT=f"{call}:{reason}:{count}:{part}", TOLD=told)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +37,6 @@ def pixels(folder):
     return {k: v for k, v in tree(folder).items() if "zarr.json" not in k and "/." not in "/" + k}
 
 
-@needs_shim
 @pytest.mark.parametrize("version", ["0.5", "0.4"])
 @pytest.mark.parametrize("level", ["0", "1", "2"])
 @pytest.mark.parametrize("call", ["fdatasync", "close", "rename", "write"])
@@ -50,7 +45,7 @@ def test_an_error_of_the_late_write_is_no_success(cli, made, tmp_path, call, lev
     out = str(tmp_path / "out.ome.zarr")
     words = ("convert", IMAGE, out, *WORDS, "--format", version)
     part = f"/out.ome.zarr/{level}/" + ("c/" if version == "0.5" else "0/")
-    done = cli(*words, env=fault(tmp_path, call, part, 3, ENOSPC))
+    done = cli(*words, env=fault(tmp_path, call, part, "1@2", ENOSPC))
     assert len((tmp_path / "faults").read_text().splitlines()) == 1
     assert done.returncode == 1 and "No space left" in done.stderr and part in done.stderr, done.stderr
     assert json.loads(cli("status", out, "--json").stdout)["failed"] >= 1
@@ -62,23 +57,24 @@ def test_an_error_of_the_late_write_is_no_success(cli, made, tmp_path, call, lev
     assert verify(cli, out)[0] == 0
 
 
-@needs_shim
-@pytest.mark.parametrize("how,error", [("half", 0), ("interrupted", EINTR)])
+@pytest.mark.parametrize("how,error", [("half", "short"), ("interrupted", EINTR)])
 def test_a_ledger_that_is_written_in_pieces(cli, made, tmp_path, how, error):
     """Half a line is taken, or a signal comes first: the rest follows, and no job is lost."""
     out = str(tmp_path / "out.ome.zarr")
-    cli.ok("convert", IMAGE, out, *WORDS, env=fault(tmp_path, "write", "/ledger/", 0 if how == "half" else 2, error))
+    cli.ok("convert", IMAGE, out, *WORDS, env=fault(tmp_path, "write", "/ledger/", 100000 if how == "half" else "1@1", error))
     assert (tmp_path / "faults").stat().st_size > 0
     status = cli.json("status", out)
     assert status["state"] == "done" and status["failed"] == 0 and pixels(out) == pixels(made["0.5"])
     assert all(len(line) > 100 for name in glob.glob(f"{out}.run/ledger/*.jsonl") for line in open(name))
 
 
-@needs_shim
 def test_a_torn_line_does_not_take_the_next_along(cli, tmp_path):
     """The ledger's disk is full in the middle of a record: that job failed, those before and after hold."""
     out = str(tmp_path / "out.ome.zarr")
-    assert cli("convert", IMAGE, out, *WORDS, env=fault(tmp_path, "write", "/ledger/", 5, ENOSPC)).returncode == 1
+    torn = f"write:short:1@4:/ledger/;write:{ENOSPC}:1@4:/ledger/"  # half of the fifth, then nothing
+    assert cli("convert", IMAGE, out, *WORDS, env=shim(FAULT=torn)).returncode == 1
+    (name,) = glob.glob(f"{out}.run/ledger/*.jsonl")
+    assert sum(not line.endswith("}\n") for line in open(name)) == 1, "no torn line"
     status = json.loads(cli("status", out, "--json").stdout)
     assert status["failed"] == 1 and status["blocks_done"] == status["blocks_total"] - 1
     cli.ok("convert", IMAGE, out, *WORDS)
@@ -144,15 +140,38 @@ def test_pyramid_jobs_are_held_against_the_plan_too(cli, made, tmp_path):
 # ---- the run's folder ------------------------------------------------------------------------------------------------------
 
 
+def started(cli, out, image, count):
+    """A convert that has recorded at least so many jobs, stopped."""
+    before = len(records(out)) if os.path.isdir(out + ".run") else 0
+    p = subprocess.Popen([cli.path, "convert", image, out, *WORDS], stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and len(records(out)) < before + count:
+        time.sleep(0.002)
+    p.send_signal(signal.SIGSTOP)
+    assert p.poll() is None, "ended before it could be stopped"
+    return p
+
+
+def test_records_of_an_earlier_process_are_missed_when_they_go(cli, tmp_path):
+    """Their jobs were taken for done when this process began; at its end nothing speaks for their files any more."""
+    out, image = str(tmp_path / "out.ome.zarr"), IMAGE.replace("y=140,x=150", "y=700,x=800")
+    first = started(cli, out, image, 5)
+    first.kill()
+    first.communicate()
+    (earlier,) = glob.glob(f"{out}.run/ledger/*.jsonl")
+    second = started(cli, out, image, 5)
+    os.remove(earlier)
+    second.send_signal(signal.SIGCONT)
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 1 and "finished jobs are gone" in said, said
+    cli.ok("convert", image, out, *WORDS)
+    assert verify(cli, out)[0] == 0
+
+
 @pytest.mark.parametrize("what", ["folder", "ledger", "plan.json", "moved"])
 def test_a_run_whose_books_are_taken_away_does_not_end_in_success(cli, tmp_path, what):
     out = str(tmp_path / "out.ome.zarr")
     image = IMAGE.replace("y=140,x=150", "y=700,x=800")
-    p = subprocess.Popen([cli.path, "convert", image, out, *WORDS], stderr=subprocess.PIPE, text=True)
-    while p.poll() is None and len(records(out)) < 5:
-        time.sleep(0.002)
-    p.send_signal(signal.SIGSTOP)
-    assert p.poll() is None, "ended before it could be stopped"
+    p = started(cli, out, image, 5)
     if what == "moved":
         os.rename(out + ".run", out + ".moved")
     elif what == "plan.json":
