@@ -76,8 +76,6 @@ MUTANTS = [
            "tests/test_documents.py::test_what_is_not_ours_is_not_taken_for_a_lost_output[zarr.json]"),
     Mutant("names with zeros before pass for shards", "src/sink/omezarr_docs.c", "return strcmp(again, key) == 0;", "return again[0] != 0;",
            "tests/test_documents.py::test_what_does_not_belong_is_named[0.5-0/c/0/0/0/0/00]"),
-    Mutant("an object is proven by the CRC-32C of its server", "src/zarr/store_s3.c", "r.has_crc32c && r.has_digest) {",
-           "r.has_crc32c) {\n        out->digest = r.digest;", "tests/test_remote_write.py::test_exchanged_objects_are_found_without_their_lengths[stripped]"),
     # ---- job scripts and what people write for them
     Mutant("script: Slurm's blanks are not kept together", "cli/quote.c", "const bool marks = !quote_is_plain(text);", "const bool marks = false;",
            f"{QUOTING}a_nasty_folder_is_said_or_refused[slurm]"),

@@ -397,9 +397,10 @@ def test_exchanged_objects_are_found_without_their_lengths(cli, bucket, local, t
     assert found["damaged"] == (0 if how == "stripped" else 2) and found["missing"] == 0
     if how == "lying":
         return
-    before = bucket.count("GET", "/0/c/")
+    before, stored = bucket.count("GET", "/0/c/"), bucket.count("PUT", "/0/c/")
     cli.ok("work", state, "--quiet", env=bucket.env)
     assert (bucket.count("GET", "/0/c/") > before) == (how != "copies")
+    assert (bucket.count("PUT", "/0/c/") > stored) == (how != "stripped"), "what is right is not stored again"
     assert bucket.pixels() == pixels(local("convert", *more))
 
 
