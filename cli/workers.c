@@ -148,9 +148,10 @@ static bool write_script(cluster *c, pel_error *err)
     char name[100];
     (void)snprintf(name, sizeof name, "submit/runner-%" PRId64 "-%ld.sh", (int64_t)time(NULL), (long)getpid());
     (void)snprintf(c->worker_script, sizeof c->worker_script, "%.3900s", run_file(folder, c->output, name));
-    FILE *const f = run_write(c->output, name, err);
-    if (!f)
-        return false;
+    pel_error e = {0};
+    FILE *const f = run_write(c->output, name, &e);
+    if (!f) /* a link is refused by name, all else is the system's reason */
+        return e.code == PEL_REFUSED ? set_error(err, e.code, "%s", e.text) : set_error(err, PEL_IO, failed, c->worker_script, strerror_r(errno, reason, sizeof reason));
     (void)fputs("#!/bin/sh\n# A worker on another host of `pellucid cluster --runner`, with the ways of the host that started it first.\n", f);
     print_variable(f, "PATH");
     print_variable(f, "LD_LIBRARY_PATH");
