@@ -132,6 +132,16 @@ def test_a_missing_parent_is_named(cli, place):
     is_refused(cli, place, f"the nearest that does is {place}", "convert", "a.czi", "dangling")
 
 
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_up_from_what_does_not_exist_leads_nowhere(cli, place, fresh):
+    """Once the missing folder was made, such a path led to the input, and --fresh emptied it."""
+    os.symlink("nothing/../a.zarr", place / "dangling")
+    for out in ("nothing/../a.zarr", "nothing/../new.zarr", "folder/nothing/../../a.zarr", "notes.txt/../a.zarr", "dangling"):
+        is_refused(cli, place, "leads nowhere", "convert", "a.zarr", out, *fresh)
+        is_refused(cli, place, "leads nowhere", "convert", "a.czi", "new.zarr", "--state", out, *fresh)
+    is_refused(cli, place, "leads nowhere", "picture", "a.czi", "nothing/../new.png")
+
+
 def test_a_run_goes_on_under_an_old_name(cli, place):
     """Earlier versions took such names: what is there can be finished and verified."""
     cli.ok("convert", "a.czi", "out.zarr", "--prepare", "--quiet", cwd=place)

@@ -65,24 +65,21 @@ static bool follow(char path[PEL__PATH_MAX], bool *followed)
     return true;
 }
 
-/* Moves the last name of the path to the rest; ".." takes away the next one. */
-static bool step_up(char path[PEL__PATH_MAX], char rest[PEL__PATH_MAX], int *up)
+/* Moves the last name of the path to the rest. Where ".." is met, the folder before it does not exist: where it leads is not
+ * known, and once somebody has made that folder it may be a place that is in use. */
+static bool step_up(char path[PEL__PATH_MAX], char rest[PEL__PATH_MAX], const char *whole, pel_error *err)
 {
     char name[PEL__PATH_MAX];
     cut_last(path, name, sizeof name);
     if (strcmp(name, "..") == 0)
-        ++*up;
-    else if (strcmp(name, ".") != 0 && name[0] && *up > 0)
-        --*up;
-    else if (strcmp(name, ".") != 0 && name[0])
-        return put_before(rest, name);
-    return true;
+        return pel__fail(err, PEL_REFUSED, "%s: %s does not exist, so .. leads nowhere from there: give the path without it", whole, path);
+    return strcmp(name, ".") == 0 || !name[0] || put_before(rest, name) || pel__fail(err, PEL_ARGUMENT, "%s: path is too long", whole);
 }
 
 bool pel__location_find(pel__location *out, const char *path, pel_error *err)
 {
     char now[PEL__PATH_MAX], real[PATH_MAX];
-    int links = 0, up = 0;
+    int links = 0;
     out->address = false;
     out->there[0] = out->rest[0] = '\0';
     if (!path[0] || (size_t)snprintf(now, sizeof now, "%s", path) >= sizeof now)
@@ -93,8 +90,8 @@ bool pel__location_find(pel__location *out, const char *path, pel_error *err)
             return pel__fail_errno(err, errno, "%s: cannot tell where it leads", path);
         if (!follow(now, &followed) || (followed && ++links > MOST_LINKS))
             return pel__fail_errno(err, ELOOP, "%s: cannot tell where it leads", path);
-        if (!followed && !step_up(now, out->rest, &up))
-            return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
+        if (!followed && !step_up(now, out->rest, path, err))
+            return false;
     }
     (void)snprintf(out->there, sizeof out->there, "%s", real);
     return true;
