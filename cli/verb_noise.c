@@ -201,6 +201,11 @@ int verb_noise(const verb *self, int argc, char **argv)
         return say_error(self, &err, false);
     if (!input_open(self, &source, j.path, &j.in, 1, &code))
         return code;
+    const pel_remote remote = remote_from_environment();
+    if (j.plot && !pel_source_apart(source, j.plot, &remote, &err)) {
+        pel_source_destroy(source);
+        return say_error(self, &err, false);
+    }
     stop_install();
     j.drawn = calloc(PANELS_AT_MOST, sizeof *j.drawn);
     j.titles = calloc(PANELS_AT_MOST, sizeof *j.titles);

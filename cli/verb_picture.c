@@ -67,6 +67,11 @@ static int read_panel(const verb *self, job *j, int panel)
     if (!input_open(self, &source, path, &j->in, 1, &code))
         return code;
     const int32_t image = j->in.image < 0 ? 0 : (int32_t)j->in.image;
+    const pel_remote remote = remote_from_environment();
+    if (!pel_source_apart(source, j->out, &remote, &err)) {
+        code = say_error(self, &err, false);
+        goto cleanup;
+    }
     if (!choose_region(self, j, pel_source_image(source, image), path, &r)) {
         code = EXIT_USAGE;
         goto cleanup;

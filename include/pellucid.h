@@ -520,6 +520,10 @@ typedef struct pel_file_rule {
  * file of the same kind (of "phantom": one that pellucid made). Else PEL_ARGUMENT or PEL_REFUSED. Touches nothing. */
 PEL_API bool pel_file_check(const char *path, const pel_file_rule *rule, pel_error *err);
 
+/* Is the path none of the files and folders that the source reads, such as the other files of its set, and in none of them? Else
+ * PEL_REFUSED. Touches nothing. remote: as the source was opened; NULL as there. */
+PEL_API bool pel_source_apart(const pel_source *source, const char *path, const pel_remote *remote, pel_error *err);
+
 /* Checks, writes aside, renames: readers see the old file or the new one. Links are followed. */
 PEL_API bool pel_file_write(const char *path, const pel_file_rule *rule, const void *data, int64_t n, pel_error *err);
 

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import tempfile
 
+import numpy as np
 import pytest
+import tifffile
 
 from test_cli import verbs
 
@@ -350,3 +352,18 @@ def test_data_that_took_the_place_of_an_output_are_kept(cli, place, other, versi
     (out).rename(place / "away.ome.zarr")
     (place / "moved.ome.zarr").rename(out)
     cli.ok("convert", "a.czi", "mine.ome.zarr", "--format", version, "--fresh", "--quiet", cwd=place)
+
+
+# ---- what others put there --------------------------------------------------------------------------------------------------
+
+def test_no_file_of_an_input_set_is_replaced(cli, tmp_path):
+    """The picture's name is a link to another file of the OME-TIFF set that is read."""
+    names = ["s0.ome.tif", "s1.ome.tif"]
+    pixels = "".join(f'<TiffData FirstC="{c}" IFD="0" PlaneCount="1"><UUID FileName="{names[c]}">urn:uuid:{c}</UUID></TiffData>' for c in range(2))
+    xml = ('<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+           f'Type="uint16" SizeX="40" SizeY="40" SizeZ="1" SizeC="2" SizeT="1">{pixels}</Pixels></Image></OME>')
+    for name in names:
+        tifffile.imwrite(tmp_path / name, np.full((40, 40), 7, "u2"), description=xml, metadata=None)
+    os.symlink(names[1], tmp_path / "view.png")
+    is_refused(cli, tmp_path, "is the input", "picture", names[0], "view.png", "--overwrite")
+    is_refused(cli, tmp_path, "is the input", "noise", names[0], "--plot", "view.png", "--overwrite")

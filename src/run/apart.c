@@ -43,6 +43,21 @@ static bool find_output(pel__location *out, const pel_run *run, pel_error *err)
            (url[0] ? pel__location_of_url(out, url, err) : pel__location_find(out, run->output, err));
 }
 
+bool pel_source_apart(const pel_source *source, const char *path, const pel_remote *remote, pel_error *err)
+{
+    static const pel_remote nobody = {0};
+    pel__location own;
+    char place[PEL__PATH_MAX];
+    if (!source || !path)
+        return pel__fail(err, PEL_ARGUMENT, "no source or no path");
+    if (!pel__location_find(&own, path, err))
+        return false;
+    for (int64_t i = 0; source->type->place && i < MOST_PLACES && source->type->place(source, i, remote ? remote : &nobody, place, sizeof place); i++)
+        if (place[0] && !apart_from_input(&own, "file", path, place, err))
+            return false;
+    return true;
+}
+
 bool pel__run_check_apart(const pel_run *run, pel_error *err)
 {
     const pel__source_type *const type = run->source->type;
