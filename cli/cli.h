@@ -79,6 +79,9 @@ const char *run_file(char out[RUN_PATH], const char *run, const char *name);
 
 /* Such a file opened for writing, never through a link, in folders that are made: -1 or NULL with the reason. */
 int run_open(const char *run, const char *name, int flags, pel_error *err);
+/* To read; NULL where there is no such regular file. */
+FILE *run_read(const char *run, const char *name);
+
 FILE *run_append(const char *run, const char *name, pel_error *err);
 FILE *run_write(const char *run, const char *name, pel_error *err);
 

@@ -54,8 +54,7 @@ static void note_reason(void *arg, const job_seen *job)
 
 static bool were_submitted(const char *output)
 {
-    char path[RUN_PATH];
-    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
+    FILE *const f = run_read(output, "jobs.jsonl");
     if (f)
         (void)fclose(f);
     return f != NULL;
@@ -206,10 +205,10 @@ static bool concerns(json_object *blocks, int64_t block)
 /* manager.jsonl: {"at_us", "host", "blocks": […], "text"} */
 static void add_events(entries *e, const char *output)
 {
-    char path[RUN_PATH], line[900], when[32];
+    char line[900], when[32];
     char *record = NULL;
     size_t size = 0;
-    FILE *const f = fopen(run_file(path, output, "manager.jsonl"), "re");
+    FILE *const f = run_read(output, "manager.jsonl");
     while (f && getline(&record, &size, f) > 0) {
         json_object *const o = json_tokener_parse(record), *const blocks = member(o, "blocks");
         if (o && json_object_is_type(blocks, json_type_array) && concerns(blocks, e->block)) {

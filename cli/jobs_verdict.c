@@ -385,7 +385,7 @@ static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output
 {
     char path[RUN_PATH], line[512];
     ids[0] = '\0';
-    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
+    FILE *const f = run_read(output, "jobs.jsonl");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
         if (o && same_scheduler(member_text(o, "scheduler"), v->scheduler))
@@ -413,8 +413,8 @@ static void gather_ids(char ids[IDS_SIZE], const verdicts *v, const char *output
 
 static void load(verdicts *v, const char *output)
 {
-    char path[RUN_PATH], line[1024];
-    FILE *const f = fopen(run_file(path, output, "verdicts.jsonl"), "re");
+    char line[1024];
+    FILE *const f = run_read(output, "verdicts.jsonl");
     while (f && fgets(line, sizeof line, f)) {
         json_object *const o = json_tokener_parse(line);
         verdict one = {.at = o ? member_integer(o, "at") : 0, .good = o && member_integer(o, "good") != 0};

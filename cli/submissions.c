@@ -143,11 +143,11 @@ static bool take_line(submissions *s, json_object *o, bool only_workers, int64_t
 
 bool submissions_load(submissions *out, const char *output, bool only_workers, int64_t now)
 {
-    char path[RUN_PATH], *line = NULL;
+    char *line = NULL;
     size_t size = 0;
     bool ok = true;
     *out = (submissions){0};
-    FILE *const f = fopen(run_file(path, output, "jobs.jsonl"), "re");
+    FILE *const f = run_read(output, "jobs.jsonl");
     while (ok && f && getline(&line, &size, f) > 0) {
         json_object *const o = json_tokener_parse(line);
         ok = !json_object_is_type(o, json_type_object) || take_line(out, o, only_workers, now);

@@ -367,3 +367,22 @@ def test_no_file_of_an_input_set_is_replaced(cli, tmp_path):
     os.symlink(names[1], tmp_path / "view.png")
     is_refused(cli, tmp_path, "is the input", "picture", names[0], "view.png", "--overwrite")
     is_refused(cli, tmp_path, "is the input", "noise", names[0], "--plot", "view.png", "--overwrite")
+
+
+def test_a_pipe_or_device_in_the_ledger_makes_nobody_wait(cli, place):
+    ledger = place / "a.zarr.run" / "ledger"
+    for make in (lambda name: os.mkfifo(name), lambda name: os.symlink("/dev/zero", name)):
+        make(ledger / "x.jsonl")
+        for words in (("status", "a.zarr"), ("verify", "a.zarr"), ("convert", "a.czi", "a.zarr")):
+            done = cli(*words, cwd=place, timeout=20)
+            assert done.returncode != 0 and "no regular file" in done.stderr, done.stderr
+        os.remove(ledger / "x.jsonl")
+    os.mkfifo(place / "a.zarr.run" / "jobs.jsonl")
+    cli.ok("status", "a.zarr", cwd=place, timeout=20)
+    cli.ok("verify", "a.zarr", cwd=place)
+
+
+def test_a_ledger_that_cannot_be_read_is_told(cli, place):
+    os.symlink("nothing", place / "a.zarr.run" / "ledger" / "x.jsonl")
+    for words in (("status", "a.zarr"), ("verify", "a.zarr"), ("convert", "a.czi", "a.zarr")):
+        assert "x.jsonl: cannot open" in cli.fails(1 if words[0] == "convert" else 3, *words, cwd=place)

@@ -45,6 +45,23 @@ static void open_anew(const pel__file *f)
     (void)close(fd);
 }
 
+FILE *pel__file_stream(const char *path, pel_error *err)
+{
+    struct stat st;
+    const int fd = open_to_read(path);
+    const bool there = fd >= 0 && fstat(fd, &st) == 0;
+    FILE *const f = there && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (f)
+        return f;
+    if (there && !S_ISREG(st.st_mode))
+        (void)pel__fail(err, PEL_REFUSED, "%s: found no regular file; it is not read: remove it", path);
+    else
+        (void)pel__fail_errno(err, errno, "%s: cannot open", path);
+    if (fd >= 0)
+        (void)close(fd);
+    return NULL;
+}
+
 bool pel__file_open(pel__file **out, const char *path, pel_error *err)
 {
     struct stat st;

@@ -5,8 +5,13 @@
 
 #include "pellucid.h"
 
+#include <stdio.h>
+
 /* Read-only file, opened once, no shared cursor. */
 typedef struct pel__file pel__file;
+
+/* To read line by line: a regular file only, so that a pipe or a device in its place makes nobody wait. NULL: err is set. */
+FILE *pel__file_stream(const char *path, pel_error *err);
 
 bool pel__file_open(pel__file **out, const char *path, pel_error *err); /* a directory is refused: PEL_FORMAT */
 void pel__file_close(pel__file *f);

@@ -160,9 +160,9 @@ static bool is_wanted(const pel__ledger *l, const char *line, size_t n)
 /* Every whole line of one ledger file; l: whose records are wanted, NULL: all. */
 static bool visit_file(const char *path, const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
-    FILE *f = fopen(path, "re");
+    FILE *const f = pel__file_stream(path, err);
     if (!f)
-        return pel__fail_errno(err, errno, "%s: cannot open the ledger", path);
+        return false;
     char *line = NULL;
     size_t size = 0;
     ssize_t n = 0;

@@ -213,8 +213,9 @@ bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint6
     (void)snprintf(out->no_windows, sizeof out->no_windows, "%s", run->no_windows);
     run->on_progress = on_progress;
     run->progress_arg = arg;
-    bool ok = (run->ledger || pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err)) &&
-              pel__run_take_means(run, err) && pel__run_audit(run, PEL__LOOK_READ, false, &audit, err) &&
+    if (!run->ledger && !pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err))
+        return false;
+    bool ok = pel__run_take_means(run, err) && pel__run_audit(run, PEL__LOOK_READ, false, &audit, err) &&
               pel__run_find_strays(run, &audit, err);
     out->files = audit.files;
     out->missing = audit.missing + run->plan.job_count - pel__ledger_count_done(run->ledger, 0, run->plan.job_count);
