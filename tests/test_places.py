@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a verb writes never replaces what it reads, nor a file of another kind; what is refused leaves nothing behind."""
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -386,3 +387,15 @@ def test_a_ledger_that_cannot_be_read_is_told(cli, place):
     os.symlink("nothing", place / "a.zarr.run" / "ledger" / "x.jsonl")
     for words in (("status", "a.zarr"), ("verify", "a.zarr"), ("convert", "a.czi", "a.zarr")):
         assert "x.jsonl: cannot open" in cli.fails(1 if words[0] == "convert" else 3, *words, cwd=place)
+
+
+def test_a_name_in_no_utf_8_leaves_documents_readable(cli, place):
+    """Half a micrometre in Latin-1, as old acquisition machines write it."""
+    os.rename(os.fsencode(place / "a.czi"), os.path.join(os.fsencode(place), b"0.5\xb5m.czi"))
+    cli.ok("convert", os.fsdecode(b"0.5\xb5m.czi"), os.fsdecode(b"0.5\xb5m.zarr"), "--quiet", cwd=place)
+    out = os.path.join(os.fsencode(place), b"0.5\xb5m.zarr")
+    with open(os.path.join(out, b"zarr.json"), "rb") as f:
+        assert "0.5?m" in json.loads(f.read().decode("utf-8"))["attributes"]["pellucid"]["command"]
+    cli.ok("verify", os.fsdecode(b"0.5\xb5m.zarr"), cwd=place)
+    cli.ok("convert", os.fsdecode(b"0.5\xb5m.czi"), os.fsdecode(b"0.5\xb5m.zarr"), "--quiet", cwd=place)
+    cli.ok("convert", os.fsdecode(b"0.5\xb5m.czi"), os.fsdecode(b"0.5\xb5m.zarr"), "--quiet", "--fresh", cwd=place)

@@ -4,6 +4,7 @@
 #include "zarr/json.h"
 
 #include "core/number.h"
+#include "core/text.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -121,6 +122,7 @@ char *pel__json_text(json_object *document)
     if (!copy)
         return NULL;
     memcpy(copy, text, n + 1);
+    pel__text_to_utf8(copy);
     copy[n] = '\n';
     copy[n + 1] = '\0';
     return copy;
