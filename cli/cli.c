@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -11,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char axis_letters[PEL_AXES + 1] = "tczyx";
