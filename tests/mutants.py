@@ -26,6 +26,7 @@ CHANGE = "tests/test_input_change.py::test_"
 QUOTING = "tests/test_quoting.py::test_"
 CONFIG = "tests/test_config.py::test_"
 DURABLE = "tests/test_durable.py::test_"
+TIFF = "tests/test_tiff.py::test_"
 
 MUTANTS = [
     # ---- the pyramid
@@ -126,6 +127,9 @@ MUTANTS = [
            f"{CHANGE}chunks_of_a_selection_and_of_positions"),
     Mutant("levels above changed blocks stay", "src/run/input.c", "if (!withdraw_range(c, p->first_pyramid[k], p->pyramid_count[k]))", "if (k < 0)",
            f"{CHANGE}levels_above_a_changed_block_are_made_again"),
+    # ---- TIFF files as they are
+    Mutant("a file that is not there is the one at hand", "src/source/tiff_ome.c", "if (!names_other(r, &d[i]) || d[i].uuid == OTHER)", "if (false)",
+           f"{TIFF}ome_set_of_two_with_the_other_missing[named-all words]"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

@@ -212,6 +212,29 @@ def test_ome_renamed_file(tmp_path):
     check(tmp_path / "new.ome.tif", a[None, None])
 
 
+@pytest.mark.parametrize("own", ['<TiffData IFD="0"/>', '<TiffData IFD="0"><UUID>urn:uuid:0</UUID></TiffData>',
+                                 '<TiffData IFD="0"><UUID FileName="z0.ome.tif">urn:uuid:0</UUID></TiffData>'], ids=["no words", "no name", "all words"])
+@pytest.mark.parametrize("name", [' FileName="z1.ome.tif"', ""], ids=["named", "not named"])
+def test_ome_set_of_two_with_the_other_missing(tmp_path, own, name):
+    """The missing plane is zero, counted and noted: never a copy of a plane that is here."""
+    a = values((2, 20, 30), "u2")
+    data = f'{own}<TiffData FirstZ="1" IFD="0"><UUID{name}>urn:uuid:1</UUID></TiffData>'
+    if not name and "uuid" not in own:
+        pytest.skip("nothing says that there is another file")
+    ome(tmp_path / "z0.ome.tif", a[0], data, z=2, root=' UUID="urn:uuid:0"')
+    a[1] = 0
+    check(tmp_path / "z0.ome.tif", a[None, None])
+    image = info(tmp_path / "z0.ome.tif")["images"][0]
+    assert image["planes_missing"] == 1 and any("1 of 2 planes" in n for n in image["notes"])
+    assert not name or any("z1.ome.tif" in n for n in image["notes"])
+
+
+def test_ome_file_of_which_all_planes_are_in_another_is_not_that_file(tmp_path):
+    ome(tmp_path / "a.ome.tif", values((20, 30), "u2"), '<TiffData IFD="0"><UUID FileName="b.ome.tif">urn:uuid:1</UUID></TiffData>', root=' UUID="urn:uuid:0"')
+    done = tool("read", tmp_path / "a.ome.tif", 0)
+    assert done.returncode == 15 and b"looked for is b.ome.tif" in done.stderr
+
+
 def test_ome_never_leaves_its_folder(tmp_path):
     a = values((2, 20, 30), "u2")
     os.mkdir(tmp_path / "in")

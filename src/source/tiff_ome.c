@@ -19,6 +19,7 @@ typedef struct data_record { /* TiffData */
     int64_t ifd, count, first[3]; /* -1 = not said; first in the order z, c, t */
     char *file;                   /* NULL = this one */
     bool self;
+    enum { UNSAID, OWN, OTHER } uuid; /* is it that of the file with the XML, whatever the files are called? */
 } data_record;
 
 typedef struct pixels_record {
@@ -239,6 +240,12 @@ static void XMLCALL on_text(void *arg, const char *text, int n)
     o->text[o->text_used] = '\0';
 }
 
+static void end_uuid(const ome *o, data_record *d)
+{
+    d->uuid = !o->root_uuid[0] || !o->text[0] ? UNSAID : strcmp(o->text, o->root_uuid) == 0 ? OWN : OTHER;
+    d->self = d->file == NULL || d->uuid == OWN;
+}
+
 static void XMLCALL on_end(void *arg, const char *qualified)
 {
     ome *o = arg;
@@ -246,7 +253,7 @@ static void XMLCALL on_end(void *arg, const char *qualified)
     if (strcmp(name, "Pixels") == 0)
         o->in_pixels = false;
     else if (strcmp(name, "UUID") == 0 && o->in_pixels && o->data.count && o->keep_text)
-        last_data(o)->self = last_data(o)->file == NULL || (o->root_uuid[0] && strcmp(o->text, o->root_uuid) == 0);
+        end_uuid(o, last_data(o));
     else if (strcmp(name, "AcquisitionDate") == 0 && last_image(o))
         (void)snprintf(last_image(o)->acquired, sizeof last_image(o)->acquired, "%.39s", o->text);
     o->keep_text = false;
@@ -321,7 +328,8 @@ typedef struct resolver {
     known_file *known;
     int64_t known_count;
     int32_t self;     /* the file that holds the XML; -1 = no TIFF */
-    bool only_self;   /* every record names one and the same file, which is not there: this one was renamed */
+    bool renamed;     /* every record names one and the same file, which is not there: it is this one under its old name */
+    bool has_own;     /* a record has the UUID of the file that holds the XML: those of others mean other files */
     char missing[128];
     int64_t missing_files;
     int64_t patience; /* placements left: a hostile file could name every plane a million times */
@@ -365,6 +373,17 @@ static void note_missing(resolver *r, const char *name)
         (void)snprintf(r->missing, sizeof r->missing, "%.120s", base_name(name));
 }
 
+static bool is_renamed(const resolver *r)
+{
+    const data_record *d = r->o->data.items;
+    if (r->self != 0 || r->known_count != 1 || r->known[0].file >= 0)
+        return false;
+    for (int64_t i = 0; i < r->o->data.count; i++)
+        if (!names_other(r, &d[i]) || d[i].uuid == OTHER)
+            return false; /* planes of its own, or a mark of its own: the file that is not there is another one */
+    return true;
+}
+
 /* All names, sorted, once each; then each opened. A file that is there but broken is an error, not a hole. */
 static bool find_files(resolver *r, pel_error *err)
 {
@@ -373,9 +392,11 @@ static bool find_files(resolver *r, pel_error *err)
     if (!r->known)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the names of files");
     int64_t n = 0;
-    for (int64_t i = 0; i < r->o->data.count; i++)
+    for (int64_t i = 0; i < r->o->data.count; i++) {
+        r->has_own = r->has_own || d[i].uuid == OWN;
         if (names_other(r, &d[i]))
             r->known[n++] = (known_file){.name = d[i].file, .file = -1};
+    }
     qsort(r->known, (size_t)n, sizeof *r->known, by_name);
     for (int64_t i = 0; i < n; i++)
         if (r->known_count == 0 || strcmp(r->known[r->known_count - 1].name, r->known[i].name) != 0)
@@ -385,16 +406,20 @@ static bool find_files(resolver *r, pel_error *err)
         r->known[i].file = open_sibling(r, r->known[i].name, &trouble);
         if (r->known[i].file < 0 && trouble.code && trouble.code != PEL_NOT_FOUND)
             return pel__fail(err, trouble.code, "%s", trouble.text);
-        if (r->known[i].file < 0 && r->known_count > 1)
+        if (r->known[i].file < 0)
             note_missing(r, r->known[i].name);
     }
-    r->only_self = r->self == 0 && r->known_count == 1 && r->known[0].file < 0;
+    r->renamed = is_renamed(r);
+    if (r->renamed)
+        r->missing_files = 0;
     return true;
 }
 
 static int32_t file_of(const resolver *r, const data_record *d)
 {
-    if (!names_other(r, d) || r->only_self)
+    if (!d->file && d->uuid == OTHER && r->has_own)
+        return -1; /* a file whose name is not said */
+    if (!names_other(r, d) || r->renamed)
         return r->self;
     const known_file key = {.name = d->file};
     const known_file *k = bsearch(&key, r->known, (size_t)r->known_count, sizeof *r->known, by_name);
@@ -536,7 +561,8 @@ static bool describe_image(resolver *r, int32_t image, pel_error *err)
     const pixels_record *p = (const pixels_record *)r->o->images.items + image;
     const int32_t geometry = first_geometry(r, p);
     if (geometry < 0)
-        return pel__fail(err, PEL_UNSUPPORTED, "OME-XML, image %d (\"%s\"): none of its planes is in a file that is here", image, p->name);
+        return pel__fail(err, PEL_UNSUPPORTED, "OME-XML, image %d (\"%s\"): none of its planes is in a file that is here%s%s", image, p->name,
+                         r->missing[0] ? "; the first that is looked for is " : "", r->missing);
     const int32_t samples = r->t->set.geometries[geometry].samples;
     const int64_t groups = p->size[1] % samples == 0 ? p->size[1] / samples : p->size[1];
     const int64_t tgz[3] = {p->size[2], groups, p->size[0]};
