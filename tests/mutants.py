@@ -130,6 +130,8 @@ MUTANTS = [
     # ---- TIFF files as they are
     Mutant("a file that is not there is the one at hand", "src/source/tiff_ome.c", "if (!names_other(r, &d[i]) || d[i].uuid == OTHER)", "if (false)",
            f"{TIFF}ome_set_of_two_with_the_other_missing[named-all words]"),
+    Mutant("differences are taken for values", "src/source/tiff_dir.c", "else if (g->predictor != 1 && ", "else if (false && ",
+           f"{TIFF}a_predictor_that_libtiff_does_not_undo_is_refused_by_name[2-packbits]"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

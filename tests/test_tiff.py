@@ -80,6 +80,44 @@ def test_compressions(tmp_path, codec, predictor, dtype, layout, order):
     check(tmp_path / "a.tif", a[None, None])
 
 
+def with_predictor(path, a, predictor, **options):
+    """With a tag that tifffile itself does not write there."""
+    tifffile.imwrite(path, a, photometric="minisblack", metadata=None, extratags=[(316, 3, 1, predictor, True)], **options)
+    with tifffile.TiffFile(path) as f:
+        at = f.pages[0].tags[316].offset
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, at, 317)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("codec", [None, "packbits", "lerc"])
+@pytest.mark.parametrize("predictor", [2, 3])
+def test_a_predictor_that_libtiff_does_not_undo_is_refused_by_name(tmp_path, codec, predictor):
+    """tifffile writes and reads these; libtiff hands out the differences."""
+    a = smooth((61, 83), "u2" if predictor == 2 else "f4")
+    if codec:
+        tifffile.imwrite(tmp_path / "a.tif", a, compression=codec, predictor=predictor, photometric="minisblack", metadata=None)
+    else:
+        with_predictor(tmp_path / "a.tif", a, predictor)
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        assert f.pages[0].predictor == predictor
+    done = tool("read", tmp_path / "a.tif", 0)
+    assert done.returncode == 15 and f"predictor {predictor} with compression".encode() in done.stderr, done.stderr
+
+
+def test_a_predictor_beside_jpeg_means_nothing(tmp_path):
+    a = smooth((64, 96), "u1")
+    with_predictor(tmp_path / "a.tif", a, 2, compression="jpeg")
+    assert np.abs(np.frombuffer(tool("read", tmp_path / "a.tif", 0).stdout, "u1").reshape(a.shape).astype(int) - a).max() < 60
+
+
+def test_an_empty_file_of_a_set_is_called_empty(tmp_path):
+    ome(tmp_path / "a.ome.tif", values((20, 30), "u2"), '<TiffData IFD="0"/><TiffData FirstZ="1" IFD="0"><UUID FileName="b.ome.tif">urn:uuid:1</UUID></TiffData>', z=2)
+    (tmp_path / "b.ome.tif").write_bytes(b"")
+    done = tool("read", tmp_path / "a.ome.tif", 0)
+    assert done.returncode == 14 and b"b.ome.tif: is empty" in done.stderr
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("codec", [None, "lzw"])
 @pytest.mark.parametrize("layout", LAYOUTS)

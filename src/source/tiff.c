@@ -113,7 +113,7 @@ static bool open_tiff(pel_source **out, const char *path, const pel_open_options
     t->has_mutex = pthread_mutex_init(&t->mutex, NULL) == 0;
     bool ok = (t->base.path && t->has_mutex) || pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
     ok = ok && choose_axis(t, options->axes, err) && identify(t, err) && pel__tiff_walk(&t->set, path, &head, err) && describe(t, &head, err);
-    free(head.description);
+    pel__tiff_head_finish(&head);
     if (!ok) {
         destroy(&t->base);
         return false;

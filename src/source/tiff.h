@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "source/source.h"
+#include "source/tiff_tags.h"
 
 #include <pthread.h>
 
@@ -18,7 +19,7 @@ typedef struct pel__tiff_geometry {
     int64_t file_bytes;    /* of the largest file that has such pages */
     int32_t samples;       /* a pixel */
     int32_t bits, format;  /* as the file has them */
-    int32_t compression, photometric, fill_order;
+    int32_t compression, predictor, photometric, fill_order;
     bool tiled, planar, left_out; /* left_out: reduced resolution or a mask */
     pel_dtype dtype;
     char refusal[112];     /* "" or why pellucid does not read such pages */
@@ -53,10 +54,14 @@ typedef struct pel__tiff_head {
     int32_t resolution_unit;
     char acquired[40];    /* DateTime as ISO 8601 */
     int64_t first_strip;  /* where its pixels begin; 0 = unknown */
+    pel__tiff_directory dir; /* for tags that only some dialects have; no file: there is none */
 } pel__tiff_head;
 
 /* Walks all directories of one more file; its pages are appended. head may be NULL. */
 bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, pel_error *err);
+void pel__tiff_head_finish(pel__tiff_head *head);
+/* A text tag of one page, at most 1 MiB; NULL where it has none. free() it. */
+bool pel__tiff_page_text(const pel__tiff_set *set, int64_t page, int tag, char **out, pel_error *err);
 void pel__tiff_set_finish(pel__tiff_set *set);
 
 /* One image beside its pel_image. A plane (t, group, z) is all samples of one page, or one page of a raw run. */
@@ -103,6 +108,7 @@ bool pel__tiff_is_imagej(const pel__tiff_head *head);
 static inline bool pel__tiff_plain(const pel__tiff_geometry *g) { return g->compression == 1 && g->fill_order == 1; }
 
 bool pel__tiff_codec_known(int32_t compression); /* by this libtiff */
+bool pel__tiff_codec_predicts(int32_t compression); /* libtiff undoes its predictors, or it has no use for any */
 const char *pel__tiff_codec_name(int32_t compression);
 bool pel__tiff_read(pel_source *s, int32_t image, const pel_block *dst, pel_error *err);
 void pel__tiff_handles_destroy(pel__tiff_handle *first);

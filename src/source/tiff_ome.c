@@ -602,7 +602,7 @@ static bool borrow_words(resolver *r, ome *o, pel_error *err)
         ok = pel__where(err, "%s: ", path);
     else if (o->images.count == 0)
         ok = pel__fail(err, PEL_UNSUPPORTED, "%s: OME-XML without an Image", path);
-    free(head.description);
+    pel__tiff_head_finish(&head);
     return ok;
 }
 

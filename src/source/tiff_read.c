@@ -57,6 +57,13 @@ static const codec *codec_of(int32_t compression)
     return &unknown;
 }
 
+bool pel__tiff_codec_predicts(int32_t compression)
+{
+    /* Beside them writers leave the tag in pages of pictures (JPEG and its kin), where it means nothing. */
+    const enum pel__packing p = codec_of(compression)->packing;
+    return p == PEL__PACK_LZW || p == PEL__PACK_DEFLATE || p == PEL__PACK_ZSTD || p == PEL__PACK_LZMA || p == PEL__PACK_JPEG || compression == 50001;
+}
+
 const char *pel__tiff_codec_name(int32_t compression) { return codec_of(compression)->name; }
 
 bool pel__tiff_codec_known(int32_t compression)
