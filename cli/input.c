@@ -48,7 +48,7 @@ pel_remote remote_from_environment(void)
 
 pel_open_options input_how(input_options *in, const pel_remote *remote)
 {
-    return (pel_open_options){.select = selection_text(&in->select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask,
+    return (pel_open_options){.select = selection_text(&in->select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .strict = in->strict,
                               .axes = in->axes, .pixel_size = in->pixel_size, .remote = remote};
 }
 

@@ -29,9 +29,10 @@ typedef struct input_options {
     const char *axes, *pixel_size;
     selection select;
     int64_t image, level; /* image -1: all */
-    bool recover, mask;
+    bool recover, mask, strict;
 } input_options;
 
+#define STRICT_HELP "refuse an input with pixels missing, left out or in doubt (`info` lists its notes)"
 #define PIXEL_SIZE_HELP "z=1,y=0.5,x=0.5 in micrometres (t in seconds), before what the file says"
 
 /* For a verb's table of options. */
@@ -41,7 +42,8 @@ typedef struct input_options {
     {OPTION_TEXT, "axes", "LETTERS", "bare arrays: what the axes are, one letter each of p t c z y x", &(in).axes, 0, 0}, \
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                                   \
     {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
-    {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}
+    {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}, \
+    {OPTION_FLAG, "strict", NULL, STRICT_HELP, &(in).strict, 0, 0}
 
 /* The same for verbs that work with runs, which have no --image; axes: "axes", or "input-axes" beside a filter's parameter of that name. */
 #define RUN_INPUT_OPTIONS(in, axes_name)                                                                \
@@ -50,7 +52,8 @@ typedef struct input_options {
     {OPTION_TEXT, axes_name, "LETTERS", "bare arrays: one letter of ptczyx an axis", &(in).axes, 0, 0},  \
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                       \
     {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &(in).recover, 0, 0},  \
-    {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &(in).mask, 0, 0}
+    {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &(in).mask, 0, 0},     \
+    {OPTION_FLAG, "strict", NULL, STRICT_HELP, &(in).strict, 0, 0}
 
 /* What the options say, and the remote: borrowed, as long as the options live. */
 pel_open_options input_how(input_options *in, const pel_remote *remote);

@@ -62,6 +62,16 @@ static void add_microscope(json_object *o, const pel_image *im)
     json_object_object_add(o, "acquired", text_or_null(im->acquired));
 }
 
+static json_object *note_json(const pel_note *n)
+{
+    json_object *const o = json_object_new_object();
+    json_object_object_add(o, "kind", json_object_new_string(n->kind));
+    json_object_object_add(o, "text", json_object_new_string(n->text));
+    json_object_object_add(o, "count", json_object_new_int64(n->count));
+    json_object_object_add(o, "harmless", json_object_new_boolean(n->harmless));
+    return o;
+}
+
 static json_object *image_json(const pel_image *im, int32_t index)
 {
     json_object *const o = json_object_new_object();
@@ -87,7 +97,7 @@ static json_object *image_json(const pel_image *im, int32_t index)
     add_microscope(o, im);
     json_object *const notes = json_object_new_array();
     for (int32_t i = 0; i < im->note_count; i++)
-        json_object_array_add(notes, json_object_new_string(im->notes[i]));
+        json_object_array_add(notes, note_json(&im->notes[i]));
     json_object_object_add(o, "notes", notes);
     return o;
 }
@@ -213,7 +223,7 @@ static void print_image(const pel_image *im, int32_t index, bool all)
     print_microscope(im);
     for (int32_t i = 0; i < im->note_count; i++) {
         print_label(i == 0 ? "note" : "");
-        (void)printf("%s\n", im->notes[i]);
+        (void)printf("%s\n", im->notes[i].text);
     }
 }
 

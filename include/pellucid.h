@@ -99,6 +99,16 @@ typedef struct pel_channel {
     double window_start, window_end;  /* display range in grey values; equal = unknown */
 } pel_channel;
 
+/* What is missing or odd in an input. kind: "missing", "left out", "unreadable", "unfinished", "recovered", "orientation", "mixed types",
+ * "resampled", "axes", "metadata"; and, harmless, "converted", "reduced", "set". More may come. */
+typedef struct pel_note {
+    const char *kind;
+    const char *text;      /* one sentence */
+    int64_t count;         /* of planes, tiles, pages or files that it is about; 0: it counts nothing */
+    bool harmless;         /* of use to know; no pixel is missing, made up or in doubt */
+    int32_t image, images; /* of a run: the first image that it is about, and how many images have the same */
+} pel_note;
+
 /* One image of a file: a scene, a position, a series. Strings are UTF-8. */
 typedef struct pel_image {
     char name[128];
@@ -117,7 +127,7 @@ typedef struct pel_image {
     char objective[96];               /* "" = unknown */
     double magnification, aperture;   /* 0 = unknown */
     char acquired[40];                /* ISO 8601, "" = unknown */
-    const char *const *notes;         /* what is missing or odd, one sentence each */
+    const pel_note *notes;            /* of the whole image, also where a part is selected */
     int32_t note_count;
 } pel_image;
 
@@ -148,6 +158,7 @@ typedef struct pel_open_options {
     const char *select;    /* a part: "image=0:3;c=2;z=10:200" (numbers or half-open ranges; keys image t c z y x); the
                               source then looks as if it held nothing else. NULL = all */
     const char *pixel_size; /* "z=1,y=0.5,x=0.5" (micrometres; t seconds): goes before what the file says; NULL = the file's */
+    bool strict;           /* an image with a note that is not harmless is refused: PEL_REFUSED */
     const pel_remote *remote; /* NULL = anonymous, no proxy */
     const char *helper_dir; /* where the helper programs (pellucid-jxr) are; NULL = beside the library's install */
     int32_t threads;       /* how many threads will read at once: bounds helper processes and scratch; 0 = 1 */

@@ -50,6 +50,10 @@ MUTANTS = [
            "test_promise:runs_do_with_what_was_promised"),
     Mutant("only the nearest control group counts", "src/core/limits.c", "for (size_t n = strlen(folder); n >= least; n--)",
            "for (size_t n = strlen(folder); n >= strlen(folder); n--)", "test_limits:every_tree_gives_its_least_limit"),
+    # ---- what a source says
+    Mutant("--strict counts harmless notes too", "src/source/note.c", "more += !n->harmless;", "more++;",
+           "tests/test_notes.py::test_strict_counts_what_else_there_is"),
+    Mutant("--strict is not heard", "src/source/source.c", "if (own.strict && ", "if (false && ", "tests/test_notes.py::test_strict_refuses_what_is_missing[info]"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

@@ -98,7 +98,7 @@ def test_one_damaged_number_spoils_its_own_tile_in_every_verb(cli, tmp_path, how
         if data[at:at + 1] == b"X":
             struct.pack_into("<i", data, at + 16, 1 << 28)
     bad.write_bytes(data)
-    assert any("contradicted" in n for n in cli.json("info", bad, **limit)["images"][0]["notes"])
+    assert any("contradicted" in n["text"] for n in cli.json("info", bad, **limit)["images"][0]["notes"])
     part = ("--y", "300:500", "--quiet")
     assert cli.ok("checksum", bad, *part, **limit).split()[0] == cli.ok("checksum", good, *part).split()[0]
     assert "tile 0" in cli.fails(3, "checksum", bad, "--quiet", **limit)

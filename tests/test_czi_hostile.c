@@ -179,7 +179,7 @@ CASE(directory_positions)
         CHECK_OK(opens(&f, true, &s, &err), err);
         if (s) {
             CHECK_INT(pel_source_image_count(s), 2);
-            CHECK_TEXT(pel_source_image(s, 0)->notes[0], "4 tiles were found by walking");
+            CHECK_TEXT(pel_source_image(s, 0)->notes[0].text, "4 tiles were found by walking");
             CHECK(pel_source_image(s, 0)->pixel_size[PEL_X] > 0.09);
             CHECK_OK(read_first(s, 1, 0, pixels, &err), err);
             CHECK(memcmp(pixels, ramp, 12) == 0);
@@ -335,7 +335,7 @@ CASE(recovery_forgets_the_broken_directory)
         if (s) {
             CHECK_INT(pel_source_image(s, 0)->shape[PEL_C], 2);
             for (int32_t i = 0; i < pel_source_image(s, 0)->note_count; i++)
-                CHECK(!strstr(pel_source_image(s, 0)->notes[i], "does not know"));
+                CHECK(!strstr(pel_source_image(s, 0)->notes[i].text, "does not know"));
         }
         pel_source_destroy(s);
         make_free(&f);
@@ -353,7 +353,7 @@ CASE(recovery_over_rubbish)
     memset(f.data + f.tiles[0], 0x5A, f.tiles[1] - f.tiles[0]);
     CHECK_OK(opens(&f, true, &s, &err), err);
     if (s) {
-        CHECK_TEXT(pel_source_image(s, 0)->notes[0], "3 tiles were found");
+        CHECK_TEXT(pel_source_image(s, 0)->notes[0].text, "3 tiles were found");
         CHECK_OK(read_first(s, 0, 1, pixels, &err), err);
         CHECK(memcmp(pixels, ramp, 12) == 0);
     }
@@ -374,7 +374,7 @@ CASE(recovery_skips_attachments)
     memcpy(f.data + at + 288, inner.data, inner.n);
     CHECK_OK(opens(&f, true, &s, &err), err);
     if (s)
-        CHECK_TEXT(pel_source_image(s, 0)->notes[0], "1 tiles were found");
+        CHECK_TEXT(pel_source_image(s, 0)->notes[0].text, "1 tiles were found");
     pel_source_destroy(s);
     make_free(&inner);
     make_free(&f);
@@ -397,7 +397,7 @@ CASE(bad_xml_is_no_obstacle)
         make_end(&f, texts[k]);
         CHECK_OK(opens(&f, false, &s, &err), err);
         if (s)
-            CHECK_TEXT(pel_source_image(s, 0)->notes[0], "XML metadata is damaged");
+            CHECK_TEXT(pel_source_image(s, 0)->notes[0].text, "XML metadata is damaged");
         pel_source_destroy(s);
         make_free(&f);
     }
@@ -617,7 +617,7 @@ CASE(jxr_without_helper)
     make_end(&f, NULL);
     CHECK_OK(opens(&f, false, &s, &err), err);
     if (s) {
-        CHECK_TEXT(pel_source_image(s, 0)->notes[0], "pellucid-jxr was not found");
+        CHECK_TEXT(pel_source_image(s, 0)->notes[0].text, "pellucid-jxr was not found");
         CHECK_FAILS(read_first(s, 0, 0, pixels, &err), err, PEL_UNSUPPORTED);
     }
     pel_source_destroy(s);

@@ -64,7 +64,7 @@ static double value(pel_source *s, int32_t image, int64_t t, int64_t c, int64_t 
 static bool has_note(const pel_image *im, const char *part)
 {
     for (int32_t i = 0; i < im->note_count; i++) {
-        if (strstr(im->notes[i], part))
+        if (strstr(im->notes[i].text, part))
             return true;
     }
     return false;
@@ -315,7 +315,7 @@ CASE(missing_and_unknown_letters)
     CHECK_INT(im->shape[PEL_C], 8); /* V 0-1, Q 0-1, C 0-1 */
     CHECK_INT(im->planes, 8);
     CHECK_INT(im->planes_missing, 6);
-    CHECK(has_note(im, "6 of 8 planes"));
+    CHECK(has_note(im, "6 of 8 planes are missing"));
     CHECK(has_note(im, "does not know are counted as channels: Q"));
     CHECK(strcmp(im->channels[2].name, "V0 Q1 C0") == 0);
     CHECK(strcmp(im->channels[5].name, "V1 Q0 C1") == 0);

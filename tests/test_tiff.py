@@ -221,7 +221,7 @@ def test_ome_set_of_files(tmp_path):
     a[2] = 0
     check(tmp_path / "t0.ome.tif", a[:, None])
     image = info(tmp_path / "t0.ome.tif")["images"][0]
-    assert image["planes_missing"] == 3 and any("t2.ome.tif" in n for n in image["notes"])
+    assert image["planes_missing"] == 3 and any("t2.ome.tif" in n["text"] for n in image["notes"])
     (tmp_path / "t1.ome.tif").write_bytes(b"II*\0")
     done = tool("read", tmp_path / "t0.ome.tif", 0)
     assert done.returncode == 10 + 4 and b"t1.ome.tif" in done.stderr
@@ -382,7 +382,7 @@ def test_pages_of_different_sizes_are_images(tmp_path):
     check(tmp_path / "a.tif", a[None, None], 0)
     check(tmp_path / "a.tif", b[None, None], 1)
     images = info(tmp_path / "a.tif")["images"]
-    assert len(images) == 2 and any("reduced copies" in n for n in images[0]["notes"])
+    assert len(images) == 2 and any("reduced copies" in n["text"] for n in images[0]["notes"])
 
 
 @pytest.mark.parametrize("letter", "tcz")
@@ -402,7 +402,7 @@ def test_a_page_of_a_bit_depth_that_is_not_read(tmp_path):
         w.write(a, metadata=None)
         w.write(a > 30000, metadata=None)
     check(tmp_path / "a.tif", a[None, None, None])
-    assert any("1 bits" in n for n in info(tmp_path / "a.tif")["images"][0]["notes"])
+    assert any("1 bits" in n["text"] for n in info(tmp_path / "a.tif")["images"][0]["notes"])
     tifffile.imwrite(tmp_path / "b.tif", a > 30000, metadata=None)
     done = tool("read", tmp_path / "b.tif", 0)
     assert done.returncode == 10 + 5 and b"samples of 1 bits" in done.stderr
@@ -551,7 +551,7 @@ def test_a_broken_chain_is_an_error_unless_recovery_is_asked_for(tmp_path):
     assert done.returncode in (14, 16) and b"directory 3" in done.stderr
     done = subprocess.run([program(), "info", str(tmp_path / "b.tif"), "--recover", "--json"], capture_output=True)
     image = json.loads(done.stdout)["images"][0]
-    assert image["shape"]["z"] == 3 and any("directory 3" in n for n in image["notes"])
+    assert image["shape"]["z"] == 3 and any("directory 3" in n["text"] for n in image["notes"])
 
 
 def test_damage_names_the_place(tmp_path):

@@ -138,7 +138,7 @@ static bool do_info(int argc, char **argv, pel_error *err)
         for (int64_t c = 0; c < m->shape[PEL_C]; c++)
             printf(" \"%s\" %06x %g %g", m->channels[c].name, m->channels[c].rgb, m->channels[c].window_start, m->channels[c].window_end);
         for (int32_t k = 0; k < m->note_count; k++)
-            printf(" note: %s", m->notes[k]);
+            printf(" note: %s", m->notes[k].text);
         printf("\n");
     }
     pel_source_destroy(s);

@@ -117,8 +117,8 @@ static bool find_helper(pel__czi *czi, const pel_open_options *options, pel_erro
     if (!czi->any_jxr)
         return true;
     czi->jxr_helper = pel__jxr_find(options->helper_dir);
-    if (czi->jxr_helper || pel__czi_note(czi, "Tiles compressed with JPEG XR cannot be read here: the program " PEL__JXR_PROGRAM
-                                              " was not found."))
+    if (czi->jxr_helper || pel__note_add(&czi->notes, PEL__NOTE_UNREADABLE, 0, "Tiles compressed with JPEG XR cannot be read here: the program "
+                                         PEL__JXR_PROGRAM " was not found."))
         return true;
     return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for notes", czi->base.path);
 }
@@ -130,7 +130,8 @@ static void add_up_memory(pel__czi *czi)
     n += czi->tuples.capacity * (int64_t)(sizeof *czi->tuples.tuple + 8);
     for (int i = 0; i < 3; i++)
         n += czi->channel_sets[i] ? czi->groups * (i + 1 + (i > 0)) * (int64_t)sizeof(pel_channel) : 0;
-    n += czi->note_capacity * 256;
+    for (int32_t i = 0; i < czi->base.image_count; i++)
+        n += (int64_t)czi->image_notes[i].count * 256;
     n += ((int64_t)czi->meta.channel_count + czi->meta.display_count) * 2 * (int64_t)sizeof(pel__czi_channel_info);
     n += (int64_t)czi->meta.scene_count * 2 * (int64_t)sizeof(pel__czi_scene_info);
     czi->base.resident_bytes = n + 65536;
@@ -192,13 +193,11 @@ static void destroy_czi(pel_source *s)
     for (int32_t i = 0; i < czi->part_count; i++)
         pel__file_close(czi->parts[i].file);
     for (int32_t i = 0; czi->image_notes && i < czi->base.image_count; i++)
-        free(czi->image_notes[i]);
-    for (int64_t i = 0; i < czi->note_count; i++)
-        free(czi->notes[i]);
+        pel__notes_free(&czi->image_notes[i]);
     for (int i = 0; i < 3; i++)
         free(czi->channel_sets[i]);
     free(czi->image_notes);
-    free(czi->notes);
+    pel__notes_free(&czi->notes);
     free(czi->base.images);
     free(czi->scenes);
     free(czi->order);

@@ -9,6 +9,7 @@
 #define PEL_SOURCE_CZI_H
 
 #include "core/file.h"
+#include "source/note.h"
 #include "source/source.h"
 
 #include <pthread.h>
@@ -146,9 +147,8 @@ typedef struct pel__czi {
     int64_t groups;
     pel__czi_meta meta;
     pel_channel *channel_sets[3];    /* shared by images of 1, 3, 4 samples */
-    char **notes;                    /* texts, all images' */
-    int64_t note_count, note_capacity;
-    const char ***image_notes;       /* an array of texts an image */
+    pel__notes notes;                /* of the file, for all images */
+    pel__notes *image_notes;         /* those and its own, an image each */
     bool use_mask;
     int64_t max_plane_tiles;         /* most tiles of one plane */
     int64_t max_payload;             /* bytes of the longest compressed stream that is read */
@@ -216,7 +216,6 @@ bool pel__czi_describe(pel__czi *czi, pel_error *err);
 /* The run of one plane in `order`: [first, first + count). group = folded channel. t, z: starts in the file. */
 void pel__czi_plane_tiles(const pel__czi *czi, int32_t image, int64_t group, int32_t t, int32_t z, int64_t *first,
                           int64_t *count);
-bool pel__czi_note(pel__czi *czi, const char *fmt, ...) PEL_PRINTF(2, 3); /* for all images; false = no memory */
 
 /* ---- czi_tile.c --------------------------------------------------------------------------------------------- */
 

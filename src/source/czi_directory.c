@@ -392,8 +392,8 @@ bool pel__czi_recover(pel__czi *czi, int32_t part, pel_error *err)
         p->attachments = 0;
     if (!pel__czi_walk(p->file, recover_segment, &r, &skipped, err))
         return false;
-    if (!pel__czi_note(czi, "The tile directory was not readable; %lld tiles were found by walking over the file, %lld damaged "
-                            "ones left out, %lld bytes belong to no segment.",
+    if (!pel__note_add(&czi->notes, PEL__NOTE_RECOVERED, r.damaged, "The tile directory was not readable; %lld tiles were found by walking over the "
+                       "file, %lld damaged ones left out, %lld bytes belong to no segment.",
                        (long long)(czi->tile_count - before), (long long)r.damaged, (long long)skipped))
         return pel__fail(err, PEL_NO_MEMORY, "no memory for notes");
     return true;

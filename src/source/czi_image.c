@@ -7,38 +7,8 @@
 #include "core/error.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* ---- notes -------------------------------------------------------------------------------------------------- */
-
-static bool add_note(pel__czi *czi, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
-static bool add_note(pel__czi *czi, const char *fmt, va_list args)
-{
-    char *text = NULL;
-    if (czi->note_count == czi->note_capacity) {
-        const int64_t capacity = czi->note_capacity ? 2 * czi->note_capacity : 16;
-        char **grown = realloc(czi->notes, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        czi->notes = grown;
-        czi->note_capacity = capacity;
-    }
-    if (vasprintf(&text, fmt, args) < 0)
-        return false;
-    czi->notes[czi->note_count++] = text;
-    return true;
-}
-
-bool pel__czi_note(pel__czi *czi, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    const bool ok = add_note(czi, fmt, args);
-    va_end(args);
-    return ok;
-}
 
 /* ---- what the tiles of one image say ------------------------------------------------------------------------- */
 
@@ -320,51 +290,32 @@ static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel
 
 /* ---- notes of one image -------------------------------------------------------------------------------------- */
 
-static bool note_pixels(pel__czi *czi, const pel_image *im, const survey *s)
+static bool note_pixels(pel__notes *n, const pel_image *im, const survey *s)
 {
     int types = 0;
     for (int i = 0; i < 16; i++)
         types += s->pixel_types[i] > 0;
-    return (im->planes_missing == 0 ||
-            pel__czi_note(czi, "%lld of %lld planes are not in the file; they read as zero.", (long long)im->planes_missing,
-                          (long long)im->planes)) &&
-           (types < 2 || pel__czi_note(czi, "Channels have different pixel types; all are given as %s with %d sample%s a pixel.",
+    return pel__note_planes(n, im) &&
+           (types < 2 || pel__note_add(n, PEL__NOTE_MIXED_TYPES, types, "Channels have different pixel types; all are given as %s with %d sample%s a pixel.",
                                        pel_dtype_name(im->dtype), im->samples, im->samples > 1 ? "s" : "")) &&
-           (s->scaled == 0 || pel__czi_note(czi, "%lld tiles are stored at another size than they cover; their pixels are repeated "
-                                                 "or dropped to fit.", (long long)s->scaled));
+           (s->scaled == 0 || pel__note_add(n, PEL__NOTE_RESAMPLED, s->scaled, "%lld tiles are stored at another size than they cover; their pixels are "
+                                            "repeated or dropped to fit.", (long long)s->scaled));
 }
 
-static bool note_unreadable(pel__czi *czi, const survey *s)
+static bool note_tiles(pel__notes *n, enum pel__note_kind kind, int64_t count, const char *what)
+{
+    return count == 0 || pel__note_add(n, kind, count, "%lld tiles %s", (long long)count, what);
+}
+
+static bool note_unreadable(pel__notes *n, const survey *s)
 {
     const int64_t foreign = s->kinds[KIND_JPEG] + s->kinds[KIND_LZW] + s->kinds[KIND_OTHER];
-    return (s->stacked == 0 || pel__czi_note(czi, "%lld tiles hold a whole stack or time series each, which pellucid does not read; "
-                                                  "reading them fails.", (long long)s->stacked)) &&
-           (s->doubted == 0 || pel__czi_note(czi, "%lld tiles are contradicted by what their own sub-blocks say: their entries in the "
-                                                  "directory are damaged; reading them fails.", (long long)s->doubted)) &&
-           (s->outside == 0 || pel__czi_note(czi, "%lld tiles lie behind the end of the file, which seems cut off; reading them "
-                                                  "fails.", (long long)s->outside)) &&
-           (s->partless == 0 || pel__czi_note(czi, "%lld tiles are in parts of the file set that are not here; reading them fails.",
-                                              (long long)s->partless)) &&
-           (foreign == 0 || pel__czi_note(czi, "%lld tiles are compressed in a way that pellucid does not read; reading them fails.",
-                                          (long long)foreign)) &&
-           (s->kinds[KIND_SYSTEM_RAW] == 0 ||
-            pel__czi_note(czi, "%lld tiles are streamed camera data; some cameras store them upside down, please check.",
-                          (long long)s->kinds[KIND_SYSTEM_RAW]));
-}
-
-/* Gives the image the file's notes and those from `first` on. */
-static bool attach_notes(pel__czi *czi, int32_t image, int64_t file_notes, int64_t first)
-{
-    const int64_t n = file_notes + czi->note_count - first;
-    const char **list = malloc((size_t)pel__max(n, 1) * sizeof *list);
-    if (!list)
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        list[i] = czi->notes[i < file_notes ? i : first + i - file_notes];
-    czi->image_notes[image] = list;
-    czi->base.images[image].notes = list;
-    czi->base.images[image].note_count = (int32_t)n;
-    return true;
+    return note_tiles(n, PEL__NOTE_UNREADABLE, s->stacked, "hold a whole stack or time series each, which pellucid does not read; reading them fails.") &&
+           note_tiles(n, PEL__NOTE_UNREADABLE, s->doubted, "are contradicted by what their own sub-blocks say: their entries in the directory are damaged; reading them fails.") &&
+           note_tiles(n, PEL__NOTE_UNREADABLE, s->outside, "lie behind the end of the file, which seems cut off; reading them fails.") &&
+           note_tiles(n, PEL__NOTE_UNREADABLE, s->partless, "are in parts of the file set that are not here; reading them fails.") &&
+           note_tiles(n, PEL__NOTE_UNREADABLE, foreign, "are compressed in a way that pellucid does not read; reading them fails.") &&
+           note_tiles(n, PEL__NOTE_ORIENTATION, s->kinds[KIND_SYSTEM_RAW], "are streamed camera data; some cameras store them upside down, please check.");
 }
 
 /* ---- the file ----------------------------------------------------------------------------------------------- */
@@ -393,29 +344,30 @@ static bool note_file(pel__czi *czi)
     bool pending = false;
     for (int32_t i = 0; i < czi->part_count; i++)
         pending = pending || czi->parts[i].update_pending;
-    return (!pending || pel__czi_note(czi, "The program that wrote this file had not finished it (update pending).")) &&
-           (czi->part_count == 1 || pel__czi_note(czi, "The image is spread over %d files.", czi->part_count)) &&
-           (pyramid == 0 || pel__czi_note(czi, "%lld tiles of lower resolution (pyramid) are in the file; they are left out.",
-                                          (long long)pyramid)) &&
+    pel__notes *const n = &czi->notes;
+    return (!pending || pel__note_add(n, PEL__NOTE_UNFINISHED, 0, "The program that wrote this file had not finished it (update pending).")) &&
+           (czi->part_count == 1 || pel__note_add(n, PEL__NOTE_SET, czi->part_count, "The image is spread over %d files.", czi->part_count)) &&
+           note_tiles(n, PEL__NOTE_REDUCED, pyramid, "of lower resolution (pyramid) are in the file; they are left out.") &&
            (czi->tuples.letter_count <= 5 ||
-            pel__czi_note(czi, "Axes that pellucid does not know are counted as channels: %.*s.",
+            pel__note_add(n, PEL__NOTE_AXES, czi->tuples.letter_count - 5, "Axes that pellucid does not know are counted as channels: %.*s.",
                           czi->tuples.letter_count - 5, czi->tuples.letters + 5)) &&
-           (czi->meta.trouble[0] == '\0' || pel__czi_note(czi, "%s", czi->meta.trouble));
+           (czi->meta.trouble[0] == '\0' || pel__note_add(n, PEL__NOTE_METADATA, 0, "%s", czi->meta.trouble));
 }
 
-static bool describe_image(pel__czi *czi, int32_t image, bool hilo, int64_t file_notes, pel_error *err)
+static bool describe_image(pel__czi *czi, int32_t image, bool hilo, pel_error *err)
 {
     survey s = {0};
     pel_image *im = &czi->base.images[image];
-    const int64_t first = czi->note_count;
+    pel__notes *const notes = &czi->image_notes[image];
     if (!survey_image(&s, czi, image, err) || !describe_geometry(czi, image, &s, err))
         return false;
     describe_compression(im, &s, hilo);
     describe_optics(im, &czi->meta);
     name_image(im, czi, czi->scenes[image].scene);
     (void)snprintf(im->acquired, sizeof im->acquired, "%s", czi->meta.acquired);
-    if (!note_pixels(czi, im, &s) || !note_unreadable(czi, &s) || !attach_notes(czi, image, file_notes, first))
+    if (!pel__notes_copy(notes, &czi->notes) || !note_pixels(notes, im, &s) || !note_unreadable(notes, &s))
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for notes", czi->base.path);
+    pel__notes_give(im, notes);
     return true;
 }
 
@@ -427,9 +379,8 @@ bool pel__czi_describe(pel__czi *czi, pel_error *err)
     if (!czi->base.images || !czi->image_notes || !note_file(czi))
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for %zu images", czi->base.path, n);
     const bool hilo = peek_hilo(czi);
-    const int64_t file_notes = czi->note_count;
     for (int32_t i = 0; i < czi->base.image_count; i++) {
-        if (!describe_image(czi, i, hilo, file_notes, err))
+        if (!describe_image(czi, i, hilo, err))
             return false;
     }
     return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The front door: finds the member that reads a path, and checks what members promise so that nobody behind has to. */
 #include "source/given.h"
+#include "source/note.h"
 #include "source/source.h"
 #include "source/view.h"
 
@@ -173,8 +174,12 @@ bool pel_source_open(pel_source **out, const char *path, const pel_open_options 
             formats[i]->destroy(s);
             return false;
         }
-        if (own.select)
-            return pel__source_view(out, s, own.select, err);
+        if (own.select && !pel__source_view(&s, s, own.select, err))
+            return false;
+        if (own.strict && !pel__notes_refuse(s, err)) {
+            pel_source_destroy(s);
+            return false;
+        }
         *out = s;
         return true;
     }

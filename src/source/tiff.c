@@ -26,8 +26,7 @@ static void destroy(pel_source *s)
         return;
     pel__tiff_handles_destroy(t->idle);
     for (int32_t i = 0; i < t->base.image_count; i++) {
-        for (int32_t n = 0; n < t->images[i].note_count; n++)
-            free(t->images[i].notes[n]);
+        pel__notes_free(&t->images[i].notes);
         free(t->images[i].page);
         free((void *)(uintptr_t)t->base.images[i].channels);
     }
@@ -69,8 +68,7 @@ static void add_up(pel__tiff *t)
         const pel_image *im = &s->images[i];
         s->resident_bytes += im->shape[PEL_T] * t->images[i].groups * im->shape[PEL_Z] * (int64_t)sizeof(int32_t) +
                              im->shape[PEL_C] * (int64_t)sizeof(pel_channel) + (int64_t)(sizeof *im + sizeof t->images[i] + 1024);
-        s->images[i].notes = (const char *const *)t->images[i].notes;
-        s->images[i].note_count = t->images[i].note_count;
+        pel__notes_give(&s->images[i], &t->images[i].notes);
     }
     s->thread_bytes = pel__tiff_thread_bytes(t);
     s->identity_crc32c = t->set.crc32c;
@@ -119,7 +117,7 @@ static bool open_tiff(pel_source **out, const char *path, const pel_open_options
         return false;
     }
     if (t->set.broken[0])
-        pel__tiff_note(t, 0, "Recovered: %s.", t->set.broken);
+        pel__tiff_note(t, 0, PEL__NOTE_RECOVERED, 0, "Recovered: %s.", t->set.broken);
     add_up(t);
     *out = &t->base;
     return true;

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "source/note.h"
 #include "source/source.h"
 #include "source/tiff_tags.h"
 
@@ -70,8 +71,7 @@ typedef struct pel__tiff_image {
     int64_t groups;      /* channels / samples of a page */
     int32_t geometry;
     int64_t run_at;      /* ImageJ: one directory, all planes behind each other from here: page[] counts them; 0 = no */
-    char *notes[8];
-    int32_t note_count;
+    pel__notes notes;
 } pel__tiff_image;
 
 typedef struct pel__tiff_handle pel__tiff_handle;
@@ -98,7 +98,7 @@ bool pel__tiff_add_images(pel__tiff *t, int32_t n, pel_error *err);
  * geometry is chosen. groups etc. are >= 1. PEL_FORMAT / UNSUPPORTED where the geometry cannot be read. */
 bool pel__tiff_shape_image(pel__tiff *t, int32_t image, int32_t geometry, const int64_t tgz[3], pel_error *err);
 void pel__tiff_count_missing(pel__tiff *t, int32_t image);
-void pel__tiff_note(pel__tiff *t, int32_t image, const char *fmt, ...) PEL_PRINTF(3, 4);
+void pel__tiff_note(pel__tiff *t, int32_t image, enum pel__note_kind kind, int64_t count, const char *fmt, ...) PEL_PRINTF(5, 6);
 double pel__tiff_number(const char *text); /* C locale; 0 where there is none, or no finite one */
 double pel__tiff_micrometres(const char *unit); /* of one unit of length; 0 = unknown */
 bool pel__tiff_is_ome(const pel__tiff_head *head);

@@ -40,18 +40,12 @@ double pel__tiff_micrometres(const char *unit)
     return 0.0;
 }
 
-void pel__tiff_note(pel__tiff *t, int32_t image, const char *fmt, ...)
+void pel__tiff_note(pel__tiff *t, int32_t image, enum pel__note_kind kind, int64_t count, const char *fmt, ...)
 {
-    pel__tiff_image *im = &t->images[image];
-    if (im->note_count == (int32_t)(sizeof im->notes / sizeof im->notes[0]))
-        return;
-    char text[400];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    (void)pel__note_args(&t->images[image].notes, kind, count, fmt, args);
     va_end(args);
-    im->notes[im->note_count] = strdup(text);
-    im->note_count += im->notes[im->note_count] != NULL;
 }
 
 bool pel__tiff_add_images(pel__tiff *t, int32_t n, pel_error *err)
@@ -152,8 +146,7 @@ void pel__tiff_count_missing(pel__tiff *t, int32_t image)
     for (int64_t i = 0; i < all; i++)
         missing += t->images[image].page[i] < 0;
     im->planes_missing = missing * (im->planes / all);
-    if (missing)
-        pel__tiff_note(t, image, "%" PRId64 " of %" PRId64 " planes are missing and read as zero.", im->planes_missing, im->planes);
+    (void)pel__note_planes(&t->images[image].notes, im);
 }
 
 /* ---- plain stacks -------------------------------------------------------------------------------------------- */
@@ -195,9 +188,9 @@ static void note_rest(pel__tiff *t)
     for (int32_t g = 0; g < t->set.geometry_count; g++) {
         const pel__tiff_geometry *k = &t->set.geometries[g];
         if (k->refusal[0])
-            pel__tiff_note(t, 0, "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: %s.", pages_of(&t->set, g), k->width, k->height, k->refusal);
+            pel__tiff_note(t, 0, PEL__NOTE_LEFT_OUT, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: %s.", pages_of(&t->set, g), k->width, k->height, k->refusal);
         else if (k->left_out)
-            pel__tiff_note(t, 0, "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: marked as reduced copies or masks.", pages_of(&t->set, g), k->width,
+            pel__tiff_note(t, 0, PEL__NOTE_REDUCED, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: marked as reduced copies or masks.", pages_of(&t->set, g), k->width,
                            k->height);
     }
 }

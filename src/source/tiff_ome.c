@@ -574,7 +574,7 @@ static bool describe_image(resolver *r, int32_t image, pel_error *err)
     add_words(r->o, p, &r->t->base.images[image], samples);
     pel__tiff_count_missing(r->t, image);
     if (r->missing_files)
-        pel__tiff_note(r->t, image, "%" PRId64 " files of the set are not here, the first is %s.", r->missing_files, r->missing);
+        pel__tiff_note(r->t, image, PEL__NOTE_MISSING, r->missing_files, "%" PRId64 " files of the set are not here, the first is %s.", r->missing_files, r->missing);
     return true;
 }
 

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 
 #define MAX_IMAGES 100000
-#define MAX_NOTES 8
 
 static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *head, size_t n)
 {
@@ -21,25 +20,16 @@ static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *
     return is_folder || pel__store_is_remote(path) ? PEL__YES : PEL__NO;
 }
 
-void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...)
+void pel__zarr_note(pel__zarr_source *s, int32_t number, enum pel__note_kind kind, const char *fmt, ...)
 {
-    pel_image *const image = &s->base.images[number];
     pel__zarr_image *const own = &s->list[number];
-    char *text = NULL;
     if (own->shares)
-        return;
-    if (!own->notes)
-        own->notes = calloc(MAX_NOTES, sizeof *own->notes);
-    if (!own->notes || image->note_count == MAX_NOTES)
         return;
     va_list args;
     va_start(args, fmt);
-    const int n = vasprintf(&text, fmt, args);
+    (void)pel__note_args(&own->notes, kind, 0, fmt, args);
     va_end(args);
-    if (n < 0)
-        return;
-    own->notes[image->note_count++] = text;
-    image->notes = (const char *const *)own->notes;
+    pel__notes_give(&s->base.images[number], &own->notes);
 }
 
 static void destroy(pel_source *source)
@@ -52,9 +42,7 @@ static void destroy(pel_source *source)
             continue;
         pel__zarr_array_close(s->list[i].array);
         free(s->list[i].channels);
-        for (int32_t k = 0; s->list[i].notes && k < s->base.images[i].note_count; k++)
-            free(s->list[i].notes[k]);
-        free(s->list[i].notes);
+        pel__notes_free(&s->list[i].notes);
     }
     free(s->list);
     free(s->base.images);
@@ -138,7 +126,7 @@ static void note_incomplete(pel__zarr_source *s, const pel__zarr_node *root)
     json_object *const complete = pel__json_get(own, "complete", json_type_boolean);
     if (complete && !json_object_get_boolean(complete))
         for (int32_t i = 0; i < s->base.image_count; i++)
-            pel__zarr_note(s, i, "The run that writes this store is not finished: voxels may be missing (zero).");
+            pel__zarr_note(s, i, PEL__NOTE_UNFINISHED, "The run that writes this store is not finished: voxels may be missing (zero).");
 }
 
 static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t level, pel_error *err)

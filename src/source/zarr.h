@@ -4,6 +4,7 @@
 #ifndef PEL_SOURCE_ZARR_H
 #define PEL_SOURCE_ZARR_H
 
+#include "source/note.h"
 #include "source/source.h"
 #include "zarr/array.h"
 
@@ -18,7 +19,7 @@ typedef struct pel__zarr_image {
     int64_t position;           /* along the axis of positions */
     bool shares;
     pel_channel *channels;
-    char **notes;
+    pel__notes notes;
 } pel__zarr_image;
 
 typedef struct pel__zarr_source {
@@ -60,6 +61,6 @@ bool pel__zarr_bare_images(pel__zarr_source *s, const char *path, const pel__zar
 bool pel__zarr_make_room(pel__zarr_source *s, int64_t count, pel_error *err);
 
 /* Adds a sentence to the image's notes; without memory it is lost, which harms nobody. */
-void pel__zarr_note(pel__zarr_source *s, int32_t number, const char *fmt, ...) PEL_PRINTF(3, 4);
+void pel__zarr_note(pel__zarr_source *s, int32_t number, enum pel__note_kind kind, const char *fmt, ...) PEL_PRINTF(4, 5);
 
 #endif

@@ -136,9 +136,9 @@ static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
     (void)snprintf(image->name, sizeof image->name, "%.*s", (int)strcspn(last_part(s->base.path), "/"),
                    last_part(s->base.path));
     if (a->type.half)
-        pel__zarr_note(s, number, "The data type is float16; it is read as float32.");
+        pel__zarr_note(s, number, PEL__NOTE_CONVERTED, "The data type is float16; it is read as float32.");
     if (a->type.boolean)
-        pel__zarr_note(s, number, "The data type is bool; it is read as uint8, 0 or 1.");
+        pel__zarr_note(s, number, PEL__NOTE_CONVERTED, "The data type is bool; it is read as uint8, 0 or 1.");
     return true;
 }
 
@@ -192,7 +192,7 @@ static void keep_pixel_sizes(pel__zarr_source *s, int32_t number, json_object *m
         if (isfinite(size) && size > 0)
             s->base.images[number].pixel_size[k] = size;
         else if (scale[i] != 1)
-            pel__zarr_note(s, number, "Axis %s has the scale %g and no unit that is known (\"%s\"): pixel size unknown.",
+            pel__zarr_note(s, number, PEL__NOTE_METADATA, "Axis %s has the scale %g and no unit that is known (\"%s\"): pixel size unknown.",
                            axes[i].name, scale[i], axes[i].unit);
     }
 }
