@@ -6,6 +6,7 @@
 #include "input.h"
 #include "jobs.h"
 #include "limits.h"
+#include "notes.h"
 #include "progress.h"
 #include "quote.h"
 
@@ -280,6 +281,7 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     (void)fprintf(to, "  output   at most %s files, %s before compression\n", text_count(a, sizeof a, s.files),
                   text_bytes(b, sizeof b, (double)s.bytes_out));
     print_room(to, &s);
+    print_plan_notes(to, run);
     if (s.seconds_estimated > 0)
         print_time(to, &s);
 }
@@ -339,6 +341,7 @@ json_object *plan_json(const pel_run *run)
     json_object_object_add(o, "seconds_estimated", s.seconds_estimated > 0 ? json_number(s.seconds_estimated) : NULL);
     json_object_object_add(o, "seconds_settled", json_number(s.seconds_settled));
     json_object_object_add(o, "noise", noise_json(run));
+    json_object_object_add(o, "notes", plan_notes_json(run));
     json_object_object_add(o, "resumed", json_object_new_boolean(s.resumed));
     return o;
 }
@@ -438,6 +441,8 @@ static int report(const verb *self, const words *w, int64_t before, bool ok, con
                           text_bytes(b, sizeof b, (double)s.bytes_written),
                           text_count(c, sizeof c, s.clipped), text_bytes((char[32]){0}, 32, (double)s.memory_peak));
     }
+    if (ok)
+        print_run_notes(stderr, w->run, NOTE_LABEL, false);
     return ok ? EXIT_DONE : say_error(self, err, false);
 }
 

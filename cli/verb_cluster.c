@@ -5,6 +5,7 @@
 #include "cluster.h"
 #include "dashboard.h"
 #include "limits.h"
+#include "notes.h"
 #include "progress.h"
 #include "quote.h"
 #include "terminal.h"
@@ -410,7 +411,9 @@ static int report(const cluster *c, int code)
         return say_error(c->self, &err, true);
     if (code == EXIT_DONE && !c->words->quiet)
         (void)fprintf(stderr, "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n", s.blocks_done, s.blocks_total);
-    else if (code == EXIT_INTERRUPTED)
+    if (code == EXIT_DONE)
+        print_run_notes(stderr, c->output, NOTE_LABEL, false);
+    if (code == EXIT_INTERRUPTED)
         say(c->self, "stopped: %" PRId64 " of %" PRId64 " blocks are done; the same command goes on", s.blocks_done, s.blocks_total);
     if (code == EXIT_INTERRUPTED)
         hand_over(c, &s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * pellucid info: what is in a file, as a person wants to read it, or as JSON. No pixel is read. */
 #include "input.h"
+#include "notes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,16 +61,6 @@ static void add_microscope(json_object *o, const pel_image *im)
     json_object_object_add(o, "magnification", im->magnification > 0 ? json_number(im->magnification) : NULL);
     json_object_object_add(o, "aperture", im->aperture > 0 ? json_number(im->aperture) : NULL);
     json_object_object_add(o, "acquired", text_or_null(im->acquired));
-}
-
-static json_object *note_json(const pel_note *n)
-{
-    json_object *const o = json_object_new_object();
-    json_object_object_add(o, "kind", json_object_new_string(n->kind));
-    json_object_object_add(o, "text", json_object_new_string(n->text));
-    json_object_object_add(o, "count", json_object_new_int64(n->count));
-    json_object_object_add(o, "harmless", json_object_new_boolean(n->harmless));
-    return o;
 }
 
 static json_object *image_json(const pel_image *im, int32_t index)

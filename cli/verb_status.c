@@ -3,6 +3,7 @@
 #include "cluster_status.h"
 #include "input.h"
 #include "limits.h"
+#include "notes.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -94,10 +95,12 @@ int verb_status(const verb *self, int argc, char **argv)
         }
         if (json) {
             json_object *const o = status_json(&s);
+            json_object_object_add(o, "notes", run_notes_json(output));
             cluster_status_json(o, output);
             json_print(o);
         } else {
             print_status(&s, output);
+            print_run_notes(stdout, output, "  note      ", true);
             cluster_status_print(output);
         }
         if (!follow || (!s.worker[0] && !managed))

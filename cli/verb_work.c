@@ -4,6 +4,7 @@
 #include "input.h"
 #include "jobs.h"
 #include "limits.h"
+#include "notes.h"
 #include "options.h"
 #include "progress.h"
 #include "runs.h"
@@ -203,6 +204,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
         (void)fprintf(stderr, finished ? "done: %" PRId64 " of %" PRId64 " blocks; every file audited\n"
                                        : "this share is done: %" PRId64 " of %" PRId64 " blocks of the run are\n",
                       s.blocks_done, s.blocks_total);
+    if (finished)
+        print_run_notes(stderr, w->output, NOTE_LABEL, false);
     return EXIT_DONE;
 }
 

@@ -9,6 +9,7 @@
 
 #define FACTS_WORKERS 24  /* shown; all are counted */
 #define FACTS_FAILURES 25 /* the newest */
+#define FACTS_NOTES 20   /* the first */
 #define FACTS_SLOW 8      /* the slowest */
 #define FACTS_HOSTS 16
 #define FACTS_RECENT 256 /* latest finished blocks: they tell the speed */

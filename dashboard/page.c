@@ -268,6 +268,31 @@ static void put_failures(FILE *page, const facts *f)
     put(page, "</section>\n");
 }
 
+/* ---- what the source says of its input ------------------------------------------------------------------------------------ */
+
+static void put_notes(FILE *page, const facts *f)
+{
+    json_object *const list = facts_member(f->plan, "notes", json_type_array);
+    const size_t n = list ? json_object_array_length(list) : 0;
+    if (n == 0)
+        return;
+    put(page, "<section>\n<h2>Notes on the input</h2>\n<div class=\"scroll\"><table>\n");
+    for (size_t i = 0; i < n && i < FACTS_NOTES; i++) {
+        const json_object *const o = json_object_array_get_idx(list, i);
+        json_object *const text = facts_member(o, "text", json_type_string), *const kind = facts_member(o, "kind", json_type_string);
+        json_object *const harmless = facts_member(o, "harmless", json_type_boolean);
+        const int64_t images = integer(o, "images");
+        put(page, "<tr><td class=\"k\">");
+        put_text(page, kind ? json_object_get_string(kind) : "", 40);
+        put(page, "</td><td class=\"w%s\">", harmless && json_object_get_boolean(harmless) ? "" : " bad");
+        put_text(page, text ? json_object_get_string(text) : "", 500);
+        if (images > 1 || integer(o, "image") > 0)
+            put(page, " <small>image %" PRId64 "%s</small>", integer(o, "image"), images > 1 ? " and others" : "");
+        put(page, "</td></tr>\n");
+    }
+    put(page, "</table></div>\n</section>\n");
+}
+
 /* ---- stragglers ---------------------------------------------------------------------------------------------------------- */
 
 static void put_slow(FILE *page, const facts *f)
@@ -356,6 +381,7 @@ void page_print(FILE *page, const facts *f, const page_options *options)
     put_memory(page, f);
     put(page, "</div>\n");
     put_failures(page, f);
+    put_notes(page, f);
     put_stragglers(page, f);
     put_picture(page, f, options);
     put_settings(page, f, options);

@@ -374,6 +374,10 @@ PEL_API int32_t pel_run_noise_count(const pel_run *run, int32_t image);         
 PEL_API const pel_noise *pel_run_noise(const pel_run *run, int32_t image, int32_t channel); /* borrowed; NULL: none */
 PEL_API const char *pel_run_setting(const pel_run *run, const char *name); /* resolved text; NULL: no such setting */
 
+/* What the source said of the input when the run was planned, the same of several images once. false: no such number; nothing is
+ * written. Texts are borrowed. */
+PEL_API bool pel_run_note(const pel_run *run, int32_t number, pel_note *out);
+
 /* One candidate that the data had to choose from. */
 typedef struct pel_candidate {
     const char *settings;    /* what it sets beside the default, "" is the default; borrowed */
@@ -445,6 +449,10 @@ PEL_API bool pel_run_note_stop(const char *run, const char *reason, pel_error *e
 /* Calls failure(arg, block, attempt, host, text) for each block that is failed now. */
 typedef void pel_on_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text);
 PEL_API bool pel_run_failures(const char *output, pel_on_failure *failure, void *arg, pel_error *err);
+
+/* Calls on_note for each note of the plan of a run; its texts are borrowed for the call. */
+typedef void pel_on_note(void *arg, const pel_note *note);
+PEL_API bool pel_run_each_note(const char *run, pel_on_note *on_note, void *arg, pel_error *err);
 
 enum pel_block_state { PEL_BLOCK_OPEN = 0, PEL_BLOCK_DONE = 1, PEL_BLOCK_FAILED = 2 };
 

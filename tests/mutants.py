@@ -54,6 +54,9 @@ MUTANTS = [
     Mutant("--strict counts harmless notes too", "src/source/note.c", "more += !n->harmless;", "more++;",
            "tests/test_notes.py::test_strict_counts_what_else_there_is"),
     Mutant("--strict is not heard", "src/source/source.c", "if (own.strict && ", "if (false && ", "tests/test_notes.py::test_strict_refuses_what_is_missing[info]"),
+    Mutant("a run ends without the notes", "cli/runs.c", "    if (ok)\n        print_run_notes", "    if (false)\n        print_run_notes",
+           "tests/test_notes.py::test_notes_are_told_wherever_a_run_is"),
+    Mutant("every image has its notes to itself", "src/run/notes.c", "if (is_same(o, n) || ", "if (", "tests/test_notes.py::test_the_same_note_of_many_images_stands_once"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a source says of its input (planes that are missing, pages left out, …) reaches the user; --strict refuses it."""
 import json
+import json
 import os
 
 import numpy as np
@@ -76,3 +77,57 @@ def test_strict_counts_what_else_there_is(cli, tmp_path):
         t.write(np.ones((20, 16), "c8"), metadata=None)
     assert [n["harmless"] for n in cli.json("info", tmp_path / "odd.tif")["images"][0]["notes"]] == [True, False, False]
     assert "And 1 more" in cli.fails(2, "info", tmp_path / "odd.tif", "--strict")
+
+
+def attributes(out):
+    with open(f"{out}/zarr.json", encoding="utf-8") as f:
+        return json.load(f)["attributes"]["pellucid"]
+
+
+def kinds(notes):
+    return [(n["kind"], n["count"], n["text"], n["image"], n["images"]) for n in notes]
+
+
+def test_notes_are_told_wherever_a_run_is(cli, holed, tmp_path):
+    """In the plan, at the end, in the status, on the page, and in the output's attributes."""
+    out, want = str(tmp_path / "out.ome.zarr"), [("missing", 1, MISSING, 0, 1), ("missing", 1, "1 files of the set are not here, the first is p2.ome.tif.", 0, 1)]
+    plan = cli.ok("plan", "convert", holed, out, "--no-timing", *FEW)
+    assert f"  note     {MISSING}\n" in plan
+    assert kinds(cli.json("plan", "convert", holed, out, "--no-timing", *FEW)["notes"]) == want
+    done = cli("convert", holed, out, *FEW)
+    assert done.returncode == 0 and done.stderr.index("every file audited") < done.stderr.index(f"\nnote: {MISSING}\n")
+    assert kinds(cli.json("status", out)["notes"]) == kinds(attributes(out)["notes"]) == want
+    assert f"  note      {MISSING}\n" in cli.ok("status", out)
+    with open(cli.ok("report", out).strip(), encoding="utf-8") as page:
+        assert MISSING in page.read()
+    again = cli("convert", holed, out, "--quiet", *FEW)
+    assert again.returncode == 0 and again.stderr.splitlines() == [f"note: {n[2]}" for n in want]
+    assert cli("work", out, "--quiet").stderr.startswith(f"note: {MISSING}\n")
+    assert "--strict" in cli.fails(2, "convert", holed, out, "--strict", *FEW)  # also where the run is done
+
+
+def test_a_whole_input_has_nothing_to_say(cli, tmp_path):
+    path, out = ome_set(tmp_path, [0, 1, 2]), str(tmp_path / "out.ome.zarr")
+    done = cli("convert", path, out, *FEW)
+    assert done.returncode == 0 and "note" not in done.stderr
+    assert cli.json("status", out)["notes"] == attributes(out)["notes"] == []
+    with open(cli.ok("report", out).strip(), encoding="utf-8") as page:
+        assert "Notes on the input" not in page.read()
+
+
+def test_the_same_note_of_many_images_stands_once(cli, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as t:
+        t.write(np.ones((64, 64), "u2"), metadata=None)
+    out = str(tmp_path / "half.zarr")
+    cli.ok("convert", "phantom:y=64,x=64;scenes=4", out, "--prepare", "--quiet", *FEW)
+    text = "The run that writes this store is not finished: voxels may be missing (zero)."
+    notes = cli.json("plan", "convert", out, tmp_path / "b.zarr", "--no-timing", *FEW)["notes"]
+    assert kinds(notes) == [("unfinished", 0, text, 0, 4)]
+    assert f"{text} (image 0 and 3 more)" in cli.ok("plan", "convert", out, tmp_path / "b.zarr", "--no-timing", *FEW)
+
+
+def test_a_note_is_one_line(cli, tmp_path):
+    """Names in XML may hold line breaks; in a note they are blanks."""
+    data = '<TiffData IFD="0" PlaneCount="1"/>' + "".join(f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="p&#10;{t}.ome.tif">urn:uuid:7</UUID></TiffData>' for t in (1, 2))
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.ones((50, 60), "u2"), photometric="minisblack", metadata=None, description=OME.format(own=1, t=3, data=data))
+    assert any("first is p 1.ome.tif" in n["text"] for n in cli.json("info", tmp_path / "a.ome.tif")["images"][0]["notes"])

@@ -257,6 +257,7 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     if (run->ground)
         json_object_object_add(o, "ground", ground_json(run));
     json_object_object_add(o, "tuning", tuning_json(run));
+    json_object_object_add(o, "notes", pel__run_source_notes(run));
     json_object *images = json_object_new_array();
     for (int32_t i = 0; i < run->plan.image_count; i++)
         json_object_array_add(images, image_json(&run->plan.images[i], run->images[i]));

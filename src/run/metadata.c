@@ -14,8 +14,8 @@ bool pel__run_provenance(pel_run *run, pel_error *err)
     if (run->provenance)
         return true;
     json_object *o = json_object_new_object(), *v = NULL;
-    static const char *const names[] = {"program", "created", "settings", "noise"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"program", "created", "settings", "noise", "notes"};
+    for (int i = 0; i < 5; i++) {
         if (json_object_object_get_ex(run->document, names[i], &v))
             json_object_object_add(o, names[i], json_object_get(v));
     }

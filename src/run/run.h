@@ -157,6 +157,9 @@ bool pel__document_read_channels(pel_run *run, pel_error *err); /* tuned setting
 bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err); /* PEL_REFUSED lists differences */
 const char *pel__document_text(const json_object *document, const char *section, const char *name); /* "" if absent */
 
+/* notes.c */
+json_object *pel__run_source_notes(const pel_run *run); /* as plan.json keeps them */
+
 /* estimate.c */
 bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err);
 double pel__saturation(const pel_image *image); /* grey value of a full detector; 0: not known */

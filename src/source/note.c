@@ -50,7 +50,9 @@ static bool put(pel__notes *n, enum pel__note_kind kind, int64_t count, char *te
         free(text);
         return false;
     }
-    pel__text_to_utf8(text); /* names from files are bytes */
+    pel__text_to_utf8(text); /* names from files are bytes, and terminals obey control characters */
+    for (char *at = text; *at; at++)
+        *at = (unsigned char)*at < 0x20 || *at == 0x7F ? ' ' : *at;
     n->list[n->count++] = (pel_note){.kind = kinds[kind].word, .text = text, .count = count, .harmless = kinds[kind].harmless, .images = 1};
     return true;
 }
