@@ -61,6 +61,7 @@ static json_object *status_json(const pel_status *s)
     json_object_object_add(o, "work_seconds", json_number(s->seconds));
     json_object_object_add(o, "worker", json_object_new_string(s->worker));
     json_object_object_add(o, "reason", json_object_new_string(s->reason));
+    json_object_object_add(o, "run", json_object_new_string(s->run));
     return o;
 }
 

@@ -437,6 +437,7 @@ typedef struct pel_status {
     char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];
     char reason[512];                 /* why it stands still, where it does and is not done; "" = nobody said */
+    char run[33];                     /* the number that this run alone has; "": begun by a version that gave none */
 } pel_status;
 
 /* Progress of a run, from any machine that sees its folder; reads the plan and the ledger only. */

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the audit claims: a shard that is not the one that was written at this place is found, whatever its length."""
+import ctypes
+import ctypes.util
 import glob
 import json
 import os
@@ -146,6 +148,141 @@ def test_a_checksum_that_is_none_fits_nothing(cli, out, what):
     open(path, "w").writelines(lines)
     code, found = verify(cli, out)
     assert code == 1 and found["damaged"] == 1 and record["files"][0][0] in found["first"]
+
+
+# ---- whose records count ----------------------------------------------------------------------------------------------------
+
+
+def change_records(out, change):
+    """Each record as change(record) leaves it, with a checksum that holds."""
+    for path in glob.glob(f"{out}.run/ledger/*.jsonl"):
+        old = [json.loads(line[9:]) for line in open(path)]
+        open(path, "w").writelines(line_of(change(r) or r) for r in old)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+@pytest.mark.parametrize("what", ["output and ledger", "ledger beside ours"])
+def test_records_of_another_run_do_not_count(cli, out, whole, tmp_path, seed, what):
+    """One of the same geometry, even of the same pixels, in the place of ours."""
+    other = str(tmp_path / "other.ome.zarr")
+    cli.ok("convert", IMAGE.replace("seed=5", f"seed={seed}"), other, *WORDS)
+    if what == "output and ledger":
+        for a, b in ((other, out), (other + ".run/ledger", out + ".run/ledger")):
+            shutil.rmtree(b)
+            shutil.copytree(a, b)
+    else:
+        shutil.copytree(other + ".run/ledger", out + ".run/ledger", dirs_exist_ok=True)
+    done = json.loads(cli("status", out, "--json").stdout)["blocks_done"]
+    code, found = verify(cli, out)
+    if what == "output and ledger":
+        assert done == 0 and code == 1 and found["missing"] >= 30, found
+        assert "of another run" in found["first"]
+        os.remove(f"{out}/zarr.json")  # which says whose the output is: nothing is written over another run's
+    else:
+        assert done > 0 and code == 0 and found["missing"] == found["damaged"] == 0
+    cli.ok("convert", IMAGE, out, *WORDS)
+    assert {k: v for k, v in tree(out).items() if k != "zarr.json"} == {k: v for k, v in tree(whole).items() if k != "zarr.json"}
+    assert verify(cli, out)[0] == 0
+
+
+def test_checksums_bind_the_run(cli, out):
+    """XXH3-128 of path, NUL, the plan's number, NUL and the bytes, by the library itself; a plan without a number goes on without."""
+    number = json.load(open(f"{out}.run/plan.json"))["run"]
+    assert len(number) == 32 and cli.json("status", out)["run"] == number
+    for r in records(out):
+        assert r["run"] == number
+        for name, size, checksum in r["files"]:
+            data = read(f"{out}/{name}") if size >= 0 else b""
+            assert checksum == digest(name, number.encode() + b"\0" + data)
+
+
+def test_plans_without_a_number_go_on_without(cli, tmp_path):
+    out = str(tmp_path / "out.ome.zarr")
+    cli.ok("convert", IMAGE, out, *WORDS, "--prepare")
+    plan = json.load(open(f"{out}.run/plan.json"))
+    del plan["run"]
+    json.dump(plan, open(f"{out}.run/plan.json", "w"))
+    shutil.rmtree(f"{out}.run/ledger")
+    cli.ok("convert", IMAGE, out, *WORDS)
+    assert "run" not in json.load(open(f"{out}.run/plan.json"))
+    for r in records(out):
+        assert "run" not in r
+        for name, size, checksum in r["files"]:
+            assert checksum == (digest(name, read(f"{out}/{name}")) if size >= 0 else "")
+    assert verify(cli, out)[0] == 0
+
+
+@pytest.mark.parametrize("number", ["", "x" * 32, 7, None, "ab" * 17])
+def test_a_number_that_is_none_is_refused(cli, out, number):
+    plan = json.load(open(f"{out}.run/plan.json"))
+    plan["run"] = number
+    json.dump(plan, open(f"{out}.run/plan.json", "w"))
+    done = cli("verify", out)
+    assert done.returncode != 0 and "plan.json" in done.stderr and '"run"' in done.stderr
+
+
+@pytest.mark.parametrize("at", [2**63 - 1, 7258118400000000])
+def test_records_of_the_far_future_do_not_count(cli, out, whole, at):
+    """Nothing later could ever replace them."""
+    def change(r):
+        if r["job"] == 6:
+            r["at"] = at
+
+    change_records(out, change)
+    code, found = verify(cli, out)
+    assert code == 1 and found["missing"] == 1 and "1 of a time more than a year from now" in found["first"], found
+    os.remove(f"{out}/0/c/0/0/0/1/1")
+    cli.ok("convert", IMAGE, out, *WORDS)
+    assert tree(out) == tree(whole) and verify(cli, out)[0] == 0
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_file_is_not_left_out_because_a_record_says_so(cli, out, whole, tmp_path, numbered):
+    """The record of a block with values cannot leave its files out; the checksum of what is left out is the run's, too."""
+    if not numbered:
+        out, words = old_run(tmp_path / "old")
+        victim = next(r for r in records(out) if r["max"] >= 1)["job"]
+    else:
+        victim, words = 6, ("convert", IMAGE, out, *WORDS)
+    before = tree(out)
+
+    def change(r):
+        if r["job"] == victim:
+            for f in r["files"]:
+                os.remove(f"{out}/{f[0]}")
+            r["files"] = [[f[0], -1, ""] for f in r["files"]]
+
+    change_records(out, change)
+    code, found = verify(cli, out)
+    assert code == 1 and found["damaged"] >= 1 and f"job {victim}" in found["first"], found
+    cli.ok(*words)
+    assert tree(out) == before and verify(cli, out)[0] == 0
+
+
+def test_an_upper_level_is_not_left_out_because_a_record_says_so(cli, out, whole):
+    def change(r):
+        if r["job"] == 6:
+            os.remove(f"{out}/{r['files'][1][0]}")
+            r["files"][1][1:] = [-1, ""]
+
+    change_records(out, change)
+    code, found = verify(cli, out)
+    assert code == 1 and found["damaged"] == 1 and "left out" in found["first"], found
+    cli.ok("convert", IMAGE, out, *WORDS)
+    assert tree(out) == tree(whole) and verify(cli, out)[0] == 0
+
+
+class Hash(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def digest(name, data):
+    """XXH3-128 of name, NUL and data (before it the number of the run and another NUL), by the library itself."""
+    function = ctypes.CDLL(ctypes.util.find_library("xxhash")).XXH3_128bits
+    function.restype, function.argtypes = Hash, [ctypes.c_char_p, ctypes.c_size_t]
+    whole = name.encode() + b"\0" + data
+    h = function(whole, len(whole))
+    return f"{h.high:016x}{h.low:016x}"
 
 
 def line_of(record):

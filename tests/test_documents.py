@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The metadata documents of an output are a part of it: `verify` sees one that is lost or altered and what does not belong there, and
 the same command writes them anew from the plan."""
-import ctypes
-import ctypes.util
 import glob
 import json
 import os
@@ -11,7 +9,7 @@ import shutil
 
 import pytest
 
-from test_audit import IMAGE, OLD, WORDS, line_of, old_run, tree, verify
+from test_audit import IMAGE, OLD, WORDS, digest, line_of, old_run, tree, verify
 
 IMAGES = {"0.5": (IMAGE, "0.5"), "0.4": (IMAGE, "0.4"), "collection": ("phantom:t=1,c=1,z=3,y=70,x=90;scenes=2;seed=4", "0.5"),
           "collection-0.4": ("phantom:t=1,c=1,z=3,y=70,x=90;scenes=2;seed=4", "0.4")}
@@ -44,19 +42,6 @@ def copied(made, tmp_path):
         return out, tree(made(kind))
 
     return copy
-
-
-class Hash(ctypes.Structure):
-    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
-
-
-def digest(name, data):
-    """XXH3-128 of name, NUL and data, by the library itself."""
-    function = ctypes.CDLL(ctypes.util.find_library("xxhash")).XXH3_128bits
-    function.restype, function.argtypes = Hash, [ctypes.c_char_p, ctypes.c_size_t]
-    whole = name.encode() + b"\0" + data
-    h = function(whole, len(whole))
-    return f"{h.high:016x}{h.low:016x}"
 
 
 def documents(out):
@@ -192,7 +177,7 @@ def test_documents_of_an_older_version_are_right_as_they_were_recorded(cli, copi
     lines = open(path).read().splitlines(True)
     record = json.loads(lines[-1][9:])
     assert record["job"] == -1
-    record["files"] = [[f[0], f[1], digest(name, older) if f[0] == name else f[2]] for f in record["files"]]
+    record["files"] = [[f[0], f[1], digest(name, record["run"].encode() + b"\0" + older) if f[0] == name else f[2]] for f in record["files"]]
     lines[-1] = line_of(record)
     open(path, "w").writelines(lines)
     assert verify(cli, out)[0] == 0

@@ -156,7 +156,7 @@ CASE(ledger_replays_what_was_appended)
     pel_error e = {0};
     pel__ledger *l = NULL;
     new_folder();
-    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&l, folder, "", 10, &e), e);
     const pel__ledger_file file = {.path = "0/c/0", .bytes = 77, .sum = PEL__SUM_XXH3, .digest = {{1, 2, 0xFF}}};
     CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = 3, .error = "no \"luck\"\n", .attempt = 1}, &e), e);
     CHECK(pel__ledger_failed(l, 3));
@@ -164,7 +164,7 @@ CASE(ledger_replays_what_was_appended)
         CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = job, .ok = true, .voxels = 5, .files = &file, .file_count = 1}, &e), e);
     pel__ledger_close(l);
     l = NULL;
-    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&l, folder, "", 10, &e), e);
     CHECK(pel__ledger_done(l, 3) && pel__ledger_done(l, 5) && !pel__ledger_done(l, 6));
     CHECK_INT(pel__ledger_attempts(l, 3), 1);
     CHECK_INT(pel__ledger_count_done(l, 0, 10), 3);
@@ -179,7 +179,7 @@ CASE(ledger_replays_what_was_appended)
     CHECK(!pel__ledger_done(l, 4) && pel__ledger_failed(l, 4));
     pel__ledger_close(l);
     l = NULL;
-    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&l, folder, "", 10, &e), e);
     CHECK(pel__ledger_done(l, 3) && pel__ledger_failed(l, 4) && pel__ledger_attempts(l, 4) == 2);
     CHECK_INT(pel__ledger_sums(l).voxels, 10);
     pel__ledger_close(l);
@@ -191,15 +191,15 @@ CASE(ledger_counts_what_was_done_twice_once)
     pel_error e = {0};
     pel__ledger *a = NULL, *b = NULL, *l = NULL;
     new_folder();
-    CHECK_OK(pel__ledger_open(&a, folder, 10, &e), e);
-    CHECK_OK(pel__ledger_open(&b, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&a, folder, "", 10, &e), e);
+    CHECK_OK(pel__ledger_open(&b, folder, "", 10, &e), e);
     for (int64_t job = 0; job < 10; job++) {
         CHECK_OK(pel__ledger_append(a, &(pel__ledger_record){.job = job, .ok = true, .voxels = 5}, &e), e);
         CHECK_OK(pel__ledger_append(b, &(pel__ledger_record){.job = job / 2, .ok = true, .voxels = 5}, &e), e);
     }
     pel__ledger_close(a);
     pel__ledger_close(b);
-    CHECK_OK(pel__ledger_open(&l, folder, 10, &e), e);
+    CHECK_OK(pel__ledger_open(&l, folder, "", 10, &e), e);
     CHECK_INT(pel__ledger_count_done(l, 0, 10), 10);
     CHECK_INT(pel__ledger_sums(l).voxels, 50);
     pel__ledger_close(l);
@@ -211,13 +211,13 @@ CASE(ledger_of_some_jobs_knows_no_others)
     pel_error e = {0};
     pel__ledger *l = NULL;
     new_folder();
-    CHECK_OK(pel__ledger_open(&l, folder, 100, &e), e);
+    CHECK_OK(pel__ledger_open(&l, folder, "", 100, &e), e);
     for (int64_t job = 0; job < 100; job++)
         CHECK_OK(pel__ledger_append(l, &(pel__ledger_record){.job = job, .ok = job % 10 != 7, .voxels = 1, .error = "no"}, &e), e);
     pel__ledger_close(l);
     l = NULL;
     uint8_t wanted[100] = {[1] = 1, [10] = 1, [17] = 1, [99] = 1};
-    CHECK_OK(pel__ledger_open_some(&l, folder, 100, wanted, &e), e);
+    CHECK_OK(pel__ledger_open_some(&l, folder, "", 100, wanted, &e), e);
     memset(wanted, 0, sizeof wanted); /* it is not kept */
     CHECK(pel__ledger_done(l, 1) && pel__ledger_done(l, 10) && pel__ledger_done(l, 99) && pel__ledger_failed(l, 17));
     CHECK_INT(pel__ledger_attempts(l, 17), 1);

@@ -404,6 +404,29 @@ def test_exchanged_objects_are_found_without_their_lengths(cli, bucket, local, t
     assert bucket.pixels() == pixels(local("convert", *more))
 
 
+def test_objects_and_ledger_of_another_run_do_not_pass(cli, bucket, local, tmp_path):
+    """Even of the same pixels: what a server keeps of them, and what the records say, is of their own run."""
+    state, other = str(tmp_path / "state"), str(tmp_path / "other")
+    more = ("--levels", "1")
+    cli.ok(*words_of("convert", bucket.url(), state, *more), env=bucket.env)
+    cli.ok(*words_of("convert", bucket.url("other.ome.zarr"), other, *more), env=bucket.env)
+    key = "0/c/0/0/0/0/0"
+    metas = [bucket.client.head_object(Bucket=bucket.name, Key=f"{out}.ome.zarr/{key}")["Metadata"]["pellucid-xxh3-128"] for out in ("out", "other")]
+    assert bucket.get(f"out.ome.zarr/{key}") == bucket.get(f"other.ome.zarr/{key}") and metas[0] != metas[1]
+    for name in bucket.keys("other.ome.zarr/"):
+        bucket.client.copy_object(Bucket=bucket.name, Key=f"out.ome.zarr/{name}", CopySource={"Bucket": bucket.name, "Key": f"other.ome.zarr/{name}"})
+    shutil.rmtree(state + "/ledger")
+    shutil.copytree(other + "/ledger", state + "/ledger")
+    done = cli("verify", state, "--json", "--windows", "0", env=bucket.env)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and found["missing"] > 0 and "of another run" in found["first"]
+    bucket.client.delete_object(Bucket=bucket.name, Key="out.ome.zarr/zarr.json")  # which says whose the output is
+    cli.ok("work", state, "--quiet", env=bucket.env)
+    assert bucket.pixels() == pixels(local("convert", *more))
+    assert bucket.client.head_object(Bucket=bucket.name, Key=f"out.ome.zarr/{key}")["Metadata"]["pellucid-xxh3-128"] == metas[0]
+    assert cli.json("verify", state, "--windows", "0", env=bucket.env)["damaged"] == 0
+
+
 # ---- documents ----------------------------------------------------------------------------------------------------------
 
 

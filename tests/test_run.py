@@ -282,7 +282,7 @@ def test_audit_finds_harm_and_the_same_command_repairs(cli, embryo, undisturbed,
 
 
 def test_a_wrong_voxel_is_a_seam(cli, embryo, tmp_path):
-    """verify must be able to fail: pixels written with other settings, ledger and all, are found by recomputation."""
+    """verify must be able to fail: pixels written with other settings, ledger, number of the run and all, are found by recomputation."""
     one, two = str(tmp_path / "one.ome.zarr"), str(tmp_path / "two.ome.zarr")
     cli.ok("denoise", embryo, one, *FAST, *BLOCKS, "--quiet")
     cli.ok("denoise", embryo, two, *NOISE, "--tune", "off", "--iterations", "1", "--threads", "2", *BLOCKS, "--quiet")
@@ -290,6 +290,8 @@ def test_a_wrong_voxel_is_a_seam(cli, embryo, tmp_path):
     shutil.copytree(one + ".run/ledger", two + ".run/ledger")
     shutil.rmtree(two)
     shutil.copytree(one, two)
+    plans = [json.load(open(f"{out}.run/plan.json")) for out in (one, two)]
+    json.dump({**plans[1], "run": plans[0]["run"]}, open(f"{two}.run/plan.json", "w"))
     done = cli("verify", two, "--windows", "5", "--seed", "5")
     assert done.returncode == 1 and ", 0 differ" not in done.stdout
 

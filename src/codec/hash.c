@@ -5,13 +5,15 @@
 #include <string.h>
 #include <xxhash.h>
 
-pel__hash *pel__hash_begin(const char *place)
+pel__hash *pel__hash_begin(const char *place, const char *run)
 {
     XXH3_state_t *const s = XXH3_createState();
     if (!s)
         return NULL;
     (void)XXH3_128bits_reset(s);
     (void)XXH3_128bits_update(s, place, strlen(place) + 1);
+    if (run[0])
+        (void)XXH3_128bits_update(s, run, strlen(run) + 1);
     return s;
 }
 

@@ -597,7 +597,7 @@ static bool is_done(void *arg, int64_t block)
 
 static bool open_ledger(pel__ledger **out, const manager *m, const pel_status *s, pel_error *err)
 {
-    return pel__ledger_open(out, m->folder, s->blocks_total + s->pyramid_total, err);
+    return pel__ledger_open(out, m->folder, s->run, s->blocks_total + s->pyramid_total, err);
 }
 
 static bool open_books(manager *m, pel_status *s, pel_error *err)

@@ -60,9 +60,12 @@ static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
     const enum pel__look how = e->file.bytes < 0 ? PEL__LOOK_LENGTH : a->how;
     if (!a->run->sink_type->look(a->run->sink, e->file.path, how, &f, err))
         return false;
-    if (e->file.bytes < 0) {
-        e->damaged = f.there;
+    if (e->file.bytes < 0 && f.there) {
+        e->damaged = true;
         (void)snprintf(e->found, sizeof e->found, "a file where none belongs");
+    } else if (e->file.bytes < 0) {
+        e->damaged = pel__document_run(a->run->document)[0] && !same_checksum(&e->file, &f);
+        (void)snprintf(e->found, sizeof e->found, "its record says that it was left out, and its checksum is not that of a left out file of this run");
     } else if (!f.there) {
         e->missing = true;
     } else if (!f.readable) {
@@ -114,12 +117,15 @@ static void check_record(auditor *a, const pel__ledger_record *record)
         return;
     a->jobs[record->job] |= DOES_NOT_HOLD;
     a->out->missing += u.lacking;
-    a->out->damaged += u.extra;
+    a->out->damaged += u.extra + u.hollow;
     if (a->out->first[0])
         return;
     if (u.lacking > 0)
         (void)snprintf(a->out->first, sizeof a->out->first, "%.120s (job %lld): its record lists %d files, expected %lld, this one among them", u.first,
                        (long long)record->job, (int)record->file_count, (long long)u.expected);
+    else if (u.hollow)
+        (void)snprintf(a->out->first, sizeof a->out->first, "job %lld: its record leaves out all files of a block with values from %g to %g, expected some",
+                       (long long)record->job, record->minimum, record->maximum);
     else
         (void)snprintf(a->out->first, sizeof a->out->first, "job %lld: its record lists %d files, expected %lld", (long long)record->job,
                        (int)record->file_count, (long long)u.expected);
@@ -179,6 +185,19 @@ static bool is_done(const pel_run *run)
     return pel__ledger_count_done(run->ledger, 0, run->plan.job_count) == run->plan.job_count;
 }
 
+/* Why jobs that somebody did are open. */
+static void tell_ignored(const auditor *a)
+{
+    int64_t foreign = 0, future = 0;
+    pel__ledger_ignored(a->run->ledger, &foreign, &future);
+    if (foreign + future == 0)
+        return;
+    pel__run_log(a->run, "ledger: %lld records of another run and %lld of a time more than a year from now do not count", (long long)foreign, (long long)future);
+    if (!a->out->first[0] && !is_done(a->run))
+        (void)snprintf(a->out->first, sizeof a->out->first, "ledger: %lld records of another run and %lld of a time more than a year from now, which do not count",
+                       (long long)foreign, (long long)future);
+}
+
 bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out, pel_error *err)
 {
     *out = (pel__audit){0};
@@ -190,7 +209,7 @@ bool pel__run_audit(pel_run *run, enum pel__look how, bool mark, pel__audit *out
     *a = (auditor){.run = run, .out = out, .how = how, .expected = summary.files, .jobs = calloc((size_t)run->plan.job_count + 1, 1)};
     bool ok = a->jobs || pel__fail(err, PEL_NO_MEMORY, "audit: no memory for %lld jobs", (long long)run->plan.job_count);
     ok = ok && pel__run_layouts(run, err) && find_crew(a, err) && pel__ledger_each(run->ledger, visit, a, err) && check_batch(a, err) &&
-         check_ledger(a, err) && (!mark || mark_bad(a, err)) && (how == PEL__LOOK_LENGTH || pel__run_audit_documents(run, !mark && is_done(run), out, err));
+         check_ledger(a, err) && (tell_ignored(a), true) && (!mark || mark_bad(a, err)) && (how == PEL__LOOK_LENGTH || pel__run_audit_documents(run, !mark && is_done(run), out, err));
     if (a->crew && a->crew != run->pool)
         pel__pool_destroy(a->crew);
     free(a->jobs);

@@ -5,7 +5,9 @@
  * this folder, "images" the blocks and levels. */
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/digest.h"
 #include "core/folders.h"
+#include "core/owner.h"
 #include "core/region.h"
 #include "core/text.h"
 #include "run/run.h"
@@ -195,6 +197,16 @@ static json_object *request_json(const pel_run_options *options)
     return o;
 }
 
+/* A number that no other run has, for checksums and records to name it by. */
+static void add_run(json_object *o)
+{
+    char high[17], low[17], run[PEL__DIGEST_TEXT];
+    pel__random_token(high);
+    pel__random_token(low);
+    (void)snprintf(run, sizeof run, "%s%s", high, low);
+    add_text(o, "run", run);
+}
+
 /* What the data had to choose from, and what they chose. */
 static json_object *tuning_json(const pel_run *run)
 {
@@ -247,6 +259,7 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
     add_integer(o, "pellucid_plan", 1);
     add_text(o, "program", PEL__VERSION);
     add_text(o, "created", when);
+    add_run(o);
     json_object_object_add(o, "input", input_json(run, &options->open));
     json_object *place = json_object_new_object();
     add_text(place, "output", run->place);
@@ -312,6 +325,12 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err)
         json_object_put(o);
         return pel__fail(err, PEL_FORMAT, "%s: found no plan of version 1, expected what pellucid wrote there", path);
     }
+    pel__digest run;
+    if (json_object_object_get_ex(o, "run", NULL) && !pel__digest_parse(&run, pel__document_run(o))) {
+        json_object_put(o);
+        return pel__fail(err, PEL_FORMAT, "%s: member \"run\" is not the 32 hexadecimal digits that pellucid wrote there: put the file back as it was, "
+                         "or begin anew with --fresh", path);
+    }
     *out = o;
     return true;
 }
@@ -336,6 +355,12 @@ pel_open_options pel__document_open_options(const json_object *d)
                               .use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0,
                               .axes = text_or_null(d, "input", "axes"), .select = text_or_null(d, "input", "select"),
                               .pixel_size = text_or_null(d, "input", "pixel_size")};
+}
+
+const char *pel__document_run(const json_object *document)
+{
+    const json_object *const v = document ? member(document, "run", json_type_string) : NULL;
+    return v ? pel__text_or(json_object_get_string((json_object *)(uintptr_t)v), "") : "";
 }
 
 static bool read_axes(const json_object *o, const char *name, int64_t least, int64_t out[PEL_AXES])

@@ -11,20 +11,21 @@
 typedef struct {
     const pel__ledger_record *record;
     int64_t number; /* of the next file that the plan expects */
+    int64_t written; /* of them not left out */
     pel__unexpected *out;
 } holding;
 
 /* Records list files in the order of writing; one that does not is searched through. */
-static bool is_named(const holding *h, const char *name)
+static const pel__ledger_file *find(const holding *h, const char *name)
 {
     const pel__ledger_record *const r = h->record;
     if (h->number < r->file_count && strcmp(r->files[h->number].path, name) == 0)
-        return true;
+        return &r->files[h->number];
     for (int32_t i = 0; i < r->file_count; i++) {
         if (strcmp(r->files[i].path, name) == 0)
-            return true;
+            return &r->files[i];
     }
-    return false;
+    return NULL;
 }
 
 static void hold_part(holding *h, const pel_run *run, const pel__sink_spec *spec, const pel__part *part)
@@ -33,9 +34,9 @@ static void hold_part(holding *h, const pel_run *run, const pel__sink_spec *spec
     for (int64_t i = 0; i < count; i++, h->number++) {
         char name[sizeof h->record->files->path];
         run->sink_type->file_name(spec, part, i, name, sizeof name);
-        if (is_named(h, name))
-            continue;
-        if (h->out->lacking++ == 0)
+        const pel__ledger_file *const f = find(h, name);
+        h->written += f && f->bytes >= 0;
+        if (!f && h->out->lacking++ == 0)
             (void)snprintf(h->out->first, sizeof h->out->first, "%s", name);
     }
 }
@@ -49,6 +50,7 @@ bool pel__run_expects(const pel_run *run, const pel__ledger_record *record, pel_
     holding h = {.record = record, .out = out};
     pel__part part = {.image = job.image, .level = job.level, .region = job.region};
     hold_part(&h, run, &spec, &part);
+    out->hollow = job.level == 0 && h.written == 0 && (record->maximum >= 1 || record->minimum <= -1); /* fractions may have become zeros */
     for (int32_t k = 1; job.level == 0 && k < p->owned_levels; k++) {
         part.level = k;
         part.region = pel__plan_level_part(&p->layout, k, &job.region);
@@ -56,5 +58,5 @@ bool pel__run_expects(const pel_run *run, const pel__ledger_record *record, pel_
     }
     out->expected = h.number;
     out->extra = record->file_count - (h.number - out->lacking); /* names that the plan does not know, or twice the same */
-    return out->lacking == 0 && out->extra == 0;
+    return out->lacking == 0 && out->extra == 0 && !out->hollow;
 }

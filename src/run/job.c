@@ -365,7 +365,7 @@ static bool add_file(void *arg, const pel__file_record *record, pel_error *err)
     pel__ledger_file *to = &f->list[f->count++];
     memcpy(to->path, record->path, sizeof to->path);
     to->bytes = record->bytes;
-    to->sum = record->bytes < 0 ? PEL__SUM_NONE : PEL__SUM_XXH3;
+    to->sum = PEL__SUM_XXH3;
     to->digest = record->digest;
     return true;
 }

@@ -38,7 +38,8 @@ struct pel__ledger {
     int64_t *at_us, *failed_at_us; /* of the record that decides, of the last failure */
     pel__ledger_totals totals;
     bool repeated;         /* a job was finished twice: the totals count both */
-    const uint8_t *wanted; /* while reading: by job, others are passed over; NULL: all count */
+    char run[PEL__DIGEST_TEXT];
+    int64_t foreign, future; /* records that do not count */
     char last_error[sizeof(((pel_error *)NULL)->text)];
     int fd;    /* own file, -1 until the first record */
     bool torn; /* its last line is not whole */
@@ -50,6 +51,23 @@ static int64_t now_us(void)
     struct timespec t = {0};
     (void)clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Whose records count, while they are read. */
+typedef struct {
+    const char *run;       /* "": those that name none */
+    const uint8_t *wanted; /* by job, others are passed over; NULL: all */
+    int64_t jobs, latest_us;
+    int64_t foreign, future; /* found: of another run, later than latest_us */
+} sieve;
+
+/* No clock of a worker is a year ahead. One that is set back to 1970 is wrong, too. */
+#define YEAR_US (INT64_C(366) * 86400 * 1000000)
+#define PROGRAM_US INT64_C(1798761600000000) /* 2027-01-01 */
+
+static sieve sieve_of(const char *run)
+{
+    return (sieve){.run = run, .latest_us = pel__max(now_us(), PROGRAM_US) + YEAR_US};
 }
 
 /* ---- reading one record -------------------------------------------------------------------------------------- */
@@ -123,12 +141,24 @@ static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
     return true;
 }
 
+/* A ledger of another run in the place of ours has the same jobs and the same names. A time that nothing can be later than would
+ * never be replaced. */
+static bool counts(sieve *s, json_object *o)
+{
+    const bool foreign = strcmp(pel__text_or(json_object_get_string(member(o, "run")), ""), s->run) != 0, future = integer(o, "at") > s->latest_us;
+    s->foreign += foreign;
+    s->future += !foreign && future;
+    return !foreign && !future;
+}
+
 /* Calls visit with the record of one line; lines that do not count are passed over. */
-static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, size_t n, pel_error *err)
+static bool visit_line(sieve *s, pel__ledger_visit *visit, void *arg, const char *line, size_t n, pel_error *err)
 {
     json_object *o = checked_line(line, n);
-    if (!o)
+    if (!o || !counts(s, o)) {
+        json_object_put(o);
         return true;
+    }
     pel__ledger_file *files = NULL;
     pel__ledger_record r = {.job = integer(o, "job"), .ok = json_object_get_boolean(member(o, "ok")),
                             .withdraw = json_object_get_boolean(member(o, "withdraw")),
@@ -148,17 +178,17 @@ static bool visit_line(pel__ledger_visit *visit, void *arg, const char *line, si
 }
 
 /* Told from the first letters of a record, as this program writes them: parsing the lines of 100,000 blocks takes seconds. */
-static bool is_wanted(const pel__ledger *l, const char *line, size_t n)
+static bool is_wanted(const sieve *s, const char *line, size_t n)
 {
     static const char first[] = "{\"job\":";
-    if (!l || !l->wanted || n < 9 + sizeof first || memcmp(line + 9, first, sizeof first - 1) != 0)
+    if (!s->wanted || n < 9 + sizeof first || memcmp(line + 9, first, sizeof first - 1) != 0)
         return true;
     const long long job = strtoll(line + 9 + sizeof first - 1, NULL, 10);
-    return job < 0 || job >= l->jobs || l->wanted[job];
+    return job < 0 || job >= s->jobs || s->wanted[job];
 }
 
-/* Every whole line of one ledger file; l: whose records are wanted, NULL: all. */
-static bool visit_file(const char *path, const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
+/* Every whole line of one ledger file. */
+static bool visit_file(const char *path, sieve *s, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     FILE *const f = pel__file_stream(path, err);
     if (!f)
@@ -168,15 +198,15 @@ static bool visit_file(const char *path, const pel__ledger *l, pel__ledger_visit
     ssize_t n = 0;
     bool ok = true;
     while (ok && (n = getline(&line, &size, f)) > 0) {
-        if (line[n - 1] == '\n' && is_wanted(l, line, (size_t)n))
-            ok = visit_line(visit, arg, line, (size_t)n - 1, err);
+        if (line[n - 1] == '\n' && is_wanted(s, line, (size_t)n))
+            ok = visit_line(s, visit, arg, line, (size_t)n - 1, err);
     }
     free(line);
     (void)fclose(f);
     return ok;
 }
 
-static bool visit_all(const char *folder, const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
+static bool visit_all(const char *folder, sieve *s, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     DIR *d = opendir(folder);
     if (!d)
@@ -187,7 +217,7 @@ static bool visit_all(const char *folder, const pel__ledger *l, pel__ledger_visi
         char path[PEL__PATH_MAX];
         if (n < 6 || strcmp(e->d_name + n - 6, ".jsonl") != 0)
             continue;
-        ok = pel__path_join(path, sizeof path, folder, e->d_name, err) && visit_file(path, l, visit, arg, err);
+        ok = pel__path_join(path, sizeof path, folder, e->d_name, err) && visit_file(path, s, visit, arg, err);
     }
     (void)closedir(d);
     return ok;
@@ -265,23 +295,54 @@ static bool total_record(void *arg, const pel__ledger_record *r, pel_error *err)
     return true;
 }
 
-/* One pass; where a job was finished or withdrawn again a second one, since only then it is known which records count. */
-static bool read_all(pel__ledger *l, pel_error *err)
+typedef struct {
+    const pel__ledger *ledger;
+    pel__ledger_visit *visit;
+    void *arg;
+} filter_arg;
+
+/* Passes on the record that counts: of a finished job the one that finished it, of a failed one the last failure. */
+static bool visit_current(void *arg, const pel__ledger_record *r, pel_error *err)
 {
-    if (!visit_all(l->folder, l, note_record, l, err))
+    const filter_arg *f = arg;
+    const pel__ledger *l = f->ledger;
+    if (r->job < 0 || r->job >= l->jobs || (l->state[r->job] == DONE) != r->ok ||
+        r->at_us != (r->ok ? l->at_us[r->job] : l->failed_at_us[r->job]))
+        return true;
+    return f->visit(f->arg, r, err);
+}
+
+static bool each(const pel__ledger *l, const uint8_t *wanted, pel__ledger_visit *visit, void *arg, pel_error *err)
+{
+    filter_arg f = {.ledger = l, .visit = visit, .arg = arg};
+    sieve s = sieve_of(l->run);
+    s.wanted = wanted;
+    s.jobs = l->jobs;
+    return visit_all(l->folder, &s, visit_current, &f, err);
+}
+
+/* One pass; where a job was finished or withdrawn again a second one, since only then it is known which records count. */
+static bool read_all(pel__ledger *l, const uint8_t *wanted, pel_error *err)
+{
+    sieve s = sieve_of(l->run);
+    s.wanted = wanted;
+    s.jobs = l->jobs;
+    if (!visit_all(l->folder, &s, note_record, l, err))
         return false;
+    l->foreign = s.foreign;
+    l->future = s.future;
     if (!l->repeated)
         return true;
     l->totals = (pel__ledger_totals){0};
-    return pel__ledger_each(l, total_record, l, err);
+    return each(l, wanted, total_record, l, err);
 }
 
-bool pel__ledger_open(pel__ledger **out, const char *folder, int64_t jobs, pel_error *err)
+bool pel__ledger_open(pel__ledger **out, const char *folder, const char *run, int64_t jobs, pel_error *err)
 {
-    return pel__ledger_open_some(out, folder, jobs, NULL, err);
+    return pel__ledger_open_some(out, folder, run, jobs, NULL, err);
 }
 
-bool pel__ledger_open_some(pel__ledger **out, const char *folder, int64_t jobs, const uint8_t *wanted, pel_error *err)
+bool pel__ledger_open_some(pel__ledger **out, const char *folder, const char *run, int64_t jobs, const uint8_t *wanted, pel_error *err)
 {
     pel__ledger *l = calloc(1, sizeof *l);
     if (!l)
@@ -289,7 +350,7 @@ bool pel__ledger_open_some(pel__ledger **out, const char *folder, int64_t jobs, 
     (void)pthread_mutex_init(&l->mutex, NULL);
     l->fd = -1;
     l->jobs = jobs;
-    l->wanted = wanted;
+    (void)snprintf(l->run, sizeof l->run, "%s", run);
     l->state = calloc((size_t)jobs + 1, sizeof *l->state);
     l->attempts = calloc((size_t)jobs + 1, sizeof *l->attempts);
     l->at_us = calloc((size_t)jobs + 1, sizeof *l->at_us);
@@ -298,8 +359,7 @@ bool pel__ledger_open_some(pel__ledger **out, const char *folder, int64_t jobs, 
     if (!ok)
         (void)pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for %lld jobs", (long long)jobs);
     ok = ok && pel__path_join(l->folder, sizeof l->folder, folder, "ledger", err) &&
-         read_all(l, err);
-    l->wanted = NULL;
+         read_all(l, wanted, err);
     if (!ok) {
         pel__ledger_close(l);
         return false;
@@ -370,27 +430,15 @@ static int64_t count(pel__ledger *l, int64_t first, int64_t n, uint8_t state)
 int64_t pel__ledger_count_done(pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, DONE); }
 int64_t pel__ledger_count_failed(pel__ledger *l, int64_t first, int64_t n) { return count(l, first, n, FAILED); }
 
-typedef struct {
-    const pel__ledger *ledger;
-    pel__ledger_visit *visit;
-    void *arg;
-} filter_arg;
-
-/* Passes on the record that counts: of a finished job the one that finished it, of a failed one the last failure. */
-static bool visit_current(void *arg, const pel__ledger_record *r, pel_error *err)
-{
-    const filter_arg *f = arg;
-    const pel__ledger *l = f->ledger;
-    if (r->job < 0 || r->job >= l->jobs || (l->state[r->job] == DONE) != r->ok ||
-        r->at_us != (r->ok ? l->at_us[r->job] : l->failed_at_us[r->job]))
-        return true;
-    return f->visit(f->arg, r, err);
-}
-
 bool pel__ledger_each(const pel__ledger *l, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
-    filter_arg f = {.ledger = l, .visit = visit, .arg = arg};
-    return visit_all(l->folder, l, visit_current, &f, err);
+    return each(l, NULL, visit, arg, err);
+}
+
+void pel__ledger_ignored(const pel__ledger *l, int64_t *foreign, int64_t *future)
+{
+    *foreign = l->foreign;
+    *future = l->future;
 }
 
 static bool visit_job(void *arg, const pel__ledger_record *r, pel_error *err)
@@ -399,11 +447,12 @@ static bool visit_job(void *arg, const pel__ledger_record *r, pel_error *err)
     return r->job < 0 || f->visit(f->arg, r, err);
 }
 
-bool pel__ledger_all(const char *folder, pel__ledger_visit *visit, void *arg, pel_error *err)
+bool pel__ledger_all(const char *folder, const char *run, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     char path[PEL__PATH_MAX];
     filter_arg f = {.visit = visit, .arg = arg};
-    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, NULL, visit_job, &f, err);
+    sieve s = sieve_of(run);
+    return pel__path_join(path, sizeof path, folder, "ledger", err) && visit_all(path, &s, visit_job, &f, err);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -427,32 +476,34 @@ static bool open_own_file(pel__ledger *l, pel_error *err)
     return (l->fd >= 0 && pel__parents_sync(l->path, 3, err)) || pel__where(err, "cannot create the ledger: ");
 }
 
-/* Nothing of a file that was left out. */
-static json_object *checksum_json(const pel__ledger_file *file)
+/* Of a file that was left out nothing, in a run without a number. */
+static json_object *checksum_json(const pel__ledger_file *file, const char *run)
 {
     char text[PEL__DIGEST_TEXT] = "";
     if (file->sum == PEL__SUM_CRC32C)
         return json_object_new_int64(file->crc32c);
-    return json_object_new_string(file->sum == PEL__SUM_XXH3 ? pel__digest_text(&file->digest, text) : "");
+    return json_object_new_string(file->sum == PEL__SUM_XXH3 && (file->bytes >= 0 || run[0]) ? pel__digest_text(&file->digest, text) : "");
 }
 
-static json_object *files_json(const pel__ledger_record *r)
+static json_object *files_json(const pel__ledger_record *r, const char *run)
 {
     json_object *list = json_object_new_array();
     for (int32_t i = 0; i < r->file_count; i++) {
         json_object *f = json_object_new_array();
         json_object_array_add(f, json_object_new_string(r->files[i].path));
         json_object_array_add(f, json_object_new_int64(r->files[i].bytes));
-        json_object_array_add(f, checksum_json(&r->files[i]));
+        json_object_array_add(f, checksum_json(&r->files[i], run));
         json_object_array_add(list, f);
     }
     return list;
 }
 
-static json_object *record_json(const pel__ledger_record *r, const char *host)
+static json_object *record_json(const pel__ledger_record *r, const char *run, const char *host)
 {
     json_object *o = json_object_new_object();
     json_object_object_add(o, "job", json_object_new_int64(r->job));
+    if (run[0])
+        json_object_object_add(o, "run", json_object_new_string(run));
     json_object_object_add(o, "at", json_object_new_int64(r->at_us));
     json_object_object_add(o, "host", json_object_new_string(host));
     json_object_object_add(o, "pid", json_object_new_int64(getpid()));
@@ -464,7 +515,7 @@ static json_object *record_json(const pel__ledger_record *r, const char *host)
             json_object_object_add(o, "withdraw", json_object_new_boolean(true));
         return o;
     }
-    json_object_object_add(o, "files", files_json(r));
+    json_object_object_add(o, "files", files_json(r, run));
     json_object_object_add(o, "voxels", json_object_new_int64(r->voxels));
     json_object_object_add(o, "clipped", json_object_new_int64(r->clipped));
     json_object_object_add(o, "min", json_object_new_double(r->minimum));
@@ -525,7 +576,7 @@ bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_er
     pel__ledger_record r = *record;
     const int64_t before = r.job < 0 ? l->documents_at_us : pel__max(l->at_us[r.job], l->failed_at_us[r.job]);
     r.at_us = pel__max(now_us(), before + 1); /* a clock set back must not make an old record win */
-    json_object *o = record_json(&r, host);
+    json_object *o = record_json(&r, l->run, host);
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
     json_object_put(o);

@@ -156,6 +156,7 @@ void pel__document_read_ground(pel_run *run); /* zeros where the plan has none *
 bool pel__document_read_channels(pel_run *run, pel_error *err); /* tuned settings into the pipeline */
 bool pel__document_same(const pel_run *run, const json_object *now, pel_error *err); /* PEL_REFUSED lists differences */
 const char *pel__document_text(const json_object *document, const char *section, const char *name); /* "" if absent */
+const char *pel__document_run(const json_object *document); /* the number of the run; "": made before runs had one, or no document */
 
 /* notes.c */
 json_object *pel__run_source_notes(const pel_run *run); /* as plan.json keeps them */
@@ -206,6 +207,7 @@ int64_t pel__resident_bytes(void); /* of this process and its children, now */
 /* expect.c */
 typedef struct pel__unexpected {
     int64_t expected, lacking, extra; /* files of the plan; of these not in the record; of the record not in the plan */
+    bool hollow;                      /* no file of the block at all, though by the record there are voxels other than zero */
     char first[256];                  /* that is lacking */
 } pel__unexpected;
 /* Does the record of a finished job list exactly the files that the plan has for it? The layouts must be there. */

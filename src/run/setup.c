@@ -588,7 +588,7 @@ pel__sink_spec pel__run_spec(const pel_run *run)
 {
     return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
                             .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
-                            .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .provenance = run->provenance, .ours = run->resumed,
+                            .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .run = pel__document_run(run->document), .provenance = run->provenance, .ours = run->resumed,
                             .known = run->known, .known_count = run->known_count};
 }
 

@@ -53,7 +53,7 @@ bool pel__books_open(pel__books *b, const char *output, pel_error *err)
     const bool ok = pel_run_folder(b->folder, sizeof b->folder, output, err) &&
                     (pel__document_load(&b->document, b->folder, err) || pel__where(err, "%s: no run belongs to it: ", output)) &&
                     pel__run_output(path, sizeof path, output, b->folder, b->document, err) &&
-                    count_jobs(b, err) && pel__ledger_open(&b->ledger, b->folder, b->jobs, err);
+                    count_jobs(b, err) && pel__ledger_open(&b->ledger, b->folder, pel__document_run(b->document), b->jobs, err);
     if (!ok)
         pel__books_close(b);
     return ok;
@@ -146,6 +146,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     if (!pel__run_output(out->output, sizeof out->output, output, b.folder, b.document, NULL))
         out->output[0] = '\0';
     (void)snprintf(out->filter, sizeof out->filter, "%s", pel__document_text(b.document, "settings", "filter"));
+    (void)snprintf(out->run, sizeof out->run, "%s", pel__document_run(b.document));
     out->blocks_total = b.blocks;
     out->blocks_done = pel__ledger_count_done(b.ledger, 0, b.blocks);
     out->blocks_failed = pel__ledger_count_failed(b.ledger, 0, b.jobs);
@@ -215,7 +216,11 @@ bool pel_run_history(const char *output, int64_t block, pel_on_try *each, void *
 {
     char folder[PEL__PATH_MAX];
     history_arg h = {.block = block, .each = each, .arg = arg};
-    return pel_run_folder(folder, sizeof folder, output, err) && pel__ledger_all(folder, visit_try, &h, err);
+    json_object *document = NULL;
+    const bool ok = pel_run_folder(folder, sizeof folder, output, err) && pel__document_load(&document, folder, err) &&
+                    pel__ledger_all(folder, pel__document_run(document), visit_try, &h, err);
+    json_object_put(document);
+    return ok;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */

@@ -213,7 +213,7 @@ bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint6
     (void)snprintf(out->no_windows, sizeof out->no_windows, "%s", run->no_windows);
     run->on_progress = on_progress;
     run->progress_arg = arg;
-    if (!run->ledger && !pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err))
+    if (!run->ledger && !pel__ledger_open(&run->ledger, run->folder, pel__document_run(run->document), run->plan.job_count, err))
         return false;
     bool ok = pel__run_take_means(run, err) && pel__run_audit(run, PEL__LOOK_READ, false, &audit, err) &&
               pel__run_find_strays(run, &audit, err);

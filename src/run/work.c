@@ -156,7 +156,7 @@ bool pel__run_prepare(pel_run *run, pel_error *err)
     if (!pel__make_dirs(run->folder, err) || !pel__lock_take(&run->lock, run->folder, "lock", PEL__LOCK_WHOLE, &stale, err))
         return false;
     const bool ok = (!run->fresh || run->resumed || begin_anew(run, err)) &&
-                    pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err) && make_output(run, err) &&
+                    pel__ledger_open(&run->ledger, run->folder, pel__document_run(run->document), run->plan.job_count, err) && make_output(run, err) &&
                     (pel__ledger_count_done(run->ledger, 0, run->plan.job_count) > 0 || pel__status_begin(run, err));
     pel__lock_release(run->lock);
     run->lock = NULL;
@@ -191,13 +191,13 @@ static bool open_ledger(pel_run *run, pel_error *err)
 {
     const pel_share *share = run->share;
     if (!share || share->parts > 0)
-        return pel__ledger_open(&run->ledger, run->folder, run->plan.job_count, err);
+        return pel__ledger_open(&run->ledger, run->folder, pel__document_run(run->document), run->plan.job_count, err);
     uint8_t *wanted = calloc((size_t)run->plan.job_count + 1, 1);
     if (!wanted)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for %lld jobs", (long long)run->plan.job_count);
     for (int64_t i = 0; i < share->block_count; i++)
         wanted[share->blocks[i]] = 1;
-    const bool ok = pel__ledger_open_some(&run->ledger, run->folder, run->plan.job_count, wanted, err);
+    const bool ok = pel__ledger_open_some(&run->ledger, run->folder, pel__document_run(run->document), run->plan.job_count, wanted, err);
     free(wanted);
     return ok;
 }
@@ -396,7 +396,7 @@ bool pel__run_is_last(pel_run *run, pel_error *err)
     pel__ledger *now = NULL;
     pel_error why = {0};
     bool stale = false;
-    if (run->share->keep_open || !pel__ledger_open(&now, run->folder, run->plan.job_count, err))
+    if (run->share->keep_open || !pel__ledger_open(&now, run->folder, pel__document_run(run->document), run->plan.job_count, err))
         return false;
     pel__ledger_close(run->ledger);
     run->ledger = now;

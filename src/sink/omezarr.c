@@ -133,6 +133,7 @@ static bool open_sink(pel__sink **out, const pel__sink_spec *spec, pel_error *er
         destroy(s);
         return false;
     }
+    pel__store_bind(s->store, spec->run);
     *out = s;
     return true;
 }

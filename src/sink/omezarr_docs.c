@@ -73,9 +73,9 @@ static const pel__digest *known_digest(const pel__sink_spec *spec, const char *k
     return NULL;
 }
 
-static bool digest_of(pel__digest *out, const char *key, const char *text, size_t n, pel_error *err)
+static bool digest_of(pel__digest *out, const pel__store *store, const char *key, const char *text, size_t n, pel_error *err)
 {
-    pel__hash *const h = pel__hash_begin(key);
+    pel__hash *const h = pel__store_hash(store, key);
     if (!h)
         return pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata");
     pel__hash_add(h, text, (int64_t)n);
@@ -102,7 +102,7 @@ static bool look_at(const documents *d, int32_t number, pel_error *err)
     }
     if (!old)
         return true;
-    const bool xml = strstr(doc->key, ".xml") != NULL, ok = digest_of(&out->digest, doc->key, old, size, err);
+    const bool xml = strstr(doc->key, ".xml") != NULL, ok = digest_of(&out->digest, d->store, doc->key, old, size, err);
     if (xml)
         out->state = strcmp(old, doc->text) == 0 ? RIGHT : size == 0 ? NO_DOCUMENT : OTHER;
     else
@@ -178,7 +178,7 @@ static bool put_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     if (d->found[i].state == RIGHT)
         return true;
     d->found[i].state = RIGHT;
-    return pel__store_put_text(d->store, doc->key, doc->text, err) && digest_of(&d->found[i].digest, doc->key, doc->text, strlen(doc->text), err);
+    return pel__store_put_text(d->store, doc->key, doc->text, err) && digest_of(&d->found[i].digest, d->store, doc->key, doc->text, strlen(doc->text), err);
 }
 
 static pel__pool *crew_of(const pel__store *store, const pel__ome_docs *docs, pel_error *err)
@@ -218,7 +218,7 @@ bool pel__ome_put_root(pel__store *store, const pel__ome_docs *docs, pel__on_fil
     const pel__ome_doc *const root = &docs->list[0];
     pel__file_record r = {.bytes = 0};
     (void)snprintf(r.path, sizeof r.path, "%s", root->key);
-    return pel__store_put_text(store, root->key, root->text, err) && pel__store_sync(store, err) && digest_of(&r.digest, root->key, root->text, strlen(root->text), err) &&
+    return pel__store_put_text(store, root->key, root->text, err) && pel__store_sync(store, err) && digest_of(&r.digest, store, root->key, root->text, strlen(root->text), err) &&
            (!on_document || on_document(arg, &r, err));
 }
 

@@ -26,10 +26,12 @@ static pel__late_place *at(pel__late *late, int64_t number)
 
 static void commit(pel__late *late, pel__late_place *p)
 {
-    if (p->record.bytes < 0)
+    if (p->record.bytes < 0) {
+        p->record.digest = pel__store_absent(late->store, p->record.path);
         p->ok = pel__store_remove(late->store, p->record.path, &p->error);
-    else
+    } else {
         p->ok = pel__writer_commit(&p->file, &p->error);
+    }
 }
 
 void pel__late_now(pel__late *late, pel__late_place *place)

@@ -54,6 +54,7 @@ typedef struct pel__sink_spec {
     bool unsynced;             /* files are renamed without waiting for the disk: for measurements */
     bool (*keep)(void *arg, const char *name); /* is the writer of a temporary file alive? NULL: none is */
     void *keep_arg;
+    const char *run;           /* number of the run, which digests bind; "" or NULL: none */
     const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
     bool ours;                 /* the run was begun before: what lies under the path is its own, whole or harmed */
     const struct pel__file_record *known; /* metadata documents as they were reported last, whichever version made them */
@@ -64,7 +65,7 @@ typedef struct pel__sink_spec {
 typedef struct pel__file_record {
     char path[256]; /* relative to the store */
     int64_t bytes;
-    pel__digest digest; /* XXH3-128 of path and contents */
+    pel__digest digest; /* XXH3-128 of path, run and contents */
 } pel__file_record;
 
 typedef bool pel__on_file(void *arg, const pel__file_record *record, pel_error *err);

@@ -520,7 +520,7 @@ static void forget(const pel__request *q, pel__reply *reply)
 /* Checksums as they were before the first attempt. */
 static bool keep_sum(pel__sum *kept, const pel__sum *sum)
 {
-    *kept = (pel__sum){.crc32c = sum ? sum->crc32c : 0, .hash = sum ? pel__hash_begin("") : NULL};
+    *kept = (pel__sum){.crc32c = sum ? sum->crc32c : 0, .hash = sum ? pel__hash_begin("", "") : NULL};
     if (kept->hash)
         pel__hash_copy(kept->hash, sum->hash);
     return !sum || kept->hash;

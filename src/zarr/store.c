@@ -178,6 +178,24 @@ bool pel__store_gathers(const char *root)
     return pel__url_is_s3(root);
 }
 
+void pel__store_bind(pel__store *store, const char *run)
+{
+    (void)snprintf(store->run, sizeof store->run, "%s", run ? run : "");
+}
+
+pel__hash *pel__store_hash(const pel__store *store, const char *key)
+{
+    return pel__hash_begin(key, store->run);
+}
+
+pel__digest pel__store_absent(const pel__store *store, const char *key)
+{
+    pel__hash *const h = pel__store_hash(store, key);
+    const pel__digest d = h ? pel__hash_digest(h) : (pel__digest){0};
+    pel__hash_end(h);
+    return d;
+}
+
 static void end_writer(pel__store_writer *w)
 {
     pel__hash_end(w->hash);
@@ -190,7 +208,7 @@ bool pel__writer_begin(pel__store_writer *w, pel__store *store, const char *key,
     w->store = store;
     w->bytes = w->sent = 0;
     w->crc32c = 0;
-    w->hash = pel__hash_begin(key);
+    w->hash = pel__store_hash(store, key);
     if (!w->hash)
         (void)pel__fail(err, PEL_NO_MEMORY, "out of memory");
     else if (store->type->writes->begin(w, key, err))
@@ -254,7 +272,11 @@ bool pel__store_sync(pel__store *store, pel_error *err)
 bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)
 {
     *out = (pel__found){.readable = true};
-    return store->type->writes->look(store, key, depth, out, err);
+    if (!store->type->writes->look(store, key, depth, out, err))
+        return false;
+    if (!out->there)
+        out->digest = pel__store_absent(store, key);
+    return true;
 }
 
 bool pel__store_first(pel__store *store, char *name, size_t size, pel_error *err)

@@ -81,6 +81,11 @@ bool pel__store_address(char *out, size_t size, const char *root, const pel_remo
 /* Opens for reading and writing; a folder need not exist yet. PEL_ARGUMENT for what cannot be written to. */
 bool pel__store_create(pel__store **out, const char *root, const pel_remote *remote, pel_error *err);
 
+/* From now on digests bind the number of a run (codec/hash.h); "" or NULL: of none. */
+void pel__store_bind(pel__store *store, const char *run);
+pel__hash *pel__store_hash(const pel__store *store, const char *key); /* NULL: no memory */
+pel__digest pel__store_absent(const pel__store *store, const char *key); /* of an object that is left out: of its key and run */
+
 /* By its name: does this store take an object in one request? Then the caller of begin gives memory for all of it, and
  * no object may have more than PEL__STORE_MOST bytes. */
 bool pel__store_gathers(const char *root);
@@ -124,7 +129,7 @@ enum pel__depth { PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ };
 typedef struct pel__found {
     bool there, readable; /* a folder: not readable is a finding; anything remote that fails is an error */
     int64_t bytes;
-    pel__digest digest; /* of key and contents */
+    pel__digest digest; /* of key, run and contents; of what is not there pel__store_absent */
     uint32_t crc32c;    /* of the contents: what older versions recorded */
 } pel__found;
 bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err);
@@ -193,6 +198,7 @@ struct pel__store {
     pel__keep *keep;         /* folder: while it is swept */
     void *keep_arg;
     pel__folders *folders;   /* folder: those with changed entries; NULL: opened for reading */
+    char run[PEL__DIGEST_TEXT]; /* part of all digests; "": of no run */
 };
 
 struct pel__object {

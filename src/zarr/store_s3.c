@@ -99,7 +99,7 @@ static bool sum_pieces(pel__remote_store *s, const char *url, pel__sum *sum, pel
 static bool sum_object(pel__remote_store *s, const char *key, pel__found *out, pel_error *err)
 {
     char url[PEL__PATH_MAX];
-    pel__sum sum = {.hash = pel__hash_begin(key)};
+    pel__sum sum = {.hash = pel__store_hash(&s->base, key)};
     const bool ok = sum.hash ? pel__url_key(url, sizeof url, s->url, key, err) && sum_pieces(s, url, &sum, out, err)
                              : pel__fail(err, PEL_NO_MEMORY, "out of memory");
     pel__hash_end(sum.hash);

@@ -136,10 +136,10 @@ static bool sync_names(pel__store *store, pel_error *err)
 
 #define READ_AT_ONCE ((size_t)1 << 18)
 
-static bool checksum_file(pel__file *f, const char *key, pel__found *out)
+static bool checksum_file(const pel__store *store, pel__file *f, const char *key, pel__found *out)
 {
     char *const buffer = malloc(READ_AT_ONCE);
-    pel__hash *const hash = pel__hash_begin(key);
+    pel__hash *const hash = pel__store_hash(store, key);
     bool ok = buffer && hash;
     for (int64_t at = 0; ok && at < pel__file_size(f); at += (int64_t)READ_AT_ONCE) {
         size_t got = 0;
@@ -179,7 +179,7 @@ static bool look(pel__store *store, const char *key, enum pel__depth depth, pel_
     out->bytes = st.st_size;
     if (depth == PEL__DEPTH_LENGTH)
         return true;
-    out->readable = pel__file_open(&f, path, NULL) && checksum_file(f, key, out);
+    out->readable = pel__file_open(&f, path, NULL) && checksum_file(store, f, key, out);
     out->bytes = f ? pel__file_size(f) : out->bytes;
     pel__file_close(f);
     return true;
