@@ -5,9 +5,10 @@
 #ifndef PEL_FILTER_NDSAFIR_KERNEL_H
 #define PEL_FILTER_NDSAFIR_KERNEL_H
 
-#include "pellucid.h"
-
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum { PEL__NT = 0, PEL__NZ = 1, PEL__NY = 2, PEL__NX = 3, PEL__ND = 4 }; /* axes t z y x of the kernel */
 #define PEL__ND_VECTOR INT64_C(16) /* rows are padded to this many floats, the widest vector of any build */

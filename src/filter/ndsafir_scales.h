@@ -8,6 +8,7 @@
 #define PEL_FILTER_NDSAFIR_SCALES_H
 
 #include "filter/ndsafir_kernel.h"
+#include "pellucid.h"
 
 #define PEL__SCALES_REACH 4 /* voxels along y and x that the correction reads around one, of the fine result */
 

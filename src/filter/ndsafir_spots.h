@@ -8,6 +8,7 @@
 #define PEL_FILTER_NDSAFIR_SPOTS_H
 
 #include "filter/ndsafir_kernel.h"
+#include "pellucid.h"
 
 #define PEL__SPOTS_REACH 4 /* voxels along y and x around one that decide what it is given */
 
