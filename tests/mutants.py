@@ -27,6 +27,7 @@ QUOTING = "tests/test_quoting.py::test_"
 CONFIG = "tests/test_config.py::test_"
 DURABLE = "tests/test_durable.py::test_"
 TIFF = "tests/test_tiff.py::test_"
+DIALECTS = "tests/test_tiff_dialects.py::test_"
 
 MUTANTS = [
     # ---- the pyramid
@@ -148,6 +149,10 @@ MUTANTS = [
            f"{TIFF}ome_set_of_two_with_the_other_missing[named-all words]"),
     Mutant("differences are taken for values", "src/source/tiff_dir.c", "else if (g->predictor != 1 && ", "else if (false && ",
            f"{TIFF}a_predictor_that_libtiff_does_not_undo_is_refused_by_name[2-packbits]"),
+    Mutant("pages that nobody names are dropped", "src/source/tiff_stack.c", "ok = r.kind[g] != g || add_kind(t, &r, g, words, err);",
+           "ok = r.kind[g] != g || words || add_kind(t, &r, g, words, err);", f"{DIALECTS}ome_pages_that_the_xml_does_not_name_are_an_image"),
+    Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
+           f"{DIALECTS}imagej_calibration"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

@@ -263,8 +263,8 @@ def test_ome_set_of_two_with_the_other_missing(tmp_path, own, name):
     a[1] = 0
     check(tmp_path / "z0.ome.tif", a[None, None])
     image = info(tmp_path / "z0.ome.tif")["images"][0]
-    assert image["planes_missing"] == 1 and any("1 of 2 planes" in n for n in image["notes"])
-    assert not name or any("z1.ome.tif" in n for n in image["notes"])
+    assert image["planes_missing"] == 1 and any("1 of 2 planes" in n["text"] for n in image["notes"])
+    assert not name or any("z1.ome.tif" in n["text"] for n in image["notes"])
 
 
 def test_ome_file_of_which_all_planes_are_in_another_is_not_that_file(tmp_path):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The TIFF source: classic and BigTIFF, OME-TIFF (also of several files), ImageJ hyperstacks, plain stacks of pages.
  * See tiff.h for how its files divide the work, docs/formats-tiff.md for what is read and what is not. */
-#include "source/tiff.h"
+#include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
 
@@ -43,9 +43,8 @@ static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
     if (t->set.page_count == 0)
         return pel__fail(err, PEL_FORMAT, "%s: no directory", t->base.path);
-    const bool ok = pel__tiff_is_ome(head) ? pel__tiff_describe_ome(t, head, err)
-                  : pel__tiff_is_imagej(head) ? pel__tiff_describe_imagej(t, head, err)
-                                              : pel__tiff_describe_plain(t, head, err);
+    const pel__tiff_dialect *const d = pel__tiff_dialect_of(t, head);
+    const bool ok = (!d || d->describe(t, head, err)) && pel__tiff_add_rest(t, head, d && t->base.image_count ? d->name : NULL, err);
     return ok || pel__where(err, "%s: ", t->base.path);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What the files of the TIFF source share. A file is walked once by tiff_dir.c: every directory becomes a page of 16
- * bytes that points at one of few geometries. tiff_ome.c and tiff_meta.c say which page is which plane of which image.
+ * bytes that points at one of few geometries. A dialect (tiff_dialect.h) says which page is which plane of which image.
  * tiff_read.c reads pixels: uncompressed ones straight from the file, the rest through libtiff, one handle a thread. */
 #ifndef PEL_SOURCE_TIFF_H
 #define PEL_SOURCE_TIFF_H
@@ -22,12 +22,13 @@ typedef struct pel__tiff_geometry {
     int32_t bits, format;  /* as the file has them */
     int32_t compression, predictor, photometric, fill_order;
     bool tiled, planar, left_out; /* left_out: reduced resolution or a mask */
+    bool raw;              /* no directory: uncompressed rows from the page's offset on */
     pel_dtype dtype;
     char refusal[112];     /* "" or why pellucid does not read such pages */
 } pel__tiff_geometry;
 
 typedef struct pel__tiff_page {
-    int64_t offset; /* of its directory */
+    int64_t offset; /* of its directory, or of its pixels where its geometry is raw */
     int32_t geometry, file;
 } pel__tiff_page;
 
@@ -35,6 +36,7 @@ typedef struct pel__tiff_file {
     char *path;
     bool big, swap; /* BigTIFF; other byte order than ours */
     int64_t first_page, page_count; /* its part of the set's pages */
+    int64_t covered;     /* of these from the first on: their pixels are those of raw pages */
 } pel__tiff_file;
 
 typedef struct pel__tiff_set {
@@ -60,17 +62,18 @@ typedef struct pel__tiff_head {
 
 /* Walks all directories of one more file; its pages are appended. head may be NULL. */
 bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, pel_error *err);
+/* A page without a directory: rows of the pixels of page `like`, from byte `at` of the same file on. */
+bool pel__tiff_add_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err);
 void pel__tiff_head_finish(pel__tiff_head *head);
 /* A text tag of one page, at most 1 MiB; NULL where it has none. free() it. */
 bool pel__tiff_page_text(const pel__tiff_set *set, int64_t page, int tag, char **out, pel_error *err);
 void pel__tiff_set_finish(pel__tiff_set *set);
 
-/* One image beside its pel_image. A plane (t, group, z) is all samples of one page, or one page of a raw run. */
+/* One image beside its pel_image. A plane (t, group, z) is all samples of one page. */
 typedef struct pel__tiff_image {
     int32_t *page;       /* of plane (t * groups + group) * z_size + z; -1 = missing */
     int64_t groups;      /* channels / samples of a page */
     int32_t geometry;
-    int64_t run_at;      /* ImageJ: one directory, all planes behind each other from here: page[] counts them; 0 = no */
     pel__notes notes;
 } pel__tiff_image;
 
@@ -87,11 +90,6 @@ typedef struct pel__tiff {
     pel__tiff_handle *idle;
 } pel__tiff;
 
-/* Fill base.images and images. Memory that they point at is freed by pel__tiff's destroy. */
-bool pel__tiff_describe_ome(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
-bool pel__tiff_describe_imagej(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
-bool pel__tiff_describe_plain(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
-
 /* Room for n more images, zeroed. */
 bool pel__tiff_add_images(pel__tiff *t, int32_t n, pel_error *err);
 /* shape (with c in groups times samples), dtype, tile, samples, channels, compression, pages (all -1) of an image whose
@@ -101,8 +99,7 @@ void pel__tiff_count_missing(pel__tiff *t, int32_t image);
 void pel__tiff_note(pel__tiff *t, int32_t image, enum pel__note_kind kind, int64_t count, const char *fmt, ...) PEL_PRINTF(5, 6);
 double pel__tiff_number(const char *text); /* C locale; 0 where there is none, or no finite one */
 double pel__tiff_micrometres(const char *unit); /* of one unit of length; 0 = unknown */
-bool pel__tiff_is_ome(const pel__tiff_head *head);
-bool pel__tiff_is_imagej(const pel__tiff_head *head);
+bool pel__tiff_same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b); /* may one take the place of the other? */
 
 /* Pixels that lie in the file as they are, but for their byte order. */
 static inline bool pel__tiff_plain(const pel__tiff_geometry *g) { return g->compression == 1 && g->fill_order == 1; }

@@ -68,7 +68,7 @@ static bool same_geometry(const pel__tiff_geometry *a, const pel__tiff_geometry 
     return a->width == b->width && a->height == b->height && a->tile_width == b->tile_width && a->tile_height == b->tile_height &&
            a->samples == b->samples && a->bits == b->bits && a->format == b->format && a->compression == b->compression &&
            a->predictor == b->predictor && a->photometric == b->photometric && a->fill_order == b->fill_order && a->tiled == b->tiled && a->planar == b->planar &&
-           a->left_out == b->left_out;
+           a->left_out == b->left_out && a->raw == b->raw;
 }
 
 /* The list with room for one more entry, or NULL with the old list untouched. */
@@ -186,19 +186,33 @@ static bool read_head(const walk *w, pel__tiff_head *h, pel_error *err)
 
 /* ---- the walk ------------------------------------------------------------------------------------------------ */
 
-static bool keep_page(walk *w, int64_t at, pel_error *err)
+static bool add_page(pel__tiff_set *s, pel__tiff_page page, pel_error *err)
 {
-    pel__tiff_set *s = w->set;
-    pel__tiff_page page = {.offset = at, .file = w->file_index};
     if (s->page_count == MOST_PAGES)
         return pel__fail(err, PEL_UNSUPPORTED, "more than %" PRId64 " directories", MOST_PAGES);
     void *more = grown(s->pages, s->page_count, &s->page_room, sizeof *s->pages, err);
     if (!more)
         return false;
     s->pages = more;
-    if (!read_geometry(w, &page.geometry, err))
-        return false;
     s->pages[s->page_count++] = page;
+    return true;
+}
+
+bool pel__tiff_add_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err)
+{
+    pel__tiff_page p = {.offset = at, .file = set->pages[like].file};
+    pel__tiff_geometry g = set->geometries[set->pages[like].geometry];
+    g.raw = true;
+    *page = (int32_t)set->page_count;
+    return keep_geometry(set, &g, 1, &p.geometry, err) && add_page(set, p, err);
+}
+
+static bool keep_page(walk *w, int64_t at, pel_error *err)
+{
+    pel__tiff_set *s = w->set;
+    pel__tiff_page page = {.offset = at, .file = w->file_index};
+    if (!read_geometry(w, &page.geometry, err) || !add_page(s, page, err))
+        return false;
     s->files[w->file_index].page_count++;
     s->crc32c = pel__crc32c(s->crc32c, &page, sizeof page);
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * From pages to images, for every kind of TIFF: what all kinds share, plain stacks of pages, and ImageJ's hyperstacks. */
-#include "source/tiff.h"
+ * What the descriptions of all dialects share: numbers, units and words, images and their channels, notes. */
+#include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
 
@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define MOST_PLANES (INT64_C(1) << 24)
 #define MOST_CHANNELS 65536
@@ -27,17 +28,84 @@ double pel__tiff_number(const char *text)
     return isfinite(v) ? v : 0.0;
 }
 
-double pel__tiff_micrometres(const char *unit)
+typedef struct unit {
+    const char *name;
+    double size;
+} unit;
+
+/* Symbols as they are written (Mm is no mm), words in any case. */
+static double size_of(const char *name, const unit *units, size_t n)
 {
-    static const struct { const char *name; double um; } units[] = {
-        {"\xC2\xB5m", 1.0}, {"\xCE\xBCm", 1.0}, {"um", 1.0}, {"\\u00B5m", 1.0}, {"micron", 1.0}, {"microns", 1.0}, {"micrometer", 1.0}, {"\xB5m", 1.0},
-        {"nm", 1e-3}, {"pm", 1e-6}, {"mm", 1e3}, {"cm", 1e4}, {"dm", 1e5}, {"m", 1e6}, {"km", 1e9}, {"\xC3\x85", 1e-4},
-        {"in", 25400.0}, {"inch", 25400.0}, {"ft", 304800.0}, {"thou", 25.4}, {"mil", 25.4},
-    };
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (strcmp(unit, units[i].name) == 0)
-            return units[i].um;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, units[i].name) == 0 || (strlen(name) > 3 && strcasecmp(name, units[i].name) == 0))
+            return units[i].size;
     return 0.0;
+}
+
+double pel__tiff_micrometres(const char *name)
+{
+    static const unit units[] = {
+        {"\xC2\xB5m", 1.0}, {"\xCE\xBCm", 1.0}, {"um", 1.0}, {"\\u00B5m", 1.0}, {"\xB5m", 1.0}, {"micron", 1.0}, {"microns", 1.0}, {"micrometer", 1.0},
+        {"micrometers", 1.0}, {"micrometre", 1.0}, {"micrometres", 1.0}, {"microm", 1.0},
+        {"nm", 1e-3}, {"nanometer", 1e-3}, {"nanometers", 1e-3}, {"nanometre", 1e-3}, {"nanometres", 1e-3}, {"pm", 1e-6}, {"\xC3\x85", 1e-4}, {"angstrom", 1e-4},
+        {"mm", 1e3}, {"millimeter", 1e3}, {"millimeters", 1e3}, {"millimetre", 1e3}, {"millimetres", 1e3},
+        {"cm", 1e4}, {"centimeter", 1e4}, {"centimeters", 1e4}, {"centimetre", 1e4}, {"centimetres", 1e4},
+        {"dm", 1e5}, {"m", 1e6}, {"meter", 1e6}, {"meters", 1e6}, {"metre", 1e6}, {"metres", 1e6}, {"km", 1e9},
+        {"in", 25400.0}, {"inch", 25400.0}, {"inches", 25400.0}, {"ft", 304800.0}, {"thou", 25.4}, {"mil", 25.4},
+    };
+    return size_of(name, units, sizeof units / sizeof units[0]);
+}
+
+double pel__tiff_seconds(const char *name)
+{
+    static const unit units[] = {
+        {"s", 1.0}, {"sec", 1.0}, {"secs", 1.0}, {"second", 1.0}, {"seconds", 1.0},
+        {"ms", 1e-3}, {"msec", 1e-3}, {"millisecond", 1e-3}, {"milliseconds", 1e-3},
+        {"\xC2\xB5s", 1e-6}, {"\xCE\xBCs", 1e-6}, {"\\u00B5s", 1e-6}, {"\xB5s", 1e-6}, {"us", 1e-6}, {"usec", 1e-6}, {"microsecond", 1e-6}, {"microseconds", 1e-6},
+        {"ns", 1e-9}, {"min", 60.0}, {"mins", 60.0}, {"minute", 60.0}, {"minutes", 60.0},
+        {"h", 3600.0}, {"hr", 3600.0}, {"hrs", 3600.0}, {"hour", 3600.0}, {"hours", 3600.0}, {"d", 86400.0}, {"day", 86400.0}, {"days", 86400.0},
+    };
+    return size_of(name, units, sizeof units / sizeof units[0]);
+}
+
+bool pel__tiff_word(const char *text, const char *key, const char *ends, char *out, size_t size)
+{
+    const size_t n = strlen(key);
+    out[0] = '\0';
+    for (const char *at = text; at && *at; at += strcspn(at, ends), at += *at != '\0') {
+        at += strspn(at, " \t");
+        if (strncmp(at, key, n) != 0)
+            continue;
+        const char *value = at + n + strspn(at + n, " \t");
+        if (*value != '=')
+            continue;
+        value += 1 + strspn(value + 1, " \t");
+        size_t length = strcspn(value, ends);
+        while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+            length--;
+        (void)snprintf(out, size, "%.*s", (int)pel__min((int64_t)length, (int64_t)size), value);
+        return true;
+    }
+    return false;
+}
+
+double pel__tiff_word_number(const char *text, const char *key, const char *ends, double fallback)
+{
+    char value[64];
+    return pel__tiff_word(text, key, ends, value, sizeof value) && value[0] ? pel__tiff_number(value) : fallback;
+}
+
+void pel__tiff_take_resolution(pel_image *im, const pel__tiff_head *head, double um_x, double um_y)
+{
+    if (head->resolution[0] > 0.0 && um_x > 0.0)
+        im->pixel_size[PEL_X] = um_x / head->resolution[0];
+    if (head->resolution[1] > 0.0 && um_y > 0.0)
+        im->pixel_size[PEL_Y] = um_y / head->resolution[1];
+}
+
+bool pel__tiff_same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b)
+{
+    return a->width == b->width && a->height == b->height && a->samples == b->samples && a->dtype == b->dtype && !a->refusal[0];
 }
 
 void pel__tiff_note(pel__tiff *t, int32_t image, enum pel__note_kind kind, int64_t count, const char *fmt, ...)
@@ -147,171 +215,4 @@ void pel__tiff_count_missing(pel__tiff *t, int32_t image)
         missing += t->images[image].page[i] < 0;
     im->planes_missing = missing * (im->planes / all);
     (void)pel__note_planes(&t->images[image].notes, im);
-}
-
-/* ---- plain stacks -------------------------------------------------------------------------------------------- */
-
-/* The pages of one geometry are one image, page after page along one axis: z unless the caller says otherwise. The
- * other two have length 1, so that the order of planes is the order of pages. */
-static bool describe_stack(pel__tiff *t, int32_t geometry, pel_error *err)
-{
-    const pel__tiff_set *s = &t->set;
-    int64_t n = 0;
-    for (int64_t p = 0; p < s->page_count; p++)
-        n += s->pages[p].geometry == geometry;
-    const int32_t image = t->base.image_count;
-    const int64_t tgz[3] = {t->page_axis == 't' ? n : 1, t->page_axis == 'c' ? n : 1, t->page_axis == 'z' ? n : 1};
-    if (!pel__tiff_add_images(t, 1, err) || !pel__tiff_shape_image(t, image, geometry, tgz, err))
-        return false;
-    int64_t z = 0;
-    for (int64_t p = 0; p < s->page_count; p++)
-        if (s->pages[p].geometry == geometry)
-            t->images[image].page[z++] = (int32_t)p;
-    const char *slash = strrchr(t->base.path, '/'), *name = slash ? slash + 1 : t->base.path;
-    if (image == 0)
-        (void)snprintf(t->base.images[image].name, sizeof t->base.images[image].name, "%s", name);
-    else
-        (void)snprintf(t->base.images[image].name, sizeof t->base.images[image].name, "%.100s (%d)", name, image + 1);
-    return true;
-}
-
-static int64_t pages_of(const pel__tiff_set *s, int32_t geometry)
-{
-    int64_t n = 0;
-    for (int64_t p = 0; p < s->page_count; p++)
-        n += s->pages[p].geometry == geometry;
-    return n;
-}
-
-static void note_rest(pel__tiff *t)
-{
-    for (int32_t g = 0; g < t->set.geometry_count; g++) {
-        const pel__tiff_geometry *k = &t->set.geometries[g];
-        if (k->refusal[0])
-            pel__tiff_note(t, 0, PEL__NOTE_LEFT_OUT, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: %s.", pages_of(&t->set, g), k->width, k->height, k->refusal);
-        else if (k->left_out)
-            pel__tiff_note(t, 0, PEL__NOTE_REDUCED, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: marked as reduced copies or masks.", pages_of(&t->set, g), k->width,
-                           k->height);
-    }
-}
-
-/* Resolution in pixels a centimetre means something; inches are mostly a printer's 72 or 300. */
-static void take_resolution(pel_image *im, const pel__tiff_head *head, double um)
-{
-    for (int i = 0; i < 2; i++)
-        if (head->resolution[i] > 0.0 && um > 0.0)
-            im->pixel_size[i ? PEL_Y : PEL_X] = um / head->resolution[i];
-}
-
-bool pel__tiff_describe_plain(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
-{
-    const pel__tiff_set *s = &t->set;
-    for (int32_t g = 0; g < s->geometry_count; g++)
-        if (!s->geometries[g].left_out && !s->geometries[g].refusal[0] && !describe_stack(t, g, err))
-            return false;
-    if (t->base.image_count == 0)
-        return pel__fail(err, PEL_UNSUPPORTED, "%s", s->geometries[0].refusal[0] ? s->geometries[0].refusal : "all pages are reduced copies or masks");
-    note_rest(t);
-    for (int32_t i = 0; i < t->base.image_count; i++) {
-        memcpy(t->base.images[i].acquired, head->acquired, sizeof head->acquired);
-        take_resolution(&t->base.images[i], head, head->resolution_unit == 3 ? 1e4 : 0.0);
-    }
-    return true;
-}
-
-/* ---- ImageJ -------------------------------------------------------------------------------------------------- */
-
-bool pel__tiff_is_imagej(const pel__tiff_head *head) { return head->description && strncmp(head->description, "ImageJ=", 7) == 0; }
-
-/* Value of "key=value" on a line of its own; "" where there is none. */
-static void imagej_value(const pel__tiff_head *head, const char *key, char *out, size_t size)
-{
-    const size_t n = strlen(key);
-    out[0] = '\0';
-    for (const char *line = head->description; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, key, n) == 0 && line[n] == '=') {
-            (void)snprintf(out, size, "%.*s", (int)strcspn(line + n + 1, "\r\n"), line + n + 1);
-            return;
-        }
-    }
-}
-
-static double imagej_number(const pel__tiff_head *head, const char *key, double fallback)
-{
-    char text[64];
-    imagej_value(head, key, text, sizeof text);
-    return text[0] ? pel__tiff_number(text) : fallback;
-}
-
-static int64_t imagej_count(const pel__tiff_head *head, const char *key)
-{
-    const double v = imagej_number(head, key, 1.0);
-    return v >= 1.0 && v <= 1e9 ? (int64_t)v : 1;
-}
-
-static void imagej_scale(pel_image *im, const pel__tiff_head *head)
-{
-    char unit[64];
-    imagej_value(head, "unit", unit, sizeof unit);
-    double um = pel__tiff_micrometres(unit);
-    if (um == 0.0 && head->resolution_unit == 3)
-        um = 1e4;
-    take_resolution(im, head, um);
-    im->pixel_size[PEL_Z] = fmax(0.0, imagej_number(head, "spacing", 0.0)) * um;
-    const double interval = imagej_number(head, "finterval", 0.0), fps = imagej_number(head, "fps", 0.0);
-    im->pixel_size[PEL_T] = im->shape[PEL_T] < 2 ? 0.0 : interval > 0.0 ? interval : fps > 0.0 ? 1.0 / fps : 0.0;
-}
-
-/* Planes lie c fastest, then z, then t. Pages beyond those that the file has are missing. */
-static void imagej_planes(pel__tiff *t, const int64_t tgz[3], int64_t have)
-{
-    int64_t k = 0;
-    for (int64_t it = 0; it < tgz[0]; it++)
-        for (int64_t z = 0; z < tgz[2]; z++)
-            for (int64_t g = 0; g < tgz[1]; g++, k++)
-                if (k < have)
-                    t->images[0].page[(it * tgz[1] + g) * tgz[2] + z] = (int32_t)k;
-}
-
-/* How many planes of a run without directories lie in the file. */
-static int64_t run_planes(const pel__tiff *t, const pel__tiff_head *head)
-{
-    const pel__tiff_geometry *g = &t->set.geometries[t->set.pages[0].geometry];
-    int64_t bytes = 0;
-    const int64_t factors[] = {g->width, g->height, g->samples, g->bits / 8};
-    if (!pel__product(factors, 4, &bytes) || bytes < 1)
-        return 0;
-    return pel__max(0, t->base.identity_size - head->first_strip) / bytes;
-}
-
-bool pel__tiff_describe_imagej(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
-{
-    const pel__tiff_geometry *g = &t->set.geometries[t->set.pages[0].geometry];
-    const int64_t images = imagej_count(head, "images");
-    int64_t tgz[3] = {imagej_count(head, "frames"), imagej_count(head, "channels"), imagej_count(head, "slices")}, named = 0;
-    if (!pel__product(tgz, 3, &named) || named != images) {
-        tgz[0] = tgz[1] = 1; /* a plain stack, or words that contradict each other */
-        tgz[2] = images;
-    }
-    const bool run = t->set.page_count == 1 && images > 1 && pel__tiff_plain(g) && head->first_strip > 0 && !g->planar;
-    for (int64_t p = 1; p < t->set.page_count; p++)
-        if (t->set.pages[p].geometry != t->set.pages[0].geometry)
-            return pel__tiff_describe_plain(t, head, err); /* not what ImageJ writes */
-    if (!run && t->set.page_count != images)
-        return pel__tiff_describe_plain(t, head, err);
-    if (!pel__tiff_add_images(t, 1, err) || !pel__tiff_shape_image(t, 0, t->set.pages[0].geometry, tgz, err))
-        return false;
-    t->images[0].run_at = run ? head->first_strip : 0;
-    imagej_planes(t, tgz, run ? run_planes(t, head) : t->set.page_count);
-    imagej_scale(&t->base.images[0], head);
-    const char *slash = strrchr(t->base.path, '/');
-    (void)snprintf(t->base.images[0].name, sizeof t->base.images[0].name, "%s", slash ? slash + 1 : t->base.path);
-    if (tgz[1] == 1 && g->samples == 1) {
-        pel_channel *ch = (pel_channel *)(uintptr_t)t->base.images[0].channels;
-        ch->window_start = imagej_number(head, "min", 0.0);
-        ch->window_end = imagej_number(head, "max", 0.0);
-    }
-    pel__tiff_count_missing(t, 0);
-    return true;
 }

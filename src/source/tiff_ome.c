@@ -2,7 +2,7 @@
  * OME-TIFF: the XML in the first directory says which page, of which file, is which plane. It is read in two steps: expat
  * collects the few elements that matter into lists; then files are walked, planes are given their pages, and channels
  * their names. Everything that is named but not there becomes a missing plane with a note, never a guess. */
-#include "source/tiff.h"
+#include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
 
@@ -51,7 +51,7 @@ typedef struct ome {
     bool keep_text;
 } ome;
 
-bool pel__tiff_is_ome(const pel__tiff_head *head)
+static bool detect(const pel__tiff *t, const pel__tiff_head *head)
 {
     const char *d = head->description;
     if (!d)
@@ -114,17 +114,6 @@ static void copy(char *out, size_t size, const char *text)
         (void)snprintf(out, size, "%s", text);
 }
 
-static double seconds(const char *unit)
-{
-    static const struct { const char *name; double s; } units[] = {
-        {"s", 1.0}, {"ms", 1e-3}, {"\xC2\xB5s", 1e-6}, {"\xCE\xBCs", 1e-6}, {"us", 1e-6}, {"ns", 1e-9}, {"min", 60.0}, {"h", 3600.0}, {"d", 86400.0},
-    };
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (!unit || strcmp(unit, units[i].name) == 0)
-            return units[i].s;
-    return 0.0;
-}
-
 static void begin_pixels(ome *o, pixels_record *p, const char **a)
 {
     static const struct { int axis; const char *size, *unit; } lengths[] = {
@@ -139,7 +128,7 @@ static void begin_pixels(ome *o, pixels_record *p, const char **a)
         const double v = number(a, lengths[i].size) * (unit ? pel__tiff_micrometres(unit) : 1.0);
         p->pixel_size[lengths[i].axis] = v > 0.0 ? v : 0.0;
     }
-    const double dt = number(a, "TimeIncrement") * seconds(attribute(a, "TimeIncrementUnit"));
+    const double dt = number(a, "TimeIncrement") * (attribute(a, "TimeIncrementUnit") ? pel__tiff_seconds(attribute(a, "TimeIncrementUnit")) : 1.0);
     p->pixel_size[PEL_T] = dt > 0.0 ? dt : 0.0;
     p->first_data = o->data.count;
     p->first_channel = o->channels.count;
@@ -459,11 +448,6 @@ static bool step(counter *c) /* false behind the last plane */
     return false;
 }
 
-static bool same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b)
-{
-    return a->width == b->width && a->height == b->height && a->samples == b->samples && a->dtype == b->dtype && !a->refusal[0];
-}
-
 /* The planes of one TiffData element. */
 static bool place(resolver *r, int32_t image, const data_record *d, counter c, bool alone, pel_error *err)
 {
@@ -484,7 +468,7 @@ static bool place(resolver *r, int32_t image, const data_record *d, counter c, b
         if (r->patience-- <= 0)
             return pel__fail(err, PEL_FORMAT, "OME-XML, image %d: TiffData elements name the same planes over and over", image);
         const pel__tiff_geometry *g = &s->geometries[s->pages[page].geometry], *want = &s->geometries[im->geometry];
-        if (!same_pixels(g, want))
+        if (!pel__tiff_same_pixels(g, want))
             return pel__fail(err, PEL_FORMAT, "OME-XML, image %d: directory %" PRId64 " of %s holds %" PRId64 " x %" PRId64 " pixels of %d bits in %d samples, expected %" PRId64
                              " x %" PRId64 " of %d in %d", image, ifd, base_name(f->path), g->width, g->height, g->bits, g->samples, want->width, want->height,
                              want->bits, want->samples);
@@ -606,7 +590,7 @@ static bool borrow_words(resolver *r, ome *o, pel_error *err)
     return ok;
 }
 
-bool pel__tiff_describe_ome(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
+static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
     ome o = {0};
     resolver r = {.t = t, .o = &o};
@@ -620,3 +604,5 @@ bool pel__tiff_describe_ome(pel__tiff *t, const pel__tiff_head *head, pel_error 
     finish(&o);
     return ok;
 }
+
+const pel__tiff_dialect pel__tiff_ome = {.name = "OME-XML", .detect = detect, .describe = describe};

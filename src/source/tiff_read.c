@@ -415,9 +415,20 @@ static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometr
     return true;
 }
 
+/* A page without a directory. */
+static bool read_raw(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_page *page, const target *w, pel_error *err)
+{
+    const pel__tiff_geometry *g = &t->set.geometries[page->geometry];
+    const plain_part p = {.at = page->offset, .row_bytes = g->tile_bytes / g->tile_height, .y0 = w->y0, .y1 = w->y1, .x0 = w->x0, .x1 = w->x1,
+                          .samples = g->samples, .swap = t->set.files[page->file].swap};
+    return use_file(t, h, page->file, err) && read_plain(h, w, &p, err);
+}
+
 static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const target *w, pel_error *err)
 {
     const pel__tiff_geometry *g = &t->set.geometries[t->set.pages[page].geometry];
+    if (g->raw)
+        return read_raw(t, h, &t->set.pages[page], w, err);
     if (!use_page(t, h, page, err))
         return false;
     const int64_t across = pel__ceil_div(g->width, g->tile_width), down = pel__ceil_div(g->height, g->tile_height);
@@ -432,17 +443,6 @@ static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const tar
                     return false;
             }
     return true;
-}
-
-/* A plane of a run of planes without directories. */
-static bool read_run(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_image *im, int64_t number, const target *w, pel_error *err)
-{
-    const pel__tiff_geometry *g = &t->set.geometries[im->geometry];
-    const int64_t row = g->width * g->samples * (g->bits / 8);
-    plain_part p = {.row_bytes = row, .y0 = w->y0, .y1 = w->y1, .x0 = w->x0, .x1 = w->x1, .samples = g->samples, .swap = t->set.files[0].swap};
-    if (!pel__mul(number, row * g->height, &p.at) || !pel__add(p.at, im->run_at, &p.at))
-        return pel__fail(err, PEL_FORMAT, "%s: plane %" PRId64 " lies beyond what 63 bits count", t->base.path, number);
-    return use_file(t, h, 0, err) && read_plain(h, w, &p, err);
 }
 
 /* ---- the read call ------------------------------------------------------------------------------------------- */
@@ -461,7 +461,7 @@ static bool read_plane(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_image 
             place_row(w, NULL, y, w->x0, w->x1 - w->x0, 0, samples);
         return true;
     }
-    return im->run_at ? read_run(t, h, im, page, w, err) : read_page(t, h, page, w, err);
+    return read_page(t, h, page, w, err);
 }
 
 bool pel__tiff_read(pel_source *s, int32_t image, const pel_block *dst, pel_error *err)
@@ -473,7 +473,7 @@ bool pel__tiff_read(pel_source *s, int32_t image, const pel_block *dst, pel_erro
         return true;
     const int64_t samples = t->set.geometries[im->geometry].samples;
     const int64_t first_page = im->page[(r->origin[PEL_T] * im->groups + r->origin[PEL_C] / samples) * s->images[image].shape[PEL_Z] + r->origin[PEL_Z]];
-    pel__tiff_handle *h = take_handle(t, first_page < 0 || im->run_at ? 0 : t->set.pages[first_page].file);
+    pel__tiff_handle *h = take_handle(t, first_page < 0 ? 0 : t->set.pages[first_page].file);
     if (!h)
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", s->path);
     target w = {.dst = dst, .y0 = r->origin[PEL_Y], .y1 = r->origin[PEL_Y] + r->shape[PEL_Y], .x0 = r->origin[PEL_X], .x1 = r->origin[PEL_X] + r->shape[PEL_X]};
