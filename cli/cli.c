@@ -34,6 +34,8 @@ int say_error(const verb *self, const pel_error *err, bool while_reading)
     case PEL_ARGUMENT:
     case PEL_REFUSED:
         return EXIT_USAGE;
+    case PEL_NO_MEMORY: /* that of the input's reader: more than the limit */
+        return while_reading ? EXIT_USAGE : EXIT_FAILED;
     default:
         return while_reading ? EXIT_UNREADABLE : EXIT_FAILED;
     }

@@ -14,6 +14,7 @@ void limits_warn(const verb *self, const pel_limits *here, int64_t memory, bool 
 const char *limits_text_threads(char *out, size_t size, const pel_plan_summary *s);
 
 #define MEMORY_HELP "resident memory stays below it (default: half of what machine, control group, scheduler and ulimit -v allow)"
+#define MEMORY_OPTION(m) {OPTION_SIZE, "memory", "SIZE", MEMORY_HELP, &(m), 0, 0}
 #define THREADS_HELP "default: as many as affinity, control group and scheduler allow"
 
 #endif

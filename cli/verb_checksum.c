@@ -11,7 +11,8 @@
 typedef struct job {
     const char *path;
     input_options in;
-    int64_t threads;
+    int64_t threads, memory;
+    pel_limits limits;
     bool json, planes, quiet;
     /* of the image under way */
     progress line;
@@ -54,7 +55,7 @@ static void on_plane(void *arg, int64_t t, int64_t c, int64_t z, uint32_t crc)
 static bool one_image(job *j, pel_source *source, json_object *images, pel_error *err)
 {
     const pel_image *const im = pel_source_image(source, j->image);
-    const pel_scan scan = {.threads = (int32_t)j->threads, .on_progress = on_progress, .on_plane = on_plane, .arg = j};
+    const pel_scan scan = {.threads = (int32_t)j->threads, .memory_bytes = j->memory, .limits = &j->limits, .on_progress = on_progress, .on_plane = on_plane, .arg = j};
     json_object *const o = json_object_new_object();
     j->plane_list = json_object_new_array();
     json_object_object_add(o, "image", json_object_new_int(j->image));
@@ -95,7 +96,8 @@ static int run(const verb *self, job *j, pel_source *source)
 
 int verb_checksum(const verb *self, int argc, char **argv)
 {
-    job j = {.in = {.image = -1}, .threads = limits_here().threads};
+    job j = {.in = {.image = -1}, .limits = limits_here()};
+    j.threads = j.limits.threads;
     const operand operands[] = {{"IN", "a CZI or TIFF file, or an OME-Zarr folder", &j.path, false}};
     const option options[] = {
         {OPTION_FLAG, "planes", NULL, "also every plane (one t, c, z)", &j.planes, 0, 0},
@@ -103,6 +105,7 @@ int verb_checksum(const verb *self, int argc, char **argv)
         INPUT_OPTIONS(j.in),
         SELECT_OPTIONS((j.in).select),
         {OPTION_INTEGER, "threads", "N", "readers at once (" THREADS_HELP ")", &j.threads, 1, 1024},
+        MEMORY_OPTION(j.memory),
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -116,6 +119,7 @@ int verb_checksum(const verb *self, int argc, char **argv)
     if (!command_parse(&c, argc, argv, &code) || !input_open(self, &source, j.path, &j.in, j.threads, &code))
         return code;
     stop_install();
+    limits_warn(self, &j.limits, j.memory, false);
     code = run(self, &j, source);
     pel_source_destroy(source);
     return code;

@@ -11,7 +11,8 @@
 typedef struct job {
     const char *path[2];
     input_options in;
-    int64_t image_b, level_b, threads;
+    int64_t image_b, level_b, threads, memory;
+    pel_limits limits;
     double peak;
     bool json, quiet;
     progress line;
@@ -67,7 +68,7 @@ static bool on_progress(void *arg, const pel_progress *now)
 
 static bool one_pair(job *j, pel_source *const sources[2], const int32_t images[2], pel_difference *d, pel_error *err)
 {
-    const pel_scan scan = {.threads = (int32_t)j->threads, .on_progress = on_progress, .arg = j};
+    const pel_scan scan = {.threads = (int32_t)j->threads, .memory_bytes = j->memory, .limits = &j->limits, .on_progress = on_progress, .arg = j};
     const bool ok = pel_compare(d, sources, images, &scan, err);
     progress_end(&j->line);
     if (ok && j->peak > 0) {
@@ -123,6 +124,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_INTEGER, "image-b", "N", "the image of B, where it is another number", &j->image_b, 0, INT32_MAX},
         {OPTION_INTEGER, "level-b", "N", "the level of B, where it is another number", &j->level_b, 0, 64},
         {OPTION_INTEGER, "threads", "N", "readers at once (" THREADS_HELP ")", &j->threads, 1, 1024},
+        MEMORY_OPTION(j->memory),
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j->quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -135,7 +137,8 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
 
 int verb_compare(const verb *self, int argc, char **argv)
 {
-    job j = {.in = {.image = -1}, .image_b = -1, .level_b = -1, .threads = limits_here().threads};
+    job j = {.in = {.image = -1}, .image_b = -1, .level_b = -1, .limits = limits_here()};
+    j.threads = j.limits.threads;
     int code = EXIT_DONE;
     pel_source *sources[2] = {NULL, NULL};
     if (!read_words(self, argc, argv, &j, &code))
@@ -148,6 +151,7 @@ int verb_compare(const verb *self, int argc, char **argv)
     if (input_open(self, &sources[0], j.path[0], &j.in, j.threads, &code)
         && input_open(self, &sources[1], j.path[1], &second, j.threads, &code)) {
         stop_install();
+        limits_warn(self, &j.limits, j.memory, false);
         code = run(self, &j, sources);
     }
     pel_source_destroy(sources[0]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * pellucid noise: gain and offset of each channel, estimated from the image itself, with the goodness of the fit. */
 #include "input.h"
+#include "limits.h"
 #include "plot.h"
 #include "progress.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define PANELS_AT_MOST 16
+#define SAMPLE_BYTES ((int64_t)8 << 20) /* what the estimate of a channel holds, at most */
 
 typedef struct job {
     const char *path, *plot;
@@ -18,6 +20,7 @@ typedef struct job {
     pel_noise *drawn; /* of the first channels, for the plot */
     char (*titles)[64];
     int drawn_count;
+    int64_t memory;
     bool json, quiet, overwrite;
     progress line;
     pel_error refused; /* the first one */
@@ -171,6 +174,16 @@ static int run(const verb *self, job *j, pel_source *source)
     return drawn == EXIT_DONE ? code : drawn;
 }
 
+static bool has_room(const verb *self, const job *j, pel_source *source, pel_error *err)
+{
+    const pel_limits limits = limits_here();
+    const pel_scan means = {.threads = 1, .memory_bytes = j->memory, .limits = &limits};
+    pel_error why = {0};
+    int64_t room = 0;
+    limits_warn(self, &limits, j->memory, false);
+    return pel_room(&room, &source, 1, &means, SAMPLE_BYTES, &why) || set_error(err, why.code, "%s: %s", j->path, why.text);
+}
+
 int verb_noise(const verb *self, int argc, char **argv)
 {
     job j = {.in = {.image = -1}};
@@ -181,6 +194,7 @@ int verb_noise(const verb *self, int argc, char **argv)
         SELECT_OPTIONS((j.in).select),
         {OPTION_TEXT, "plot", "OUT.png", "draw the pairs of mean and variance and the line, a panel a channel (at most 16)", &j.plot, 0, 0},
         OVERWRITE_OPTION(j.overwrite),
+        MEMORY_OPTION(j.memory),
         {OPTION_FLAG, "quiet", NULL, "no progress line", &j.quiet, 0, 0},
     };
     const command c = {.verb = self, .operands = operands, .operand_count = COUNT(operands), .options = options,
@@ -205,6 +219,10 @@ int verb_noise(const verb *self, int argc, char **argv)
     if (j.plot && !pel_source_apart(source, j.plot, &remote, &err)) {
         pel_source_destroy(source);
         return say_error(self, &err, false);
+    }
+    if (!has_room(self, &j, source, &err)) {
+        pel_source_destroy(source);
+        return say_error(self, &err, true);
     }
     stop_install();
     j.drawn = calloc(PANELS_AT_MOST, sizeof *j.drawn);

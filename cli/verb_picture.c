@@ -2,6 +2,7 @@
  * pellucid picture: one plane of one or several images side by side in a PNG file, all in the same grey scale, so that
  * before and after can be compared by eye. */
 #include "input.h"
+#include "limits.h"
 #include "plot.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ typedef struct job {
     char **words;
     int word_count;
     input_options in;
-    int64_t t, c, z, zoom;
+    int64_t t, c, z, zoom, memory;
+    pel_limits limits;
     axis_range crop[PEL_AXES];
     const char *window;
     bool each, overwrite;
@@ -57,6 +59,34 @@ static bool choose_region(const verb *self, const job *j, const pel_image *im, c
     return false;
 }
 
+static pel_scan means_of(const job *j) { return (pel_scan){.threads = 1, .memory_bytes = j->memory, .limits = &j->limits}; }
+
+/* Of the picture with so many panels. */
+static void canvas_size(const job *j, int panels, int64_t *width, int64_t *height)
+{
+    *width = (int64_t)(panels - 1) * GAP;
+    *height = 0;
+    for (int p = 0; p < panels; p++) {
+        *width += j->width[p] * j->zoom;
+        *height = j->height[p] * j->zoom > *height ? j->height[p] * j->zoom : *height;
+    }
+}
+
+/* Is there memory for the panel, and for what is made of it and those before? */
+static bool has_room(const job *j, int panel, pel_source *source, const pel_image *im, pel_error *err)
+{
+    const pel_scan means = means_of(j);
+    const int64_t pixels = j->height[panel] * j->width[panel], wide = pel_dtype_size(im->dtype) > sizeof(float) ? (int64_t)pel_dtype_size(im->dtype) : 0;
+    int64_t width = 0, height = 0, room = 0;
+    canvas_size(j, panel + 1, &width, &height);
+    /* the panel, the numbers of its sort and of qsort itself, or the wider ones that it is made of; then canvas and file */
+    const int64_t working = pixels * (2 * (int64_t)sizeof(float) > wide ? 2 * (int64_t)sizeof(float) : wide);
+    const int64_t most = working > 3 * width * height ? working : 3 * width * height;
+    pel_error why = {0};
+    return pel_room(&room, &source, 1, &means, pixels * (int64_t)sizeof(float) + most, &why) ||
+           set_error(err, why.code, "%s: %s, or choose a part with --crop", j->words[panel], why.text);
+}
+
 static int read_panel(const verb *self, job *j, int panel)
 {
     int code = EXIT_DONE;
@@ -78,6 +108,10 @@ static int read_panel(const verb *self, job *j, int panel)
     }
     j->height[panel] = r.shape[PEL_Y];
     j->width[panel] = r.shape[PEL_X];
+    if (!has_room(j, panel, source, pel_source_image(source, image), &err)) {
+        code = say_error(self, &err, true);
+        goto cleanup;
+    }
     j->pixels[panel] = malloc((size_t)(r.shape[PEL_Y] * r.shape[PEL_X]) * sizeof(float));
     if (!j->pixels[panel]) {
         say(self, "no memory for the picture");
@@ -157,11 +191,8 @@ static pel_file_rule rule_of(const job *j)
 
 static int draw(const verb *self, const job *j)
 {
-    int64_t width = (int64_t)(j->panels - 1) * GAP, height = 0, left = 0;
-    for (int p = 0; p < j->panels; p++) {
-        width += j->width[p] * j->zoom;
-        height = j->height[p] * j->zoom > height ? j->height[p] * j->zoom : height;
-    }
+    int64_t width = 0, height = 0, left = 0;
+    canvas_size(j, j->panels, &width, &height);
     uint8_t *const canvas = width > 0 && height > 0 && width <= INT32_MAX ? malloc((size_t)(width * height)) : NULL;
     if (!canvas) {
         say(self, "no memory for a picture of %" PRId64 " x %" PRId64 " pixels", width, height);
@@ -192,6 +223,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
         {OPTION_TEXT, "window", "LOW,HIGH", "grey values shown black and white (default: 0.2 % and 99.8 % of the first image)", &j->window, 0, 0},
         {OPTION_FLAG, "each", NULL, "a grey scale of its own for each image", &j->each, 0, 0},
         OVERWRITE_OPTION(j->overwrite),
+        MEMORY_OPTION(j->memory),
         INPUT_OPTIONS(j->in),
     };
     const command c = {.verb = self, .options = options, .option_count = COUNT(options), .rest_name = "IN … OUT.png",
@@ -214,7 +246,7 @@ static bool read_words(const verb *self, int argc, char **argv, job *j, int *cod
 
 int verb_picture(const verb *self, int argc, char **argv)
 {
-    job j = {.in = {.image = -1}, .z = -1, .zoom = 1, .crop = {{0, -1}, {0, -1}, {0, -1}, {0, -1}, {0, -1}}};
+    job j = {.in = {.image = -1}, .z = -1, .zoom = 1, .limits = limits_here(), .crop = {{0, -1}, {0, -1}, {0, -1}, {0, -1}, {0, -1}}};
     int code = EXIT_DONE;
     if (!read_words(self, argc, argv, &j, &code))
         return code;
@@ -224,6 +256,7 @@ int verb_picture(const verb *self, int argc, char **argv)
     const pel_file_rule rule = rule_of(&j);
     if (!pel_file_check(j.out, &rule, &err))
         return say_error(self, &err, false);
+    limits_warn(self, &j.limits, j.memory, false);
     for (int p = 0; p < j.panels && code == EXIT_DONE; p++)
         code = read_panel(self, &j, p);
     if (code == EXIT_DONE)

@@ -195,19 +195,43 @@ typedef struct pel_progress {
  * where nobody watches. */
 typedef bool pel_on_progress(void *arg, const pel_progress *p);
 
+/* ---- limits ------------------------------------------------------------------------------------------------ */
+
+/* What this process may take of its machine, and what sets each limit: "the machine", "the control group", "the affinity",
+ * "ulimit -v", or a name that the caller gave. */
+#define PEL_LIMIT_TEXT 96
+typedef struct pel_limits {
+    int64_t memory_bytes;
+    int32_t threads;
+    char memory_by[64], threads_by[64];
+} pel_limits;
+
+/* The least of the machine, its control groups (versions 1 and 2, up the tree), ulimit -v and -d, the processors this process may
+ * use, and what the caller knows: the library reads no environment, so that what a scheduler says there (SLURM_MEM_PER_NODE, …)
+ * is handed in. Zeros in `known`, or NULL: nothing. */
+PEL_API void pel_limits_find(pel_limits *out, const pel_limits *known);
+
 /* ---- going once through an image --------------------------------------------------------------------------- */
 
 /* Called in C order of the planes, each some time after it was read, from the thread that called the library; c is the channel
  * (of a colour group the first). Where reading fails, some planes have been told already. */
 typedef void pel_on_plane(void *arg, int64_t t, int64_t c, int64_t z, uint32_t crc32);
 
-/* How; NULL or zeros mean the defaults. Memory: about 16 MiB a thread and source, and what the source itself needs. */
+/* How; NULL or zeros mean the defaults. Takes 32 MiB a thread and what the source itself needs. Where memory_bytes does not hold
+ * that, fewer threads work, then on smaller pieces. */
 typedef struct pel_scan {
     int32_t threads;              /* no more than the source was opened for; 0 = 1. The result does not depend on it */
+    int64_t memory_bytes;         /* resident memory of this process and its helpers stays below; 0: half of the limits */
+    const pel_limits *limits;     /* NULL: as pel_limits_find finds them */
     pel_on_progress *on_progress; /* may be NULL */
     pel_on_plane *on_plane;       /* pel_checksum only; may be NULL */
     void *arg;                    /* for both */
 } pel_scan;
+
+/* Bytes left for pixels below scan->memory_bytes beside the program (28 MiB, or what the process holds, where that is more; 1 MiB a
+ * thread) and what scan->threads threads take to read from the sources. Of scan the first three members count.
+ * Errors: NO_MEMORY where that is less than `least`, with what is needed and what set the limit. */
+PEL_API bool pel_room(int64_t *out, pel_source *const *sources, int32_t count, const pel_scan *scan, int64_t least, pel_error *err);
 
 /* CRC-32 (zlib's) over the pixel values of an image, little endian, in C order of t, c, z, y, x. Colour samples that
  * the file interleaves (samples 3 or 4) stay interleaved, in the file's order: t, colour group, z, y, x, sample.
@@ -267,22 +291,6 @@ typedef struct pel_noise {
  * Errors: REFUSED where the data cannot tell, with the reason, and out->cloud filled where there are pairs; those of reading. */
 PEL_API bool pel_noise_estimate(pel_noise *out, pel_source *source, int32_t image, int64_t channel,
                                 pel_on_progress *on_progress, void *arg, pel_error *err);
-
-/* ---- limits ------------------------------------------------------------------------------------------------ */
-
-/* What this process may take of its machine, and what sets each limit: "the machine", "the control group", "the affinity",
- * "ulimit -v", or a name that the caller gave. */
-#define PEL_LIMIT_TEXT 96
-typedef struct pel_limits {
-    int64_t memory_bytes;
-    int32_t threads;
-    char memory_by[64], threads_by[64];
-} pel_limits;
-
-/* The least of the machine, its control groups (versions 1 and 2, up the tree), ulimit -v and -d, the processors this process may
- * use, and what the caller knows: the library reads no environment, so that what a scheduler says there (SLURM_MEM_PER_NODE, …)
- * is handed in. Zeros in `known`, or NULL: nothing. */
-PEL_API void pel_limits_find(pel_limits *out, const pel_limits *known);
 
 /* ---- runs -------------------------------------------------------------------------------------------------- */
 

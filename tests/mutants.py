@@ -51,6 +51,11 @@ MUTANTS = [
            "test_promise:runs_do_with_what_was_promised"),
     Mutant("only the nearest control group counts", "src/core/limits.c", "for (size_t n = strlen(folder); n >= least; n--)",
            "for (size_t n = strlen(folder); n >= strlen(folder); n--)", "test_limits:every_tree_gives_its_least_limit"),
+    Mutant("windows of checksum know no limit", "src/run/scan.c", "pel__min(PEL__SCAN_BYTES, room / fewer.threads / PARTS / PAGE * PAGE)", "PEL__SCAN_BYTES",
+           "test_scan:little_memory_gives_the_same"),
+    Mutant("the threads of checksum know no limit", "src/run/scan.c", "fewer.threads > 1 &&", "false &&", "test_scan:little_memory_gives_the_same"),
+    Mutant("reading takes no memory", "src/run/room.c", "pel__mul(threads, sources[i]->thread_bytes, &one)", "pel__mul(threads, 0, &one)",
+           "tests/test_memory.py::test_what_cannot_be_read_below_the_limit_is_refused"),
     # ---- what a source says
     Mutant("--strict counts harmless notes too", "src/source/note.c", "more += !n->harmless;", "more++;",
            "tests/test_notes.py::test_strict_counts_what_else_there_is"),

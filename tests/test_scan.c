@@ -165,9 +165,10 @@ CASE(window_stays_within_its_bytes)
         for (int rows = 0; rows <= 1; rows++) {
             pel_image im = {.dtype = PEL_F64, .samples = 1};
             int64_t w[PEL_AXES], n = 0;
+            const int64_t bytes = i % 2 ? PEL__SCAN_BYTES : 65536;
             memcpy(im.shape, hard[i].size, sizeof im.shape);
-            pel__scan_window(&im, hard[i].tile, 1, rows, w);
-            CHECK(pel__product(w, PEL_AXES, &n) && n * 8 <= PEL__SCAN_BYTES);
+            pel__scan_window(&im, &(pel__scan_cut){hard[i].tile, 1, rows, bytes}, w);
+            CHECK(pel__product(w, PEL_AXES, &n) && n * 8 <= bytes);
             for (int a = 0; a < PEL_AXES; a++)
                 CHECK(w[a] >= 1 && w[a] <= im.shape[a]);
             if (rows && w[PEL_X] < im.shape[PEL_X])
@@ -282,6 +283,40 @@ CASE(enormous_claims_take_no_memory)
     }
 }
 
+/* Fewer threads, then smaller windows, give the same; what is not enough is refused with what is. */
+CASE(little_memory_gives_the_same)
+{
+    made a, b;
+    pel_image ia, ib;
+    pel_error e = {0};
+    pel_difference d[2];
+    uint32_t crc = 0;
+    const int64_t mib = INT64_C(1) << 20, limits[] = {90 * mib, 30 * mib, 29 * mib + 200000};
+    make(&a, &ia, &(shape){{1, 2, 3, 1000, 700}, {1, 1, 3, 1000, 700}}, 7);
+    make(&b, &ib, &(shape){{1, 2, 3, 1000, 700}, {1, 1, 1, 100, 300}}, 8);
+    CHECK_OK(compare(&d[0], &a, &b, 4, &e), e);
+    for (int i = 0; i < 3; i++) {
+        pel__scan_means m = {0};
+        CHECK_OK(pel__scan_begin(&m, &(pel_scan){.threads = 4, .memory_bytes = limits[i]}, (pel_source *const[1]){&a.base}, 1, &e), e);
+        CHECK(m.window_bytes > 0 && m.threads * (2 * m.window_bytes + mib) <= limits[i] - 28 * mib);
+        CHECK(m.window_bytes == PEL__SCAN_BYTES || m.threads == 1);
+        pel__scan_end(&m);
+        CHECK_OK(pel_checksum(&crc, &a.base, 0, &(pel_scan){.threads = 4, .memory_bytes = limits[i]}, &e), e);
+        CHECK_INT(crc, plain_crc(&a, &ia));
+        CHECK_OK(pel_compare(&d[1], (pel_source *const[2]){&a.base, &b.base}, (int32_t[2]){0, 0},
+                             &(pel_scan){.threads = 4, .memory_bytes = limits[i]}, &e), e);
+        CHECK(d[0].rms == d[1].rms && d[0].unequal == d[1].unequal && d[0].max_abs == d[1].max_abs);
+    }
+    CHECK_FAILS(pel_checksum(&crc, &a.base, 0, &(pel_scan){.memory_bytes = 20 * mib}, &e), e, PEL_NO_MEMORY);
+    CHECK_TEXT(e.text, "needs at least 30 MiB");
+    CHECK_TEXT(e.text, "the limit is 20 MiB: give --memory 31M");
+    const pel_limits small = {.memory_bytes = 20 * mib, .memory_by = "a test", .threads = 1};
+    CHECK_FAILS(pel_checksum(&crc, &a.base, 0, &(pel_scan){.limits = &small}, &e), e, PEL_NO_MEMORY);
+    CHECK_TEXT(e.text, "the limit is 10 MiB, half of a test's 20 MiB");
+    a.base.thread_bytes = INT64_MAX / 2;
+    CHECK_FAILS(pel_checksum(&crc, &a.base, 0, &(pel_scan){.threads = 4}, &e), e, PEL_NO_MEMORY);
+}
+
 CASE(errors_are_told)
 {
     made a, b;
@@ -315,6 +350,7 @@ int main(void)
     RUN(compare_does_not_depend_on_threads);
     RUN(nan_equals_nan_and_differs_from_numbers);
     RUN(enormous_claims_take_no_memory);
+    RUN(little_memory_gives_the_same);
     RUN(errors_are_told);
     return CHECK_DONE();
 }

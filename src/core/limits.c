@@ -17,6 +17,7 @@
 
 #define LINE_BYTES 8192 /* longer lines are passed over: names of the kernel end at 4096 */
 #define FALLBACK_BYTES ((int64_t)8 << 30)
+#define UNKNOWN_BYTES ((int64_t)4 << 30) /* where the limits are those of another machine */
 
 /* ---- the least of all ---------------------------------------------------------------------------------------------- */
 
@@ -288,4 +289,15 @@ void pel__limits_text(char *out, size_t size, const pel_limits *l)
 {
     const double mib = (double)l->memory_bytes / (1 << 20);
     (void)snprintf(out, size, mib < 1024 ? "%s's %.0f MiB" : "%s's %.2f GiB", l->memory_by, mib < 1024 ? mib : mib / 1024);
+}
+
+int64_t pel__limits_memory(char by[PEL_LIMIT_TEXT], const pel_limits *l, int64_t asked_bytes)
+{
+    char text[PEL_LIMIT_TEXT];
+    by[0] = '\0';
+    if (asked_bytes > 0)
+        return asked_bytes;
+    pel__limits_text(text, sizeof text, l);
+    (void)snprintf(by, PEL_LIMIT_TEXT, "half of %.80s", text);
+    return l->memory_bytes > 0 ? l->memory_bytes / 2 : UNKNOWN_BYTES;
 }

@@ -13,4 +13,7 @@ void pel__limits_find(pel_limits *out, const char *root, const pel_limits *known
 /* "the control group's 1.00 GiB" */
 void pel__limits_text(char *out, size_t size, const pel_limits *l);
 
+/* Memory to keep below: what was asked for (then `by` is ""), or for 0 half of the limits, which `by` names. */
+int64_t pel__limits_memory(char by[PEL_LIMIT_TEXT], const pel_limits *l, int64_t asked_bytes);
+
 #endif

@@ -163,12 +163,17 @@ bool pel__plan_pyramid_costs(const pel__plan *plan)
     return largest_phase(plan, 1) > pel__buffers_bytes(&plan->buffers[0]);
 }
 
+int64_t pel__program_bytes(int64_t held_bytes, int32_t threads)
+{
+    return pel__max(BASE_BYTES, held_bytes) + threads * THREAD_BYTES;
+}
+
 /* The parts add up to the total; what the pyramid takes beyond the blocks counts as buffers. */
 pel__memory pel__plan_memory(const pel__plan *plan, const pel__plan_request *q)
 {
     const pel__buffers *const b = &plan->buffers[0];
     pel__memory m = {0};
-    m.base = pel__max(BASE_BYTES, q->resident_bytes - q->source_resident_bytes) + q->threads * THREAD_BYTES;
+    m.base = pel__program_bytes(q->resident_bytes - q->source_resident_bytes, q->threads);
     m.source = q->source_resident_bytes + q->threads * q->source_thread_bytes;
     m.filter = b->filter + b->thread;
     m.write = b->write;

@@ -50,6 +50,9 @@ typedef struct pel__buffers {
     int64_t write;   /* compression */
 } pel__buffers;
 
+/* The program itself with its threads; held_bytes: what the process has resident before it begins, but for the input. */
+int64_t pel__program_bytes(int64_t held_bytes, int32_t threads);
+
 int64_t pel__buffers_bytes(const pel__buffers *b); /* their sum, in whole pages */
 
 /* One image cut up. Blocks are cells of a regular grid from voxel 0; each owns one shard (format 0.4: whole chunks) on

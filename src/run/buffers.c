@@ -47,12 +47,18 @@ bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err)
     return alloc_buffers(run, &run->plan.buffers[level], err);
 }
 
+int64_t pel__run_room(const pel_run *run)
+{
+    const pel__memory *const m = &run->plan.memory;
+    return run->request.memory_bytes - m->base - (m->source - m->kept_tiles);
+}
+
 bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err)
 {
     const pel__buffers need = pel__plan_region_buffers(&run->request, run->images[image], in, out);
     pel__bench *const b = &run->bench;
     pel__bench_free(run);
-    pel__budget_set_limit(run->budget, 0); /* not of the plan's phases: who asks for a window has chosen its size */
+    pel__budget_set_limit(run->budget, pel__max(1, pel__run_room(run))); /* not of the plan's phases: who asks for a window has chosen its size */
     if (!alloc_buffers(run, &need, err))
         return false;
     b->slot[0].in_block = pel__block_dense(in, run->images[image]->dtype, b->slot[0].in);

@@ -7,12 +7,12 @@
 #include "core/bytes.h"
 #include "core/region.h"
 #include "run/scan.h"
+#include "source/source.h"
 
-#include <stdlib.h>
 #include <zlib.h>
 
 #define INTERLEAVE_PIXELS INT64_C(2048)
-#define SLAB_PIECES (INT64_C(1) << 20) /* checksums of one slab at most */
+#define PIECE_PART 16 /* a slab has at most one checksum for so many bytes of a window: those of all slabs fit beside the windows */
 
 typedef struct checksum {
     pel_source *source;
@@ -27,6 +27,7 @@ typedef struct checksum {
     int64_t slab_pieces, slab_tasks, slabs; /* slabs: that are held */
     uint32_t *pieces;  /* [slab % slabs][plane of it][band] */
     const pel_scan *options;
+    pel__scan_means means;
     uint32_t plane_crc, crc; /* of what is joined: the bands of a plane, all planes before it */
 } checksum;
 
@@ -171,14 +172,15 @@ static bool cut_slabs(checksum *c)
     }
     c->slab_pieces = window[first] * c->inner; /* no more than the image has voxels, nor is their product with bands */
     c->slab_pieces *= c->bands;
-    return c->slab_pieces <= SLAB_PIECES;
+    return c->slab_pieces <= c->means.window_bytes / PIECE_PART;
 }
 
 /* Windows, made thinner where a slab of them would be too much to hold. */
 static void choose_slabs(checksum *c)
 {
     static const int thin[] = {PEL_T, PEL_C, PEL_Z};
-    pel__scan_window(c->image, c->image->tile, c->image->samples, true, c->window);
+    const pel__scan_cut cut = {.tile = c->image->tile, .group = c->image->samples, .whole_rows = true, .window_bytes = c->means.window_bytes};
+    pel__scan_window(c->image, &cut, c->window);
     for (int k = 0; !cut_slabs(c); k++)
         c->window[thin[k]] = thin[k] == PEL_C ? c->image->samples : 1;
 }
@@ -191,22 +193,25 @@ bool pel_checksum(uint32_t *out, pel_source *source, int32_t image, const pel_sc
         return pel__fail(err, PEL_ARGUMENT, "no image %d, the file has 0 to %d", image, pel_source_image_count(source) - 1);
     checksum c = {.source = source, .image = im, .index = image, .bounds = pel__region(PEL_AXES, NULL, im->shape),
                   .options = scan ? scan : &nothing};
+    if (!pel__scan_begin(&c.means, c.options, &source, 1, err))
+        return pel__where(err, "%s: ", source->path);
     choose_slabs(&c);
     int64_t cell[PEL_AXES];
     memcpy(cell, c.window, sizeof cell);
     cell[PEL_X] = im->shape[PEL_X];
-    c.slabs = pel__ceil_div(pel__scan_wave(c.options), c.slab_tasks) + 1; /* a wave may begin and end within one */
-    c.pieces = calloc((size_t)(c.slabs * c.slab_pieces), sizeof *c.pieces);
-    if (!c.pieces)
-        return pel__fail(err, PEL_NO_MEMORY, "checksum: no memory for %lld pieces", (long long)(c.slabs * c.slab_pieces));
-    const int64_t size = (int64_t)pel_dtype_size(im->dtype);
+    c.slabs = pel__ceil_div(pel__scan_wave(&c.means), c.slab_tasks) + 1; /* a wave may begin and end within one */
+    const int64_t size = (int64_t)pel_dtype_size(im->dtype), pieces_bytes = c.slabs * c.slab_pieces * (int64_t)sizeof *c.pieces;
     const pel_region window = pel__region(PEL_AXES, NULL, c.window);
-    const pel__scan s = {.phase = "checksum", .options = c.options, .task = checksum_task, .ended = join_slabs, .arg = &c,
+    const pel__scan s = {.phase = "checksum", .options = c.options, .means = &c.means, .task = checksum_task, .ended = join_slabs, .arg = &c,
                          .tasks = pel__grid_cells(&c.bounds, cell), .thread_bytes = pel__region_voxels(&window) * size,
                          .total_bytes = pel__region_voxels(&c.bounds) * size};
-    const bool ok = pel__scan_run(&s, err);
+    void *pieces = NULL;
+    bool ok = pel__budget_alloc(c.means.budget, &pieces, pieces_bytes, "checksums", err);
+    c.pieces = pieces;
+    ok = ok && pel__scan_run(&s, err);
     if (ok)
         *out = c.crc;
-    free(c.pieces);
+    pel__budget_free(c.means.budget, pieces, pieces_bytes);
+    pel__scan_end(&c.means);
     return ok;
 }

@@ -5,6 +5,7 @@
 #include "core/bytes.h"
 #include "core/region.h"
 #include "run/scan.h"
+#include "source/source.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,6 +26,8 @@ typedef struct compare {
     int64_t wave, first; /* first: unequal voxel so far, as in part */
     double squares;
     pel_difference *out;
+    const pel_scan *options;
+    pel__scan_means means;
 } compare;
 
 #define ROW 1024
@@ -203,37 +206,45 @@ static bool check_shapes(const compare *c, pel_error *err)
                      pel__region_text(&a, text[0], sizeof text[0]), pel__region_text(&b, text[1], sizeof text[1]));
 }
 
+static bool compare_images(compare *c, pel_difference *out, pel_error *err)
+{
+    const size_t size[2] = {pel_dtype_size(c->image[0]->dtype), pel_dtype_size(c->image[1]->dtype)};
+    int64_t tile[PEL_AXES];
+    for (int a = 0; a < PEL_AXES; a++)
+        tile[a] = pel__max(c->image[0]->tile[a], c->image[1]->tile[a]);
+    c->bounds = pel__region(PEL_AXES, NULL, c->image[0]->shape);
+    pel__scan_window(c->image[size[1] > size[0]], &(pel__scan_cut){.tile = tile, .group = 1, .window_bytes = c->means.window_bytes}, c->window);
+    const pel_region window = pel__region(PEL_AXES, NULL, c->window);
+    c->window_voxels = pel__region_voxels(&window);
+    const pel__scan s = {.phase = "compare", .options = c->options, .means = &c->means, .task = compare_task, .ended = add_up, .arg = c,
+                         .tasks = pel__grid_cells(&c->bounds, c->window), .thread_bytes = c->window_voxels * (int64_t)(size[0] + size[1]),
+                         .total_bytes = pel__region_voxels(&c->bounds) * (int64_t)size[0]};
+    pel_difference found;
+    begin(c, &found);
+    c->wave = pel__scan_wave(&c->means);
+    c->parts = calloc((size_t)c->wave, sizeof *c->parts);
+    if (!c->parts)
+        return pel__fail(err, PEL_NO_MEMORY, "compare: no memory for %lld windows", (long long)c->wave);
+    const bool ok = pel__scan_run(&s, err);
+    if (ok) {
+        finish(c);
+        *out = found;
+    }
+    free(c->parts);
+    return ok;
+}
+
 bool pel_compare(pel_difference *out, pel_source *const sources[2], const int32_t images[2], const pel_scan *scan,
                  pel_error *err)
 {
     static const pel_scan nothing = {0};
-    compare c = {.source = {sources[0], sources[1]}, .index = {images[0], images[1]},
+    compare c = {.options = scan ? scan : &nothing, .source = {sources[0], sources[1]}, .index = {images[0], images[1]},
                  .image = {pel_source_image(sources[0], images[0]), pel_source_image(sources[1], images[1])}};
     if (!check_shapes(&c, err))
         return false;
-    c.bounds = pel__region(PEL_AXES, NULL, c.image[0]->shape);
-    const size_t size[2] = {pel_dtype_size(c.image[0]->dtype), pel_dtype_size(c.image[1]->dtype)};
-    int64_t tile[PEL_AXES];
-    for (int a = 0; a < PEL_AXES; a++)
-        tile[a] = pel__max(c.image[0]->tile[a], c.image[1]->tile[a]);
-    pel__scan_window(c.image[size[1] > size[0]], tile, 1, false, c.window);
-    const int64_t windows = pel__grid_cells(&c.bounds, c.window);
-    if (!pel__product(c.window, PEL_AXES, &c.window_voxels))
-        return pel__fail(err, PEL_NO_MEMORY, "compare: a window of the image does not fit into memory");
-    const pel__scan s = {.phase = "compare", .options = scan ? scan : &nothing, .task = compare_task, .ended = add_up, .arg = &c,
-                         .tasks = windows, .thread_bytes = c.window_voxels * (int64_t)(size[0] + size[1]),
-                         .total_bytes = pel__region_voxels(&c.bounds) * (int64_t)size[0]};
-    pel_difference found;
-    begin(&c, &found);
-    c.wave = pel__scan_wave(s.options);
-    c.parts = calloc((size_t)c.wave, sizeof *c.parts);
-    if (!c.parts)
-        return pel__fail(err, PEL_NO_MEMORY, "compare: no memory for %lld windows", (long long)c.wave);
-    const bool ok = pel__scan_run(&s, err);
-    if (ok) {
-        finish(&c);
-        *out = found;
-    }
-    free(c.parts);
+    if (!pel__scan_begin(&c.means, c.options, sources, 2, err))
+        return pel__where(err, "%s and %s: ", sources[0]->path, sources[1]->path);
+    const bool ok = compare_images(&c, out, err);
+    pel__scan_end(&c.means);
     return ok;
 }

@@ -182,6 +182,7 @@ bool pel__run_input_holds(pel_run *run, pel_error *err);
 /* job.c: the stages; pel__jobs of a phase */
 pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_region *block); /* what is read for it */
 bool pel__bench_alloc(pel_run *run, int32_t level, pel_error *err);
+int64_t pel__run_room(const pel_run *run); /* for buffers while no phase of the plan is at work: the limit less program and input */
 bool pel__bench_window(pel_run *run, int32_t image, const pel_region *in, const pel_region *out, pel_error *err); /* for one region, in slot 0 */
 void pel__bench_free(pel_run *run);
 bool pel__bench_fits(const pel_run *run, const pel__plan_job *job, const pel_region *in, pel_error *err); /* or an error that names the buffer */

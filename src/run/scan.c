@@ -4,11 +4,13 @@
  * some ten megabytes a thread, so there is little to win. */
 #include "run/scan.h"
 
-#include "core/budget.h"
 #include "core/bytes.h"
 #include "core/pool.h"
 
 #define TASKS_A_THREAD 2
+#define PARTS 2                        /* of the memory of a thread: see pel__scan_means */
+#define LEAST_WINDOW (INT64_C(64) << 10) /* smaller ones read every tile anew for a few pixels */
+#define PAGE 4096
 
 static int64_t voxels_of(const int64_t shape[PEL_AXES])
 {
@@ -35,17 +37,16 @@ static void shrink(int64_t window[PEL_AXES], int a, int64_t unit, int64_t limit)
         window[a] = pel__max(unit, pel__ceil_div(window[a], 2 * unit) * unit);
 }
 
-void pel__scan_window(const pel_image *image, const int64_t tile[PEL_AXES], int64_t group, bool whole_rows,
-                      int64_t window[PEL_AXES])
+void pel__scan_window(const pel_image *image, const pel__scan_cut *cut, int64_t window[PEL_AXES])
 {
-    const int64_t limit = PEL__SCAN_BYTES / (int64_t)pel_dtype_size(image->dtype);
+    const int64_t limit = cut->window_bytes / (int64_t)pel_dtype_size(image->dtype);
     for (int a = 0; a < PEL_AXES; a++)
-        window[a] = pel__min(pel__max(tile[a], 1), image->shape[a]);
-    window[PEL_C] = pel__min(pel__round_up(window[PEL_C], group), image->shape[PEL_C]);
-    if (whole_rows)
+        window[a] = pel__min(pel__max(cut->tile[a], 1), image->shape[a]);
+    window[PEL_C] = pel__min(pel__round_up(window[PEL_C], cut->group), image->shape[PEL_C]);
+    if (cut->whole_rows)
         window[PEL_X] = image->shape[PEL_X];
     shrink(window, PEL_T, 1, limit);
-    shrink(window, PEL_C, group, limit);
+    shrink(window, PEL_C, cut->group, limit);
     shrink(window, PEL_Z, 1, limit);
     shrink(window, PEL_Y, 1, limit);
     shrink(window, PEL_X, 1, limit);
@@ -79,25 +80,40 @@ static bool report(const pel__scan *scan, int64_t done, pel_error *err)
     return pel__fail(err, PEL_INTERRUPTED, "%s: stopped as asked", scan->phase);
 }
 
-static int32_t threads_of(const pel_scan *options) { return options->threads > 0 ? options->threads : 1; }
+/* ---- means ------------------------------------------------------------------------------------------------- */
 
-int64_t pel__scan_wave(const pel_scan *options) { return (int64_t)threads_of(options) * TASKS_A_THREAD; }
+bool pel__scan_begin(pel__scan_means *out, const pel_scan *options, pel_source *const *sources, int32_t count, pel_error *err)
+{
+    pel_scan fewer = *options;
+    int64_t room = 0;
+    fewer.threads = (int32_t)pel__max(1, options->threads);
+    while (fewer.threads > 1 && !pel_room(&room, sources, count, &fewer, fewer.threads * PARTS * PEL__SCAN_BYTES, NULL))
+        fewer.threads--;
+    if (!pel_room(&room, sources, count, &fewer, PARTS * LEAST_WINDOW, err))
+        return false;
+    out->threads = fewer.threads;
+    out->window_bytes = pel__min(PEL__SCAN_BYTES, room / fewer.threads / PARTS / PAGE * PAGE);
+    return pel__budget_create(&out->budget, fewer.threads * PARTS * out->window_bytes + PAGE, err);
+}
+
+void pel__scan_end(pel__scan_means *m)
+{
+    pel__budget_destroy(m->budget);
+    *m = (pel__scan_means){0};
+}
+
+int64_t pel__scan_wave(const pel__scan_means *means) { return (int64_t)means->threads * TASKS_A_THREAD; }
 
 bool pel__scan_run(const pel__scan *scan, pel_error *err)
 {
     bool ok = false;
-    const int32_t threads = threads_of(scan->options);
-    const int64_t stride = pel__round_up(scan->thread_bytes, 4096);
+    const int32_t threads = scan->means->threads;
+    const int64_t stride = pel__round_up(scan->thread_bytes, PAGE), bytes = stride * threads;
     pel__pool *pool = NULL;
-    pel__budget *budget = NULL;
     void *memory = NULL;
-    int64_t bytes = 0;
-    if (!pel__mul(stride, threads, &bytes))
-        return pel__fail(err, PEL_NO_MEMORY, "%s: the windows of %d threads do not fit into memory", scan->phase, threads);
-    if (!pel__pool_create(&pool, threads, err) || !pel__budget_create(&budget, 0, err)
-        || !pel__budget_alloc(budget, &memory, bytes, scan->phase, err))
+    if (!pel__pool_create(&pool, threads, err) || !pel__budget_alloc(scan->means->budget, &memory, bytes, scan->phase, err))
         goto cleanup;
-    const int64_t most = pel__scan_wave(scan->options);
+    const int64_t most = pel__scan_wave(scan->means);
     for (int64_t first = 0; first < scan->tasks; first += most) {
         if (!report(scan, first, err))
             goto cleanup;
@@ -109,8 +125,7 @@ bool pel__scan_run(const pel__scan *scan, pel_error *err)
     }
     ok = report(scan, scan->tasks, err);
 cleanup:
-    pel__budget_free(budget, memory, bytes);
-    pel__budget_destroy(budget);
+    pel__budget_free(scan->means->budget, memory, bytes);
     pel__pool_destroy(pool);
     return ok;
 }

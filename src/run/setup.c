@@ -13,26 +13,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNKNOWN_BYTES ((int64_t)4 << 30)
-
 /* Memory and threads: as given, else half of what this process may have, and as many as it may. `within`: what is given does not
  * go beyond that either. */
 static void settle_limits(pel_run *run, const pel_run_options *o, bool within)
 {
     pel_limits *const l = &run->limits;
-    char text[PEL_LIMIT_TEXT];
     if (o->limits)
         *l = *o->limits;
     else
         pel__limits_find(l, "", NULL);
-    pel__limits_text(text, sizeof text, l);
-    const bool beyond = within && l->memory_bytes > 0 && o->memory_bytes > l->memory_bytes;
-    if (o->memory_bytes <= 0)
-        (void)snprintf(run->memory_by, sizeof run->memory_by, "half of %.80s", text);
-    else if (beyond)
-        (void)snprintf(run->memory_by, sizeof run->memory_by, "%s", text);
-    run->request.memory_bound = beyond;
-    run->request.memory_bytes = beyond ? l->memory_bytes : o->memory_bytes > 0 ? o->memory_bytes : l->memory_bytes > 0 ? l->memory_bytes / 2 : UNKNOWN_BYTES;
+    run->request.memory_bound = within && l->memory_bytes > 0 && o->memory_bytes > l->memory_bytes;
+    run->request.memory_bytes = pel__limits_memory(run->memory_by, l, o->memory_bytes);
+    if (run->request.memory_bound) {
+        run->request.memory_bytes = l->memory_bytes;
+        pel__limits_text(run->memory_by, sizeof run->memory_by, l);
+    }
     run->request.threads = o->threads > 0 ? o->threads : (int32_t)pel__max(1, l->threads);
     if (o->threads <= 0)
         (void)snprintf(run->threads_by, sizeof run->threads_by, "%s", l->threads_by);

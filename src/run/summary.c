@@ -169,9 +169,8 @@ static sample sample_of(const pel_run *run, int64_t most)
 /* Does a sample fit into the memory beside program and input? */
 static bool has_room(const pel_run *run, const sample *s)
 {
-    const pel__memory *const m = &run->plan.memory;
     const pel__buffers need = pel__plan_region_buffers(&run->request, run->images[0], &s->in, &s->out);
-    return pel__buffers_bytes(&need) <= run->request.memory_bytes - m->base - (m->source - m->kept_tiles);
+    return pel__buffers_bytes(&need) <= pel__run_room(run);
 }
 
 /* A small sample, and by its pace one that is as much of a block as may be in some seconds: the larger, the more a halo weighs as it does in the

@@ -381,7 +381,8 @@ static void choose_side(tuner *t)
 {
     const pel__plan_request *q = &t->run->request;
     const pel_image *image = t->run->images[0];
-    const int64_t others = ((int64_t)30 << 20) + q->source_resident_bytes + q->threads * (q->source_thread_bytes + ((int64_t)1 << 20));
+    const int64_t program = pel__max((int64_t)30 << 20, q->resident_bytes - q->source_resident_bytes);
+    const int64_t others = program + q->source_resident_bytes + q->threads * (q->source_thread_bytes + ((int64_t)1 << 20));
     t->side = image->shape[PEL_Z] > 1 ? 80 : image->shape[PEL_T] > 1 ? 96 : 200;
     for (;; t->side /= 2) {
         choose_windows(t);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#define PAGE 4096
 #define UPPER_PART 4 /* of each level above 0 one window for so many of level 0; they are larger and cost no filter */
 
 /* t c z y x: of level 0, of the levels above */
@@ -51,7 +52,6 @@ static pel_region choose_window(const int64_t size[PEL_AXES], const int64_t grid
 typedef struct {
     pel_run *run;
     pel_source **written; /* the output, one source an image and level, opened when it is needed */
-    pel__budget *budget;  /* of the windows of the levels above 0 */
     int64_t windows;      /* of level 0 */
     uint64_t state;
     pel_verify_result *out;
@@ -88,12 +88,24 @@ static void compare_window(const verifier *v, int32_t image, int32_t level, cons
                        level > 0 ? " from the level below" : "");
 }
 
-static bool verify_window(verifier *v, int32_t image, const pel_region *window, pel_error *err)
+/* What is read for a window, which is made smaller until there is memory for both and for what is stored of it. */
+static pel_region fit_window(const pel_run *run, int32_t image, pel_region *window)
 {
-    pel_run *run = v->run;
     int64_t before[PEL_AXES], after[PEL_AXES];
     pel__pipeline_halo(run->pipeline, run->images[image], before, after);
-    const pel_region in = pel__region_grow(window, before, after, &run->plan.images[image].bounds);
+    for (int a = PEL_Z;; a = a == PEL_X ? PEL_Z : a + 1) {
+        const pel_region in = pel__region_grow(window, before, after, &run->plan.images[image].bounds);
+        const pel__buffers need = pel__plan_region_buffers(&run->request, run->images[image], &in, window);
+        if (pel__region_voxels(window) == 1 || pel__buffers_bytes(&need) + need.out + PAGE <= pel__run_room(run))
+            return in;
+        window->shape[a] = pel__ceil_div(window->shape[a], 2);
+    }
+}
+
+static bool verify_window(verifier *v, int32_t image, pel_region *window, pel_error *err)
+{
+    pel_run *run = v->run;
+    const pel_region in = fit_window(run, image, window);
     void *stored = NULL;
     pel_source *written = NULL;
     pel__slot *slot = &run->bench.slot[0];
@@ -121,9 +133,11 @@ static bool verify_upper(verifier *v, int32_t image, int32_t level, const pel_re
     const int64_t bytes = pel__region_voxels(window) * (int64_t)size, from_bytes = pel__region_voxels(&from) * (int64_t)size;
     void *below = NULL, *computed = NULL, *stored = NULL;
     pel_source *source_below = NULL, *source = NULL;
-    const bool room = pel__budget_alloc(v->budget, &below, from_bytes, "window of the level below", err) &&
-                      pel__budget_alloc(v->budget, &computed, bytes, "window", err) &&
-                      pel__budget_alloc(v->budget, &stored, bytes, "window", err);
+    pel__bench_free(run);
+    pel__budget_set_limit(run->budget, pel__max(1, pel__run_room(run)));
+    const bool room = pel__budget_alloc(run->budget, &below, from_bytes, "window of the level below", err) &&
+                      pel__budget_alloc(run->budget, &computed, bytes, "window", err) &&
+                      pel__budget_alloc(run->budget, &stored, bytes, "window", err);
     const pel_block in = pel__block_dense(&from, run->dtype, below), out = pel__block_dense(window, run->dtype, computed),
                     there = pel__block_dense(window, run->dtype, stored);
     const bool ok = room && level_source(v, image, level - 1, &source_below, err) && level_source(v, image, level, &source, err) &&
@@ -131,9 +145,9 @@ static bool verify_upper(verifier *v, int32_t image, int32_t level, const pel_re
                     pel__downsample(&out, &in, factor, run->pool, err);
     if (ok)
         compare_window(v, image, level, &out, stored);
-    pel__budget_free(v->budget, below, from_bytes);
-    pel__budget_free(v->budget, computed, bytes);
-    pel__budget_free(v->budget, stored, bytes);
+    pel__budget_free(run->budget, below, from_bytes);
+    pel__budget_free(run->budget, computed, bytes);
+    pel__budget_free(run->budget, stored, bytes);
     return ok;
 }
 
@@ -152,7 +166,7 @@ static bool verify_one(verifier *v, int32_t level, pel_error *err)
     const int32_t image = choose_image(v, level);
     const pel__plan_image *p = &v->run->plan.images[image];
     if (level == 0) {
-        const pel_region window = choose_window(p->bounds.shape, p->block, window_side, &v->state);
+        pel_region window = choose_window(p->bounds.shape, p->block, window_side, &v->state);
         return verify_window(v, image, &window, err);
     }
     const pel__level *l = &p->layout.level[level];
@@ -189,7 +203,7 @@ static bool verify_windows(verifier *v, pel_error *err)
     v->written = calloc((size_t)plan->image_count * PEL__MAX_LEVELS, sizeof(pel_source *));
     if (!v->written)
         return pel__fail(err, PEL_NO_MEMORY, "no memory to read the output");
-    bool ok = pel__budget_create(&v->budget, 0, err);
+    bool ok = true;
     for (int32_t k = 0; ok && k < v->out->levels; k++)
         ok = verify_level(v, k, &p, err);
     return ok;
@@ -201,7 +215,6 @@ static void end_windows(verifier *v)
     for (int64_t i = 0; v->written && i < (int64_t)v->run->plan.image_count * PEL__MAX_LEVELS; i++)
         pel_source_destroy(v->written[i]);
     free(v->written);
-    pel__budget_destroy(v->budget);
 }
 
 bool pel_run_verify(pel_verify_result *out, pel_run *run, int64_t windows, uint64_t seed, pel_on_progress *on_progress, void *arg,
