@@ -156,8 +156,10 @@ MUTANTS = [
            f"{TIFF}a_predictor_that_libtiff_does_not_undo_is_refused_by_name[2-packbits]"),
     Mutant("pages that nobody names are dropped", "src/source/tiff_stack.c", "ok = r.kind[g] != g || add_kind(t, &r, g, words, err);",
            "ok = r.kind[g] != g || words || add_kind(t, &r, g, words, err);", f"{DIALECTS}ome_pages_that_the_xml_does_not_name_are_an_image"),
+    Mutant("STK: a series in time is a stack", "src/source/tiff_stk.c", "distances || same ? 'z'", "true ? 'z'", f"{DIALECTS}stk_planes_and_words[distances2-times2-t-size2]"),
+    Mutant("LSM: positions are more planes", "src/source/tiff_lsm.c", "i < l->positions && (i == 0 || i * each < n)", "i < 1", f"{DIALECTS}lsm_positions_are_images"),
     Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
-           f"{DIALECTS}imagej_calibration"),
+           f"{DIALECTS}imagej_calibration[finterval=5\\ntunit=min\\n-t-want0]"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

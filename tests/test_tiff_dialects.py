@@ -4,8 +4,10 @@ import random
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
+import tiff_make
 import tifffile
 from test_tiff import check, info, ome, smooth, survives, tool, values
 
@@ -20,6 +22,11 @@ def size_of(path):
 
 def notes_of(path, number=0):
     return " ".join(n["text"] for n in image_of(path, number)["notes"])
+
+
+def write(path, data):
+    path.write_bytes(data)
+    return path
 
 
 # ---- pages of one kind ----
@@ -103,3 +110,140 @@ def test_imagej_words_that_contradict_each_other(tmp_path):
     imagej(tmp_path / "a.tif", a, "images=14\nchannels=2\nframes=10\nunit=micron\n")
     check(tmp_path / "a.tif", a[None, None])
     assert "are not images=14" in notes_of(tmp_path / "a.tif") and size_of(tmp_path / "a.tif")["x_um"] == pytest.approx(0.2)
+
+
+# ---- MetaMorph STK ----
+
+DAY = 86400000
+
+
+@pytest.mark.parametrize("distances, times, axis, size", [
+    ([500] * 6, range(0, 6000, 1000), "z", {"z_um": 0.5}),
+    ([0] + [250] * 5, [0] * 6, "z", {"z_um": 0.25}),
+    ([k * 500 for k in range(6)], range(0, 6000, 1000), "t", {"t_s": 1}),
+    ([0] * 6, [DAY - 2000 + 1500 * k for k in range(6)], "t", {"t_s": 1.5}),
+    ([0] * 6, [0] * 6, "z", {}),
+])
+def test_stk_planes_and_words(tmp_path, distances, times, axis, size):
+    a = values((6, 40, 60), "u2")
+    (tmp_path / "a.stk").write_bytes(tiff_make.stk(a, distances, list(times)))
+    with tifffile.TiffFile(tmp_path / "a.stk") as f:
+        assert (f.asarray() == a).all()
+        assert f.stk_metadata["XCalibration"] == 0.065 and f.stk_metadata["NumberPlanes"] == 6
+        created = str(f.stk_metadata["DatetimeCreated"][0])[:19].replace(" ", "T")
+    check(tmp_path / "a.stk", a[:, None, None] if axis == "t" else a[None, None])
+    assert size_of(tmp_path / "a.stk") == pytest.approx({"y_um": 0.065, "x_um": 0.065, **size})
+    image = image_of(tmp_path / "a.stk")
+    assert image["name"] == "cell 3" and image["acquired"] == created
+    assert ("neither distances nor times" in notes_of(tmp_path / "a.stk")) == (size == {})
+
+
+def test_stk_in_pieces_wavelengths_and_other_units(tmp_path):
+    a = values((4, 40, 60), "u2")
+    (tmp_path / "a.stk").write_bytes(tiff_make.stk(a, [0] * 4, [0] * 4, [488, 561, 488, 561], b"pixel"))
+    check(tmp_path / "a.stk", a[None, None])
+    assert "several wavelengths (488 and 561 nm)" in notes_of(tmp_path / "a.stk") and size_of(tmp_path / "a.stk") == {}
+    cut = (tmp_path / "a.stk").read_bytes()
+    patched = bytearray(cut)
+    with tifffile.TiffFile(tmp_path / "a.stk") as f:
+        at = f.pages[0].tags[259].valueoffset
+    struct.pack_into("<H", patched, at, 5)
+    (tmp_path / "b.stk").write_bytes(patched)
+    done = tool("read", tmp_path / "b.stk", 0)
+    assert done.returncode == 15 and b"MetaMorph STK of 4 planes" in done.stderr and b"OME-TIFF" in done.stderr
+
+
+def test_stk_that_ends_early(tmp_path):
+    """Its directory comes last, so that a copy that broke off has none; here the planes are fewer than the table says."""
+    a = values((6, 40, 60), "u2")
+    good = tiff_make.stk(a, [500] * 6, [0] * 6)
+    with tifffile.TiffFile(write(tmp_path / "a.stk", good)) as f:
+        tag = f.pages[0].tags[33629]
+    bad = bytearray(good)
+    struct.pack_into("<I", bad, tag.offset + 4, 12)
+    done = survives(write(tmp_path / "b.stk", bad))
+    assert done.returncode == 0
+    image = image_of(tmp_path / "b.stk")
+    assert image["shape"]["z"] == 12 and image["planes_missing"] > 0
+    struct.pack_into("<I", bad, tag.offset + 4, 2**32 - 1)
+    assert b"at most" in survives(write(tmp_path / "c.stk", bad)).stderr
+
+
+# ---- Zeiss LSM ----
+
+def test_lsm_axes_sizes_and_names(tmp_path):
+    a = values((2, 3, 3, 40, 60), "u2")
+    path = write(tmp_path / "a.lsm", tiff_make.lsm(a, interval=2.5, names=(b"Ch1", b"Ch2", b"T PMT"), predictor=2))  # LSM 510 leaves the tag there
+    with tifffile.TiffFile(path) as f:
+        assert f.series[0].axes == "TZCYX" and (f.asarray() == a).all()
+        assert f.lsm_metadata["ChannelColors"]["ColorNames"] == ["Ch1", "Ch2", "T PMT"]
+    check(path, a.swapaxes(1, 2))
+    image = image_of(path)
+    assert image["pixel_size"] == pytest.approx({"t_s": 2.5, "z_um": 0.5, "y_um": 0.2, "x_um": 0.1})
+    assert [c["name"] for c in image["channels"]] == ["Ch1", "Ch2", "T PMT"]
+    assert [c["colour"].upper() for c in image["channels"]] == ["#00FF00", "#0AFE01", "#14FD02"]
+    assert len(info(path)["images"]) == 1
+
+
+def test_lsm_interval_from_stamps(tmp_path):
+    a = values((3, 1, 1, 40, 60), "u1")
+    check(write(tmp_path / "a.lsm", tiff_make.lsm(a, scan=3, stamps=(10.0, 14.0, 18.0), names=(b"A",))), a)
+    assert size_of(tmp_path / "a.lsm")["t_s"] == 4
+
+
+@pytest.mark.parametrize("scan, letter", [(1, "z"), (2, "t"), (10, "t")])
+def test_lsm_rows_that_are_not_y(tmp_path, scan, letter):
+    a = values((1, 1, 2, 40, 60), "u2")
+    path = write(tmp_path / "a.lsm", tiff_make.lsm(a, scan=scan, shape=(40, 40, 2, 1, 60)))
+    check(path, a.swapaxes(1, 2))
+    assert f"rows of this LSM are along {letter}" in notes_of(path)
+    assert size_of(path) == pytest.approx({"x_um": 0.1, **({"y_um": 0.5} if letter == "z" else {})})
+
+
+def test_lsm_compressed_says_more_bytes_than_it_has(tmp_path):
+    """Strip counts are those of the decoded strip, so that the last one leads beyond the end of the file."""
+    a = smooth((2, 1, 2, 64, 90), "u2")
+    good = tiff_make.lsm(a, scan=3, encode=lambda p: imagecodecs.lzw_encode(p.tobytes()), thumbnails=False)
+    path = write(tmp_path / "a.lsm", good)
+    check(path, a.swapaxes(1, 2))
+
+
+def test_lsm_positions_are_images(tmp_path):
+    a = values((3 * 2, 2, 1, 40, 60), "u2")
+    path = write(tmp_path / "a.lsm", tiff_make.lsm(a, shape=(2, 2, 1, 40, 60), positions=3, names=(b"A",)))
+    for k in range(3):
+        check(path, a[2 * k:2 * k + 2].swapaxes(1, 2), k)
+    path = write(tmp_path / "b.lsm", tiff_make.lsm(a[:5], shape=(2, 2, 1, 40, 60), positions=2**31 - 1, names=(b"A",)))
+    assert len(info(path)["images"]) == 3 and image_of(path, 2)["planes_missing"] == 2
+    assert "positions have no page" in notes_of(path)
+
+
+def test_lsm_that_stopped_early(tmp_path):
+    a = values((2, 3, 2, 40, 60), "u2")
+    path = write(tmp_path / "a.lsm", tiff_make.lsm(a, shape=(4, 3, 2, 40, 60)))
+    want = np.zeros((4, 3, 2, 40, 60), "u2")
+    want[:2] = a
+    check(path, want.swapaxes(1, 2))
+    assert image_of(path)["planes_missing"] == 12
+
+
+# ---- hostile ----
+
+SEEDS = {
+    "stk": lambda a: tiff_make.stk(a, [500] * len(a), list(range(len(a)))),
+    "lsm": lambda a: tiff_make.lsm(a[:4].reshape(2, 1, 2, *a.shape[1:]), scan=3, stamps=(1.0, 2.0)),
+}
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_truncated_and_flipped_dialects(tmp_path, kind):
+    good = SEEDS[kind](smooth((6, 20, 24), "u2"))
+    rng = random.Random(zlib.crc32(kind.encode()))
+    for _ in range(15):
+        survives(write(tmp_path / "a.tif", good[:rng.randrange(len(good))]))
+    for _ in range(60):
+        bad = bytearray(good)
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            at = len(bad) - 1 - rng.randrange(min(len(bad), 900)) if rng.random() < 0.8 else rng.randrange(len(bad))
+            bad[at] ^= 1 << rng.randrange(8)
+        survives(write(tmp_path / "a.tif", bad))

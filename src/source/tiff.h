@@ -84,6 +84,7 @@ typedef struct pel__tiff {
     pel__tiff_set set;
     pel__tiff_image *images;
     int64_t planes, channels; /* of all images so far: some hundred bytes of XML can claim any number */
+    bool long_counts;    /* LSM: what a strip takes is said as it is decoded, which may lead beyond the end */
     char page_axis;      /* of plain stacks: 't', 'c' or 'z' */
     pthread_mutex_t mutex;
     bool has_mutex;

@@ -19,6 +19,7 @@
 typedef struct walk {
     pel__tiff_set *set;
     int32_t file_index;
+    bool lsm;                /* the first directory is that of a Zeiss LSM */
     pel__tiff_directory dir; /* in hand */
 } walk;
 
@@ -145,7 +146,7 @@ static bool read_geometry(const walk *w, int32_t *index, pel_error *err)
     g.format = (int32_t)pel__min(format, 65535);
     g.compression = (int32_t)pel__min(compression, 65535);
     g.photometric = (int32_t)pel__min(photometric, 65535);
-    g.predictor = (int32_t)pel__min(predictor, 65535);
+    g.predictor = w->lsm && compression == 1 ? 1 : (int32_t)pel__min(predictor, 65535); /* LSM 510 leaves the tag in uncompressed pages */
     g.fill_order = fill == 2 ? 2 : 1;
     g.planar = planar == 2 && samples > 1;
     g.left_out = (subfile & 5) != 0;
@@ -229,7 +230,9 @@ static bool walk_chain(walk *w, int64_t at, pel__tiff_head *head, pel_error *err
             mark = at;
             patience *= 2;
         }
-        if (!pel__tiff_directory_load(&w->dir, at, &next, err) || (n == 0 && head && !read_head(w, head, err)) || !keep_page(w, at, err))
+        const bool ok = pel__tiff_directory_load(&w->dir, at, &next, err);
+        w->lsm = n == 0 ? pel__tiff_tag_count(&w->dir, PEL__TAG_LSM) > 0 : w->lsm;
+        if (!ok || (n == 0 && head && !read_head(w, head, err)) || !keep_page(w, at, err))
             return pel__where(err, "directory %" PRId64 " at byte %" PRId64 ": ", n, at);
     }
     return true;

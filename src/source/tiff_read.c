@@ -408,6 +408,8 @@ static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometr
                               .first = k->first, .samples = k->samples, .swap = t->set.files[h->file_index].swap};
         return read_plain(h, w, &p, err);
     }
+    if (t->long_counts)
+        k->bytes = pel__min(k->bytes, pel__max(1, pel__file_size(h->file) - k->at));
     if (!decode(h, g, k, err))
         return false;
     for (int64_t y = y0; y < y1; y++)

@@ -74,6 +74,12 @@ int64_t pel__tiff_tag_count(const pel__tiff_directory *d, int tag)
     return e ? count_of(d, e) : 0;
 }
 
+int64_t pel__tiff_tag_place(const pel__tiff_directory *d, int tag)
+{
+    const uint8_t *e = find(d, tag);
+    return e ? (int64_t)(pel__tiff_load(d, e + (d->big ? 12 : 8), d->big ? 8 : 4) & INT64_MAX) : 0;
+}
+
 /* Where an entry's values are: inside it, or at a place of the file. */
 bool pel__tiff_tag_bytes(const pel__tiff_directory *d, int tag, int64_t from, void *out, int64_t n, pel_error *err)
 {

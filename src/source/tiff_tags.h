@@ -12,7 +12,7 @@ enum pel__tiff_tag {
     PEL__TAG_FILL_ORDER = 266, PEL__TAG_DESCRIPTION = 270, PEL__TAG_STRIP_OFFSETS = 273, PEL__TAG_SAMPLES = 277, PEL__TAG_ROWS_PER_STRIP = 278,
     PEL__TAG_STRIP_COUNTS = 279, PEL__TAG_X_RESOLUTION = 282, PEL__TAG_Y_RESOLUTION = 283, PEL__TAG_PLANAR = 284, PEL__TAG_RESOLUTION_UNIT = 296,
     PEL__TAG_SOFTWARE = 305, PEL__TAG_DATE_TIME = 306, PEL__TAG_PREDICTOR = 317, PEL__TAG_TILE_WIDTH = 322, PEL__TAG_TILE_LENGTH = 323,
-    PEL__TAG_SAMPLE_FORMAT = 339, PEL__TAG_DEPTH = 32997,
+    PEL__TAG_SAMPLE_FORMAT = 339, PEL__TAG_DEPTH = 32997, PEL__TAG_LSM = 34412,
 };
 
 #define PEL__TIFF_MOST_TEXT (INT64_C(256) << 20)
@@ -33,6 +33,9 @@ uint64_t pel__tiff_load(const pel__tiff_directory *d, const void *p, int bytes);
 
 /* How many values the tag has; 0 where the directory lacks it. */
 int64_t pel__tiff_tag_count(const pel__tiff_directory *d, int tag);
+
+/* Where in the file its values are, if they are not in the directory itself; for tags whose count is not one of values. */
+int64_t pel__tiff_tag_place(const pel__tiff_directory *d, int tag);
 
 /* n bytes of the tag's values from byte `from` on, in the file's byte order. PEL_FORMAT where it has fewer, or is not there. */
 bool pel__tiff_tag_bytes(const pel__tiff_directory *d, int tag, int64_t from, void *out, int64_t n, pel_error *err);
