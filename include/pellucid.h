@@ -544,7 +544,8 @@ typedef struct pel_file_rule {
     bool overwrite;            /* replace a file of another kind, too; an input never */
 } pel_file_rule;
 
-/* May a file be written there? Its suffix fits the kind, its folder exists, it is no input, and what is there already is a
+/* May a file be written there? Its suffix fits the kind, its folder exists, it is no input, it lies in no Zarr store and in no folder of
+ * a run but INPUT.run, and what is there already is a
  * file of the same kind (of "phantom": one that pellucid made). Else PEL_ARGUMENT or PEL_REFUSED. Touches nothing. */
 PEL_API bool pel_file_check(const char *path, const pel_file_rule *rule, pel_error *err);
 

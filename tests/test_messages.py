@@ -82,3 +82,10 @@ def test_a_finished_run_has_nothing_to_do(cli, tmp_path):
         shard = next(os.path.join(at, n) for at, _, names in os.walk(out) for n in names if n != "zarr.json")
         os.unlink(shard)
         assert "done: 1 block" in cli(*words).stderr and os.path.exists(shard)
+
+
+def test_a_size_without_a_unit_is_told_as_it_was_typed(cli, tmp_path):
+    """Schedulers count in MiB."""
+    stderr = cli.fails(2, "convert", "phantom:z=2,y=64,x=64", tmp_path / "o.zarr", "--memory", "501760")
+    assert "501760 bytes" in stderr and "write 501760M" in stderr and "0 MiB" not in stderr
+    assert os.listdir(tmp_path) == []

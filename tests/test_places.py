@@ -306,6 +306,81 @@ def test_a_link_to_a_picture_stays_a_link(cli, place):
     is_refused(cli, place, "trap.png", "picture", "b.tif", "trap.png")
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+def test_no_file_goes_into_a_store_or_among_the_books_of_a_run(cli, place, writer):
+    """Whosever they are; a verb that is about a run may write beside its books."""
+    before, after, fits, _ = WRITERS[writer]
+    end = os.path.splitext(fits)[1]
+    shutil.copytree(place / "a.zarr", place / "other.zarr")
+    shutil.copytree(place / "a.zarr.run", place / "other.zarr.run")
+    os.symlink("other.zarr/0", place / "way")
+    for more in ((), ("--overwrite",)):
+        for name in ("other.zarr/x", "other.zarr/0/c/x", "way/x"):
+            is_refused(cli, place, "lies in a Zarr store", *before, name + end, *after, *more)
+        for name in ("other.zarr.run/x", "other.zarr.run/ledger/x"):
+            is_refused(cli, place, "lies in the folder of a run", *before, name + end, *after, *more)
+    if "a.zarr" in before:
+        cli.ok(*before, "a.zarr.run/x" + end, *after, cwd=place)
+
+
+# ---- what stands there ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+@pytest.mark.parametrize("what", ["output", "state", "usual state", "finished output"])
+def test_links_that_lead_nowhere_are_refused_first(cli, place, what, fresh):
+    """Mostly a disk that is not mounted: nothing is made beside it."""
+    words = {"output": ("convert", SMALL, "link"), "state": ("convert", SMALL, "new.zarr", "--state", "link"),
+             "usual state": ("convert", SMALL, "new.zarr"), "finished output": ("convert", "a.czi", "a.zarr")}[what]
+    name = {"usual state": "new.zarr.run", "finished output": "a.zarr"}.get(what, "link")
+    if what == "finished output":
+        shutil.move(place / "a.zarr", place / "moved.zarr")
+    os.symlink("disk/target", place / name)
+    is_refused(cli, place, "a symbolic link to disk/target, which does not exist", *words, *fresh)
+
+
+@pytest.mark.parametrize("out, state", [("a.zarr.run/o", None), ("a.zarr.run/ledger/o", None), ("new.zarr", "a.zarr.run/x"), ("new.zarr", "way/x"), ("new.zarr", "a.zarr.run/log/x")])
+def test_nothing_lies_in_the_folder_of_another_run(cli, place, out, state):
+    os.symlink("a.zarr.run", place / "way")
+    is_refused(cli, place, "lies in the folder of another run", "convert", SMALL, out, *(("--state", state) if state else ()))
+
+
+def test_an_output_that_became_a_file_is_told(cli, place):
+    shutil.rmtree(place / "a.zarr")
+    (place / "a.zarr").write_text("mine")
+    for words in (("verify", "a.zarr"), ("convert", "a.czi", "a.zarr"), ("convert", "a.czi", "a.zarr", "--fresh"), ("convert", SMALL, "notes")):
+        (place / "notes").write_text("mine")
+        is_refused(cli, place, "found a file, expected a folder or nothing: move it away", *words)
+
+
+@pytest.mark.parametrize("name", ["a.zarr.run/plan.json", "a.zarr.run/lock", "a.zarr/zarr.json", "a.zarr/0/zarr.json", "a.zarr/0/c/0/0/0/0/0"])
+def test_a_folder_in_the_place_of_a_file_is_told(cli, place, name):
+    """What was found, what was expected, and that moving it away is enough."""
+    os.remove(place / name)
+    os.mkdir(place / name)
+    if name.startswith("a.zarr/"):
+        found = cli("verify", "a.zarr", "--windows", "0", cwd=place)
+        assert found.returncode == 1 and "folder" in found.stdout
+    done = cli("convert", "a.czi", "a.zarr", "--quiet", cwd=place)
+    assert done.returncode in (1, 2, 3) and name.split("/", 1)[1] in done.stderr, done.stderr
+    assert name == "a.zarr/zarr.json" or "found a folder" in done.stderr, done.stderr
+    assert os.path.isdir(place / name)
+    if name == "a.zarr.run/plan.json":
+        return
+    os.rmdir(place / name)
+    cli.ok("convert", "a.czi", "a.zarr", "--quiet", cwd=place)
+    cli.ok("verify", "a.zarr", cwd=place)
+
+
+def test_an_altered_plan_is_told(cli, place):
+    path = place / "a.zarr.run" / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["images"][0]["levels"][0]["chunk"][4] *= 2
+    path.write_text(json.dumps(plan))
+    done = cli("verify", "a.zarr", cwd=place)
+    assert done.returncode == 3 and "expected what pellucid wrote" in done.stderr and "--fresh" in done.stderr
+
+
 # ---- no verb is forgotten -------------------------------------------------------------------------------------------------
 
 READS = {"IN", "A", "B"}

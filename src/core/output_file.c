@@ -4,6 +4,7 @@
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/inside.h"
 #include "core/location.h"
 
 #include <fcntl.h>
@@ -132,6 +133,32 @@ static bool check_inputs(const char *path, const pel__location *own, const pel_f
     return true;
 }
 
+/* The folder of a run that is an input's, INPUT.run, may be written to. */
+static bool is_of_input(const char *folder, const pel_file_rule *rule)
+{
+    pel__location run, own;
+    char name[PEL__PATH_MAX];
+    for (int32_t i = 0; i < rule->input_count; i++) {
+        size_t n = rule->inputs[i] ? strlen(rule->inputs[i]) : 0;
+        while (n > 1 && rule->inputs[i][n - 1] == '/')
+            n--;
+        if (n > 0 && !strstr(rule->inputs[i], "://") && (size_t)snprintf(name, sizeof name, "%.*s.run", (int)n, rule->inputs[i]) < sizeof name &&
+            pel__location_find(&run, name, NULL) && pel__location_find(&own, folder, NULL) && pel__location_relation(&own, &run) == PEL__SAME)
+            return true;
+    }
+    return false;
+}
+
+/* What lies in a store or among the books of a run would be taken for a part of it, or be removed with it. */
+static bool check_place(const char *path, const pel_file_rule *rule, pel_error *err)
+{
+    char folder[PEL__PATH_MAX];
+    if (pel__inside_store(folder, sizeof folder, path))
+        return pel__fail(err, PEL_REFUSED, "%s: lies in a Zarr store, %s, which is not written to: give a name outside", path, folder);
+    return !pel__inside_run(folder, sizeof folder, path) || is_of_input(folder, rule) ||
+           pel__fail(err, PEL_REFUSED, "%s: lies in the folder of a run, %s, which is not written to: give a name outside", path, folder);
+}
+
 static bool check_old(const char *path, const char *real, const kind *k, const pel_file_rule *rule, pel_error *err)
 {
     struct stat st;
@@ -169,7 +196,7 @@ static bool check(const char *path, const pel_file_rule *rule, char *real, size_
     if (!k)
         return pel__fail(err, PEL_ARGUMENT, "%s: found %s, expected png, html, script or phantom", path, rule->kind);
     return check_name(path, k, err) && pel__location_find(&own, path, err) && check_inputs(path, &own, rule, err) &&
-           pel__location_has_parent(&own, path, err) && pel__location_path(real, size, &own, err) && check_old(path, real, k, rule, err) &&
+           check_place(path, rule, err) && pel__location_has_parent(&own, path, err) && pel__location_path(real, size, &own, err) && check_old(path, real, k, rule, err) &&
            check_folder(path, real, err);
 }
 

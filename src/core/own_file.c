@@ -41,6 +41,9 @@ static bool say(int dir, const char *shown, const char *name, int reason, pel_er
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
         return pel__fail(err, PEL_REFUSED, "%s/%s: found a symbolic link, expected a file or folder of the run; what it leads to is not "
                          "touched: remove the link", shown, name);
+    if (reason == EISDIR || reason == ENOTDIR)
+        return pel__fail(err, PEL_REFUSED, "%s/%s: found a %s, expected a %s of the run: move it away", shown, name, reason == EISDIR ? "folder" : "file",
+                         reason == EISDIR ? "file" : "folder");
     return pel__fail_errno(err, reason, "%s/%s: cannot open", shown, name);
 }
 

@@ -2,6 +2,7 @@
  * What a run reads and what it writes must not be the same: input, output and the folder of its state are compared by where
  * they lead, before anything is touched. Names that promise something else than an OME-Zarr are refused here, too. */
 #include "core/error.h"
+#include "core/inside.h"
 #include "core/location.h"
 #include "run/run.h"
 
@@ -73,6 +74,35 @@ bool pel__run_check_apart(const pel_run *run, pel_error *err)
     return true;
 }
 
+/* ---- what stands there ---------------------------------------------------------------------------------------- */
+
+/* Of a folder that is to be written to: a link that leads nowhere is mostly a disk that is not mounted; a file is somebody's. */
+static bool check_stands(const char *what, const char *path, pel_error *err)
+{
+    char bare[PEL__PATH_MAX], target[PEL__PATH_MAX];
+    struct stat st;
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    (void)snprintf(bare, sizeof bare, "%.*s", (int)n, path);
+    if (stat(bare, &st) == 0)
+        return S_ISDIR(st.st_mode) || pel__fail(err, PEL_REFUSED, "%s %s: found a file, expected a folder or nothing: move it away, or give another path", what, path);
+    const ssize_t k = readlink(bare, target, sizeof target - 1);
+    if (k < 0)
+        return true;
+    target[k] = '\0';
+    pel__location l;
+    if (pel__location_find(&l, path, NULL) && !pel__location_has_parent(&l, path, err))
+        return pel__where(err, "%s %s: found a symbolic link to %s, which does not exist: ", what, path, target);
+    return pel__fail(err, PEL_REFUSED, "%s %s: found a symbolic link to %s, which does not exist: make that folder (is its disk mounted?), or remove the link", what,
+                     path, target);
+}
+
+bool pel__run_check_stands(const pel_run *run, pel_error *err)
+{
+    return (strstr(run->output, "://") || check_stands("output", run->output, err)) && check_stands("state", run->folder, err);
+}
+
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
 static bool check_name(const char *output, pel_error *err)
@@ -118,11 +148,25 @@ static bool stranger(char *name, size_t size, const char *folder, pel_error *err
     return true;
 }
 
+/* Neither the output nor the books of a run lie among those of another. `own`: the folder that is the run's. */
+static bool check_no_run(const char *what, const char *path, const char *own, pel_error *err)
+{
+    pel__location a, b;
+    char folder[PEL__PATH_MAX];
+    if (strstr(path, "://") || !pel__inside_run(folder, sizeof folder, path))
+        return true;
+    if (!pel__location_find(&a, folder, err) || !pel__location_find(&b, own, err))
+        return false;
+    return pel__location_relation(&a, &b) == PEL__SAME || pel__fail(err, PEL_REFUSED, "%s %s: lies in the folder of another run, %s: give a path outside", what, path, folder);
+}
+
 static bool check_state(const pel_run *run, const pel__location *state, const pel__location *output, pel_error *err)
 {
     const enum pel__relation r = pel__location_relation(state, output);
     char name[256], plan[PEL__PATH_MAX], store[PEL__PATH_MAX];
     struct stat st;
+    if (!check_no_run("state", run->folder, run->folder, err))
+        return false;
     if (r != PEL__APART)
         return pel__fail(err, PEL_REFUSED, "state %s: %s the output %s: give a folder beside it with --state", run->folder, words_of(r), run->output);
     if (run->sink_type->around(run->folder, store, sizeof store))
@@ -146,7 +190,7 @@ static bool check_writable(const pel__location *l, const char *path, pel_error *
 bool pel__run_check_names(const pel_run *run, pel_error *err)
 {
     pel__location output, state;
-    return check_name(run->output, err) && find_output(&output, run, err) && pel__location_has_parent(&output, run->output, err) &&
+    return check_name(run->output, err) && check_no_run("output", run->output, run->folder, err) && find_output(&output, run, err) && pel__location_has_parent(&output, run->output, err) &&
            pel__location_find(&state, run->folder, err) && check_state(run, &state, &output, err) && check_writable(&output, run->output, err) &&
            check_writable(&state, run->folder, err);
 }

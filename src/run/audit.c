@@ -70,7 +70,7 @@ static bool check_one(void *arg, int64_t index, int32_t worker, pel_error *err)
         e->missing = true;
     } else if (!f.readable) {
         e->damaged = true;
-        (void)snprintf(e->found, sizeof e->found, "cannot be read to its end");
+        (void)snprintf(e->found, sizeof e->found, "cannot be read to its end, or is a folder");
     } else if (how == PEL__LOOK_LENGTH) {
         e->damaged = f.bytes != e->file.bytes;
         (void)snprintf(e->found, sizeof e->found, "another length");

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define MOST_PLAN_BYTES ((size_t)256 << 20)
@@ -314,7 +315,12 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err)
     char path[PEL__PATH_MAX];
     char *text = NULL;
     size_t n = 0;
-    if (!pel__path_join(path, sizeof path, folder, "plan.json", err) || !pel__file_slurp(&text, &n, path, MOST_PLAN_BYTES, err))
+    struct stat st;
+    if (!pel__path_join(path, sizeof path, folder, "plan.json", err))
+        return false;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return pel__fail(err, PEL_FORMAT, "%s: found a folder or device, expected the file of a plan: put it back, or remove it and give another output", path);
+    if (!pel__file_slurp(&text, &n, path, MOST_PLAN_BYTES, err))
         return false;
     json_object *o = json_tokener_parse(text);
     free(text);

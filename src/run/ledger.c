@@ -209,6 +209,8 @@ static bool visit_file(const char *path, sieve *s, pel__ledger_visit *visit, voi
 static bool visit_all(const char *folder, sieve *s, pel__ledger_visit *visit, void *arg, pel_error *err)
 {
     DIR *d = opendir(folder);
+    if (!d && errno == ENOTDIR)
+        return pel__fail(err, PEL_IO, "%s: found a file, expected the folder of the ledger: put the folder back, or remove the file: what was done is done again", folder);
     if (!d)
         return errno == ENOENT || pel__fail_errno(err, errno, "%s: cannot open the ledger", folder);
     bool ok = true;

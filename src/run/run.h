@@ -129,6 +129,7 @@ bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, i
 /* apart.c; touches nothing */
 bool pel__run_check_apart(const pel_run *run, pel_error *err); /* neither output nor state is, holds or lies in the input */
 bool pel__run_check_names(const pel_run *run, pel_error *err); /* of a new run: what output and state may be called and lie in */
+bool pel__run_check_stands(const pel_run *run, pel_error *err); /* folders or nothing, where output and state lead */
 bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *err); /* on the disk: what cannot fit however well it is compressed */
 bool pel__run_check_ours(const pel_run *run, pel_error *err);  /* before --fresh: only what a run of ours made is removed */
 

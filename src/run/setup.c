@@ -231,7 +231,7 @@ static bool look_at_output(pel_run *run, bool fresh, pel_error *err)
 /* A run that is there goes on, whatever its names. */
 static bool check_places(pel_run *run, bool fresh, pel_error *err)
 {
-    return pel__run_check_apart(run, err) && look_at_output(run, fresh, err) && (run->document || pel__run_check_names(run, err));
+    return pel__run_check_apart(run, err) && pel__run_check_stands(run, err) && look_at_output(run, fresh, err) && (run->document || pel__run_check_names(run, err));
 }
 
 /* plan.json may have been changed by anybody: its blocks and levels must be what they would be if they were made now. */
@@ -262,7 +262,8 @@ static bool take_plan_as_it_is(pel_run *run, pel_error *err)
         return false;
     for (int32_t i = 0; i < run->plan.image_count; i++)
         if (!pel__plan_is_sound(&run->plan.images[i]))
-            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %d: levels do not follow from each other", run->folder, (int)i);
+            return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %d: found blocks or levels that do not follow from each other, expected what pellucid wrote (was the file changed?): "
+                             "put it back as it was, or begin anew with --fresh", run->folder, (int)i);
     return pel__plan_settle(&run->plan, &run->request, err);
 }
 

@@ -236,6 +236,8 @@ static void tell(const documents *d, int32_t i, bool complete, pel__document_fou
     *out = (pel__document_found){.path = d->docs->list[i].key, .missing = f->state == ABSENT, .damaged = f->state > ABSENT};
     if (f->state == NO_DOCUMENT)
         (void)snprintf(out->found, sizeof out->found, "empty, or no document at all");
+    else if (strcmp(f->where, "unreadable") == 0)
+        (void)snprintf(out->found, sizeof out->found, "found a folder or what cannot be read, expected a document: move it away, and the same command writes it anew");
     else if (f->state == OTHER && f->where[0])
         (void)snprintf(out->found, sizeof out->found, "differs in \"%.150s\" from what this run wrote", f->where);
     else if (f->state == OTHER)

@@ -59,6 +59,8 @@ static bool begin(pel__store_writer *w, const char *key, pel_error *err)
             return false;
         w->fd = open_temporary(w);
     }
+    if (w->fd < 0 && errno == ENOTDIR)
+        return pel__fail(err, PEL_IO, "%s: found a file in the place of a folder on the way there: move it away, and the same command goes on", w->path);
     return w->fd >= 0 || pel__fail_errno(err, errno, "%s: cannot create a file beside it", w->path);
 }
 
@@ -108,6 +110,8 @@ static bool commit(pel__store_writer *w, pel_error *err)
     if (ok)
         return w->unsynced || !w->store->folders || pel__folders_note(w->store->folders, w->path, err);
     (void)unlink(w->temporary);
+    if (reason == EISDIR)
+        return pel__fail(err, PEL_IO, "%s: found a folder, expected a file or nothing: move it away, and the same command goes on", w->path);
     return pel__fail_errno(err, reason, "%s: cannot write", w->path);
 }
 
