@@ -11,7 +11,8 @@
 
 typedef struct guard {
     int fd;
-    bool first_of_two; /* the last byte began a letter of two that may be one of the controls from 0x80 on */
+    unsigned char held[3]; /* the last bytes, which may begin a letter that is not let through */
+    int count;
 } guard;
 
 static bool write_whole(int fd, const char *text, size_t n)
@@ -28,22 +29,45 @@ static bool write_whole(int fd, const char *text, size_t n)
     return true;
 }
 
-/* The bytes that stand for one; n = 0 while it waits for its second. */
+/* What is held, as a letter that is shown by its number: a control from 0x80 on, or a mark that turns the direction of all that
+ * follows (U+202A to U+202E, U+2066 to U+2069). 0: it is none, or not whole yet. */
+static unsigned shown_by_number(const guard *g)
+{
+    const unsigned char *const h = g->held;
+    if (g->count == 2 && h[0] == 0xC2 && h[1] >= 0x80 && h[1] <= 0x9F)
+        return h[1];
+    if (g->count == 3 && h[0] == 0xE2 && ((h[1] == 0x80 && h[2] >= 0xAA && h[2] <= 0xAE) || (h[1] == 0x81 && h[2] >= 0xA6 && h[2] <= 0xA9)))
+        return 0x2000U | (h[1] & 0x3FU) << 6 | (h[2] & 0x3FU);
+    return 0;
+}
+
+/* May it become such a letter? */
+static bool waits(const guard *g)
+{
+    const unsigned char *const h = g->held;
+    return (g->count == 1 && (h[0] == 0xC2 || h[0] == 0xE2)) || (g->count == 2 && h[0] == 0xE2 && (h[1] == 0x80 || h[1] == 0x81));
+}
+
+/* The bytes that stand for one and for those held before it; n = 0 while it waits for the next. */
 static size_t show(guard *g, unsigned char c, char out[16])
 {
-    size_t n = 0;
-    const bool second = g->first_of_two;
-    g->first_of_two = c == 0xC2;
-    if (second && c >= 0x80 && c <= 0x9F)
-        return (size_t)snprintf(out, 16, "\\u%04x", c);
-    if (second)
-        out[n++] = (char)0xC2;
-    if (g->first_of_two)
-        return n;
+    g->held[g->count++] = c;
+    const unsigned number = shown_by_number(g);
+    if (number == 0 && waits(g))
+        return 0;
+    const size_t before = number == 0 ? (size_t)g->count - 1 : 0;
+    g->count = 0;
+    if (number > 0)
+        return (size_t)snprintf(out, 16, "\\u%04x", number);
+    memcpy(out, g->held, before);
+    g->held[g->count++] = c;
+    if (before > 0 && waits(g))
+        return before;
+    g->count = 0;
     if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
-        return n + (size_t)snprintf(out + n, 16 - n, "\\u%04x", c);
-    out[n++] = (char)c;
-    return n;
+        return before + (size_t)snprintf(out + before, 16 - before, "\\u%04x", c);
+    out[before] = (char)c;
+    return before + 1;
 }
 
 static ssize_t pass(void *cookie, const char *text, size_t size)

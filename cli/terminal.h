@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* From now on stdout and stderr show control characters as text, \u001b for escape, which is right in JSON, too; line ends and tabs
+/* From now on stdout and stderr show control characters and marks that turn the direction of text as text, \u001b for escape, which is right in JSON, too; line ends and tabs
  * pass. Once, before anything is printed. */
 void terminal_guard(void);
 

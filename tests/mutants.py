@@ -83,6 +83,8 @@ MUTANTS = [
            "tests/test_places.py::test_links_that_lead_nowhere_are_refused_first"),
     Mutant("a run lies in another's folder", "src/run/apart.c", "return pel__location_relation(&a, &b) == PEL__SAME ||", "return true ||",
            "tests/test_places.py::test_nothing_lies_in_the_folder_of_another_run"),
+    Mutant("marks of direction pass", "cli/terminal.c", "if (g->count == 3 && h[0] == 0xE2", "if (g->count == 4 && h[0] == 0xE2",
+           "tests/test_messages.py::test_names_of_files_command_no_terminal"),
     Mutant("checksums are not compared", "src/run/audit.c", "pel__digest_equal(&f->digest, &file->digest)", "true",
            "tests/test_audit.py::test_a_shard_at_the_wrong_place_is_found_and_written_again[exchange]"),
     Mutant("the numbers of older ledgers are not compared", "src/run/audit.c", "return f->crc32c == file->crc32c;", "return true;",

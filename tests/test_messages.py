@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 
-EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\rall is well\x08"  # a title, a cleared screen, the same by one byte, a line begun again
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\rall is well\x08\u202etxt.\u2066\u00e9\u2013\u2080"  # a title, a cleared screen, the same by one byte, a line begun again, text turned around
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def says(cli, *words, **options):
