@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 IMAGE = "phantom:c=2,z=5,y=110,x=130;seed=6;noise=3.92,-388"
@@ -79,3 +80,17 @@ def test_integers_are_the_rounded_floats(cli, tmp_path, words, dtype):
     ledger = [json.loads(line[9:]) for path in (tmp_path / f"{dtype}.ome.zarr.run/ledger").iterdir() for line in path.read_text().splitlines()]
     blocks = [r for r in ledger if r.get("voxels")]
     assert min(r["min"] for r in blocks) == made[dtype].min() and max(r["max"] for r in blocks) == made[dtype].max()
+
+
+@pytest.mark.parametrize("words", [("median", "--radius", "z=1,y=3,x=2"), ("gaussian", "--sigma", "2"), ("dog", "--fwhm", "3,9"),
+                                   ("denoise", "--noise", "3.92,-388", "--tune", "off", "--iterations", "1")], ids=lambda w: w[0])
+def test_a_block_is_read_with_all_of_its_halo(cli, tmp_path, words):
+    """Values at random, so that every voxel of the halo counts: in blocks as in one."""
+    volume = np.random.default_rng(5).integers(0, 65536, (8, 96, 96), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", volume, photometric="minisblack", metadata={"axes": "ZYX"})
+    made = []
+    for name, side in (("whole", 96), ("blocks", 32)):
+        cli.ok(words[0], tmp_path / "in.tif", tmp_path / name, *words[1:], "--chunk", "z=4,y=32,x=32", "--block", f"z={8 if side == 96 else 4},y={side},x={side}",
+               "--levels", "1", "--quiet")
+        made.append(zarr.open_array(tmp_path / name / "0", mode="r")[...])
+    assert np.array_equal(*made)
