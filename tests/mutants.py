@@ -55,6 +55,8 @@ MUTANTS = [
            "tests/test_mixed_types.py::test_every_image_is_filtered_as_if_it_were_alone[median-uint16-uint8-float32]"),
     Mutant("a halo one voxel short", "src/run/buffers.c", "before, after);\n    return pel__region_grow(block", "before, after);\n    before[PEL_Y] -= before[PEL_Y] > 0;\n    return pel__region_grow(block",
            "tests/test_pipeline.py::test_a_block_is_read_with_all_of_its_halo[median]"),
+    Mutant("what the host program holds does not count", "src/plan/memory.c", "pel__max(BASE_BYTES, held_bytes)", "BASE_BYTES + 0 * held_bytes",
+           "test_promise:what_a_large_host_holds_counts"),
     Mutant("only the nearest control group counts", "src/core/limits.c", "for (size_t n = strlen(folder); n >= least; n--)",
            "for (size_t n = strlen(folder); n >= strlen(folder); n--)", "test_limits:every_tree_gives_its_least_limit"),
     Mutant("windows of checksum know no limit", "src/run/scan.c", "pel__min(PEL__SCAN_BYTES, room / fewer.threads / PARTS / PAGE * PAGE)", "PEL__SCAN_BYTES",

@@ -10,6 +10,7 @@
 
 #define MIB ((int64_t)1 << 20)
 #define GEOMETRIES 120
+#define HELD (300 * MIB)
 
 static char folder[64] = "/dev/shm/pellucid-promise-XXXXXX"; /* many small files, each synced */
 static uint64_t state = 20261130;
@@ -174,6 +175,62 @@ CASE(images_of_several_types_do_with_it_too)
     }
 }
 
+/* The kernel's mark of the most that was resident, or sets it to what is resident now; 0: not told here. */
+static int64_t peak_bytes(bool anew)
+{
+    char line[128];
+    long long kib = 0;
+    FILE *f = fopen(anew ? "/proc/self/clear_refs" : "/proc/self/status", anew ? "we" : "re");
+    if (f && anew)
+        (void)fputs("5", f);
+    while (f && !anew && kib == 0 && fgets(line, sizeof line, f))
+        kib = strncmp(line, "VmHWM:", 6) == 0 ? strtoll(line + 6, NULL, 10) : 0;
+    if (f)
+        (void)fclose(f);
+    return kib * 1024;
+}
+
+static void checksum_beside(int64_t limit, pel_error *e)
+{
+    pel_source *source = NULL;
+    uint32_t crc = 0;
+    CHECK_OK(pel_source_open(&source, "phantom:z=8,y=2048,x=2048", &(pel_open_options){.threads = 4}, e), *e);
+    (void)peak_bytes(true);
+    CHECK_OK(pel_checksum(&crc, source, 0, &(pel_scan){.threads = 4, .memory_bytes = limit}, e), *e);
+    CHECK(peak_bytes(false) <= limit);
+    CHECK_FAILS(pel_checksum(&crc, source, 0, &(pel_scan){.threads = 4, .memory_bytes = HELD}, e), *e, PEL_NO_MEMORY);
+    pel_source_destroy(source);
+}
+
+/* A program that holds much already: noise, tuning, plan, run and checksum stay below the limit together with it. */
+CASE(what_a_large_host_holds_counts)
+{
+    pel_error e = {0};
+    pel_run *run = NULL;
+    pel_plan_summary s = {0};
+    char output[128];
+    char *const held = malloc(HELD);
+    CHECK(held != NULL && pel__make_dirs(folder, NULL));
+    if (!held)
+        return;
+    memset(held, 1, HELD);
+    (void)snprintf(output, sizeof output, "%s/out.ome.zarr", folder);
+    pel_run_options o = {.filter = "ndsafir", .input = "phantom:z=8,y=320,x=320;noise=3.92,-388", .output = output, .tune = "auto", .threads = 2, .memory_bytes = 400 * MIB};
+    (void)peak_bytes(true);
+    CHECK_OK(pel_run_plan(&run, &o, NULL, NULL, &e), e);
+    pel_run_summary(run, &s);
+    CHECK(s.memory_base >= HELD && s.memory_promised <= o.memory_bytes);
+    CHECK_OK(pel_run_work(run, NULL, NULL, &e), e);
+    CHECK(peak_bytes(false) <= o.memory_bytes);
+    pel_run_destroy(run);
+    o.fresh = true;
+    o.memory_bytes = HELD;
+    CHECK_FAILS(pel_run_plan(&run, &o, NULL, NULL, &e), e, PEL_NO_MEMORY);
+    checksum_beside(370 * MIB, &e);
+    free(held);
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder)) {
@@ -183,6 +240,7 @@ int main(void)
     }
     RUN(runs_do_with_what_was_promised);
     RUN(images_of_several_types_do_with_it_too);
+    RUN(what_a_large_host_holds_counts);
     (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return CHECK_DONE();
 }
