@@ -93,6 +93,8 @@ MUTANTS = [
            "tests/test_places.py::test_nothing_lies_in_the_folder_of_another_run"),
     Mutant("marks of direction pass", "cli/terminal.c", "if (g->count == 3 && h[0] == 0xE2", "if (g->count == 4 && h[0] == 0xE2",
            "tests/test_messages.py::test_names_of_files_command_no_terminal"),
+    Mutant("a store without a name is not seen on S3", "src/zarr/store_around.c", "if (!has_document(up, remote))", "if (true)",
+           "tests/test_remote_write.py::test_an_output_is_apart_from_its_input_on_s3[deep/plain]"),
     Mutant("checksums are not compared", "src/run/audit.c", "pel__digest_equal(&f->digest, &file->digest)", "true",
            "tests/test_audit.py::test_a_shard_at_the_wrong_place_is_found_and_written_again[exchange]"),
     Mutant("the numbers of older ledgers are not compared", "src/run/audit.c", "return f->crc32c == file->crc32c;", "return true;",

@@ -660,6 +660,21 @@ def test_books_belong_to_one_output(cli, bucket, tmp_path):
     cli.ok("status", bucket.url("a/x.zarr"), cwd=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["deep/in.ome.zarr", "deep/plain"])
+def test_an_output_is_apart_from_its_input_on_s3(cli, bucket, tmp_path, name):
+    """By what both lead to: the store around a level, also where no name says that it is one, and with slashes at the end."""
+    cli.ok("convert", "phantom:t=1,c=1,z=2,y=300,x=300", bucket.url(name), "--levels", "2", "--quiet", "--state", tmp_path / "first", env=bucket.env)
+    before = bucket.tree(name + "/")
+    for source, out in ((name, name), (name + "/0", name), (name + "/0", name + "/1"), (name + "/0/", name + "/smooth"), (name, name + "/smooth/deeper"),
+                        (name, "deep"), (name, name + "/")):
+        for more in ((), ("--fresh",)):
+            said = cli.fails(2, "convert", bucket.url(source), bucket.url(out), "--state", tmp_path / "second", *more, env=bucket.env, cwd=tmp_path)
+            assert "the input" in said, said
+    assert bucket.tree(name + "/") == before and sorted(os.listdir(tmp_path)) == ["first"]
+    cli.ok("convert", bucket.url(name + "/0"), bucket.url("deep/other"), "--quiet", "--state", tmp_path / "second", env=bucket.env)
+    assert bucket.tree(name + "/") == before
+
+
 def test_a_folder_with_books_elsewhere(cli, tmp_path):
     """--state serves a local output, too; the books know where it is from any folder."""
     (tmp_path / "here").mkdir()

@@ -70,7 +70,7 @@ bool pel__store_keep_document(pel__store *store, const char *key, json_object *d
 int64_t pel__store_resident_bytes(const pel__store *store);
 
 /* The whole store that a path is a part of, itself or one above it: a folder with its links resolved, or a URL. False: a
- * folder that is in none. Of what is remote only names are looked at. */
+ * folder that is in none. Of what is remote the name says where it begins (NAME.zarr), else the documents above it do. */
 bool pel__store_around(char *out, size_t size, const char *path, const pel_remote *remote);
 
 /* The URL of a remote store. */
