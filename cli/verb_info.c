@@ -50,6 +50,17 @@ static json_object *pixel_size_json(const pel_image *im)
     return o;
 }
 
+static json_object *place_json(const pel_image *im)
+{
+    double step[PEL_AXES], place[PEL_AXES];
+    pel_image_place(im, step, place);
+    json_object *const o = json_object_new_object();
+    for (int a = 0; a < PEL_AXES; a++)
+        if (a != PEL_C)
+            json_object_object_add(o, (char[]){axis_letters[a], 0}, json_number(place[a]));
+    return o;
+}
+
 static json_object *text_or_null(const char *text)
 {
     return text[0] ? json_object_new_string(text) : NULL;
@@ -75,6 +86,7 @@ static json_object *image_json(const pel_image *im, int32_t index)
     json_object_object_add(o, "bytes", json_object_new_int64((int64_t)image_bytes(im)));
     json_object_object_add(o, "pixel_size", pixel_size_json(im));
     json_object_object_add(o, "origin", json_axes(im->origin));
+    json_object_object_add(o, "place", place_json(im));
     json_object_object_add(o, "tile", json_axes(im->tile));
     json_object_object_add(o, "compression", json_object_new_string(im->compression));
     json_object_object_add(o, "samples", json_object_new_int(im->samples));
@@ -152,6 +164,21 @@ static void print_pixel_size(const pel_image *im)
     }
 }
 
+static void print_place(const pel_image *im)
+{
+    double step[PEL_AXES], place[PEL_AXES];
+    bool any = false;
+    pel_image_place(im, step, place);
+    for (int a = PEL_Z; a <= PEL_X; a++)
+        any = any || place[a] != 0;
+    if (!any)
+        return;
+    print_label("place");
+    for (int a = PEL_Z; a <= PEL_X; a++)
+        (void)printf("%s%c %.8g%s", a > PEL_Z ? ", " : "", axis_letters[a], place[a], im->pixel_size[a] > 0 ? " µm" : "");
+    (void)putchar('\n');
+}
+
 #define CHANNELS_SHOWN 32
 
 static void print_channels(const pel_image *im, bool all)
@@ -209,6 +236,7 @@ static void print_image(const pel_image *im, int32_t index, bool all)
     (void)printf("\nimage %" PRId32 "%s%s%s\n", index, im->name[0] ? " \"" : "", im->name, im->name[0] ? "\"" : "");
     print_shape(im);
     print_pixel_size(im);
+    print_place(im);
     print_channels(im, all);
     print_storage(im);
     print_microscope(im);

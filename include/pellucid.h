@@ -115,7 +115,9 @@ typedef struct pel_image {
     int64_t shape[PEL_AXES];
     pel_dtype dtype;
     double pixel_size[PEL_AXES];      /* t in seconds, c unused, z y x in micrometres; 0 = unknown */
-    int64_t origin[PEL_AXES];         /* voxel 0 in the file's own coordinates (CZI: raw coordinates) */
+    double scale[PEL_AXES];           /* the file's number where pixel_size is 0, because it has no unit that is known; 0 = none */
+    double place[PEL_AXES];           /* centre of the voxel at coordinate 0, in the unit of pixel_size or scale */
+    int64_t origin[PEL_AXES];         /* voxel 0 in the file's own coordinates (CZI: raw coordinates); a selection adds to it */
     int64_t tile[PEL_AXES];           /* reading whole multiples of it is cheapest */
     int32_t samples;                  /* colour samples that the file interleaves: 1, 3 or 4. Axis c then runs
                                          through groups of `samples` channels, in the order R, G, B(, A) */
@@ -130,6 +132,10 @@ typedef struct pel_image {
     const pel_note *notes;            /* of the whole image, also where a part is selected */
     int32_t note_count;
 } pel_image;
+
+/* From one voxel to the next, and the centre of voxel 0: in micrometres (t: seconds) where pixel_size is known, else in the file's own
+ * numbers, voxels where it has none. Of channels 1 and 0. */
+PEL_API void pel_image_place(const pel_image *image, double step[PEL_AXES], double place[PEL_AXES]);
 
 /* ---- sources ----------------------------------------------------------------------------------------------- */
 

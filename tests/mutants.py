@@ -71,6 +71,16 @@ MUTANTS = [
     Mutant("a run ends without the notes", "cli/runs.c", "    if (ok)\n        print_run_notes", "    if (false)\n        print_run_notes",
            "tests/test_notes.py::test_notes_are_told_wherever_a_run_is"),
     Mutant("every image has its notes to itself", "src/run/notes.c", "if (is_same(o, n) || ", "if (", "tests/test_notes.py::test_the_same_note_of_many_images_stands_once"),
+    # ---- where voxels lie
+    Mutant("a selection stays at the whole's place", "src/core/image.c", "(double)image->origin[a] * step[a]", "0 * step[a]",
+           "tests/test_zarr_space.py::test_parts_of_a_zarr"),
+    Mutant("the translation is forgotten", "src/core/image.c", "place[a] = image->place[a] +", "place[a] = 0 * image->place[a] +",
+           "tests/test_zarr_space.py::test_a_lower_level_lies_where_the_file_says"),
+    Mutant("a scale without a unit is 1", "src/core/image.c", "image->scale[a] > 0 ? image->scale[a] : 1", "1", "tests/test_zarr_space.py::test_a_time_axis_too"),
+    Mutant("an absent scale is 1 micrometre", "src/source/zarr_space.c", "!p.scaled && could_tell(multiscale)", "false",
+           "tests/test_zarr_space.py::test_what_is_not_understood_is_unknown"),
+    Mutant("the translation comes after the scale above", "src/source/zarr_space.c", "scale ? p->shift[i] * v[i] :", "scale ? p->shift[i] :",
+           "tests/test_zarr_space.py::test_scale_and_place_are_kept"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

@@ -174,16 +174,17 @@ static json_object *transformation(const char *type, const double *values)
     return pel__json_put(o, type, pel__json_doubles(values, PEL_AXES));
 }
 
-/* Coordinates mean voxel centres: the mean of f voxels lies (f-1)/2 of the full resolution further on. */
+/* Coordinates mean voxel centres: the mean of f voxels lies (f-1)/2 of the full resolution further on. A part of an image
+ * lies where the whole has it, so that parts can be put together again. */
 static json_object *dataset(const pel_image *image, const pel__level *level, int32_t number)
 {
-    double scale[PEL_AXES], shift[PEL_AXES];
+    double scale[PEL_AXES], shift[PEL_AXES], step[PEL_AXES];
     bool shifted = false;
+    pel_image_place(image, step, shift);
     for (int i = 0; i < PEL_AXES; i++) {
-        const double size = i != PEL_C && image->pixel_size[i] > 0 ? image->pixel_size[i] : 1;
-        scale[i] = (double)level->factor[i] * size;
-        shift[i] = (double)(level->factor[i] - 1) / 2 * size;
-        shifted = shifted || level->factor[i] > 1;
+        scale[i] = (double)level->factor[i] * step[i];
+        shift[i] += (double)(level->factor[i] - 1) / 2 * step[i];
+        shifted = shifted || level->factor[i] > 1 || shift[i] != 0;
     }
     json_object *list = pel__json_push(json_object_new_array(), transformation("scale", scale));
     if (shifted)

@@ -36,6 +36,15 @@ static bool parse_sizes(const char *text, double sizes[PEL_AXES])
     }
 }
 
+/* Given sizes say what the file's numbers without a unit mean. */
+static void keep_size(pel_image *image, int axis, double size)
+{
+    if (image->scale[axis] > 0)
+        image->place[axis] *= size / image->scale[axis];
+    image->scale[axis] = 0;
+    image->pixel_size[axis] = size;
+}
+
 bool pel__source_pixel_size(pel_source *source, const char *text, pel_error *err)
 {
     double sizes[PEL_AXES] = {0};
@@ -45,6 +54,6 @@ bool pel__source_pixel_size(pel_source *source, const char *text, pel_error *err
     for (int32_t i = 0; i < source->image_count; i++)
         for (int a = 0; a < PEL_AXES; a++)
             if (sizes[a] > 0)
-                source->images[i].pixel_size[a] = sizes[a];
+                keep_size(&source->images[i], a, sizes[a]);
     return true;
 }

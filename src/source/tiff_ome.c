@@ -25,7 +25,8 @@ typedef struct data_record { /* TiffData */
 typedef struct pixels_record {
     char name[128], order[8], acquired[40], objective[64];
     int64_t size[3];       /* z, c, t */
-    double pixel_size[PEL_AXES];
+    double pixel_size[PEL_AXES], place[PEL_AXES];
+    bool placed, loose; /* loose: positions without a unit of length */
     int64_t first_data, data_count, first_channel, channel_count;
 } pixels_record;
 
@@ -161,6 +162,23 @@ static void begin_data(ome *o, pixels_record *p, const char **a)
     d->self = true;
 }
 
+/* Where the first plane lies on the stage. Without a unit it is a "reference frame" of its own, as the schema says. */
+static void begin_plane(pixels_record *p, const char **a)
+{
+    static const struct { int axis; const char *position, *unit; } positions[] = {
+        {PEL_Z, "PositionZ", "PositionZUnit"}, {PEL_Y, "PositionY", "PositionYUnit"}, {PEL_X, "PositionX", "PositionXUnit"},
+    };
+    if (p->placed && (whole(a, "TheZ", 0) != 0 || whole(a, "TheC", 0) != 0 || whole(a, "TheT", 0) != 0))
+        return;
+    p->placed = true;
+    for (int i = 0; i < 3; i++) {
+        const char *unit = attribute(a, positions[i].unit);
+        const double v = number(a, positions[i].position), um = unit ? pel__tiff_micrometres(unit) : 0.0;
+        p->place[positions[i].axis] = v * um;
+        p->loose = p->loose || (v != 0.0 && um == 0.0);
+    }
+}
+
 static void begin_objective(ome *o, const char **a)
 {
     objective_record *r = add(o, &o->objectives, sizeof *r, MOST_IMAGES);
@@ -196,6 +214,8 @@ static void XMLCALL on_start(void *arg, const char *qualified, const char **a)
         begin_channel(o, p, a);
     } else if (strcmp(name, "TiffData") == 0 && o->in_pixels) {
         begin_data(o, p, a);
+    } else if (strcmp(name, "Plane") == 0 && o->in_pixels) {
+        begin_plane(p, a);
     } else if (strcmp(name, "UUID") == 0 && o->in_pixels && p->data_count) {
         const char *file = attribute(a, "FileName");
         data_record *d = last_data(o);
@@ -529,6 +549,8 @@ static void add_words(const ome *o, const pixels_record *p, pel_image *im, int32
     memcpy(im->name, p->name, sizeof im->name);
     memcpy(im->acquired, p->acquired, sizeof im->acquired);
     memcpy(im->pixel_size, p->pixel_size, sizeof im->pixel_size);
+    for (int i = PEL_Z; i <= PEL_X; i++)
+        im->place[i] = im->pixel_size[i] > 0.0 ? p->place[i] : 0.0;
     for (int64_t c = 0; c < im->shape[PEL_C]; c++)
         name_channel(o, p, im, c, samples);
     const objective_record *lens = o->objectives.items;
@@ -557,6 +579,8 @@ static bool describe_image(resolver *r, int32_t image, pel_error *err)
         return false;
     add_words(r->o, p, &r->t->base.images[image], samples);
     pel__tiff_count_missing(r->t, image);
+    if (p->loose)
+        pel__tiff_note(r->t, image, PEL__NOTE_METADATA, 0, "Positions of the stage have no unit of length and are left out.");
     if (r->missing_files)
         pel__tiff_note(r->t, image, PEL__NOTE_MISSING, r->missing_files, "%" PRId64 " files of the set are not here, the first is %s.", r->missing_files, r->missing);
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What the files of the Zarr source share: zarr.c (opening, reading), zarr_paths.c (where the
- * images are) and zarr_ome.c (OME metadata into images). */
+ * images are), zarr_ome.c (OME metadata into images) and zarr_space.c (units and transformations). */
 #ifndef PEL_SOURCE_ZARR_H
 #define PEL_SOURCE_ZARR_H
 
@@ -10,6 +10,11 @@
 
 #define PEL__AXIS_NONE (-1)     /* length 1, left out */
 #define PEL__AXIS_POSITION (-2) /* each index is an image */
+
+/* An axis as OME metadata name it; "" where unknown. */
+typedef struct pel__zarr_axis {
+    const char *name, *type, *unit;
+} pel__zarr_axis;
 
 /* One image: the array of the chosen level, and which image axis each of its axes is. The images along an axis of
  * positions share array, channels and notes, which belong to the first of them. */
@@ -51,6 +56,10 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err);
 /* Image `number` from the multiscales of the group at path. Opens the array. */
 bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *group, int32_t level,
                          pel_error *err);
+
+/* Pixel sizes and place from the coordinateTransformations of a level and of all levels. Its array's axes are known. */
+void pel__zarr_keep_space(pel__zarr_source *s, int32_t number, json_object *multiscale, json_object *dataset,
+                          const pel__zarr_axis *axes);
 
 /* The image of a bare array, or its images along an axis of positions: all that the source holds. axes as in
  * pel_open_options. */

@@ -26,15 +26,11 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err)
 
 /* ---- axes -------------------------------------------------------------------------------------------------- */
 
-typedef struct axis {
-    const char *name, *type, *unit; /* "" where unknown */
-} axis;
-
 #define NO_AXIS {"", "", ""}
 #define NO_AXES {NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS}
 
 /* Without axes (0.1, 0.2): t c z y x. Strings (0.3) or objects (since 0.4). */
-static bool parse_axes(json_object *multiscale, int32_t ndim, axis *out, pel_error *err)
+static bool parse_axes(json_object *multiscale, int32_t ndim, pel__zarr_axis *out, pel_error *err)
 {
     static const char *const five[PEL_AXES] = {"t", "c", "z", "y", "x"};
     json_object *const list = pel__json_get(multiscale, "axes", json_type_array);
@@ -49,7 +45,7 @@ static bool parse_axes(json_object *multiscale, int32_t ndim, axis *out, pel_err
                                                        : pel__json_string(o, "name");
         if (!name)
             return pel__fail(err, PEL_FORMAT, "multiscales: axis %zu has no name", i);
-        out[i] = (axis){.name = name, .type = type ? type : "", .unit = unit ? unit : ""};
+        out[i] = (pel__zarr_axis){.name = name, .type = type ? type : "", .unit = unit ? unit : ""};
     }
     return true;
 }
@@ -69,7 +65,7 @@ static int32_t axis_of(const char *name, const char *type)
 }
 
 /* Which image axis each array axis is; one that is none must have length 1. */
-static bool map_axes(pel__zarr_image *own, const axis *axes, pel_error *err)
+static bool map_axes(pel__zarr_image *own, const pel__zarr_axis *axes, pel_error *err)
 {
     bool seen[PEL_AXES] = {false};
     const pel__zarr_array *const a = own->array;
@@ -142,61 +138,6 @@ static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
     return true;
 }
 
-/* Micrometres or seconds of a unit, 0 where it is none of space (time). */
-static double unit_size(const char *unit, bool time)
-{
-    static const struct {
-        const char *name;
-        bool time;
-        double size;
-    } units[] = {
-        {"micrometer", false, 1}, {"nanometer", false, 1e-3}, {"millimeter", false, 1e3}, {"centimeter", false, 1e4},
-        {"meter", false, 1e6}, {"angstrom", false, 1e-4}, {"picometer", false, 1e-6}, {"micron", false, 1},
-        {"um", false, 1}, {"\xC2\xB5m", false, 1}, {"\xCE\xBCm", false, 1}, {"nm", false, 1e-3}, {"mm", false, 1e3},
-        {"inch", false, 25400}, {"second", true, 1}, {"millisecond", true, 1e-3}, {"microsecond", true, 1e-6},
-        {"nanosecond", true, 1e-9}, {"minute", true, 60}, {"hour", true, 3600}, {"day", true, 86400}, {"s", true, 1},
-        {"ms", true, 1e-3},
-    };
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (units[i].time == time && strcmp(units[i].name, unit) == 0)
-            return units[i].size;
-    return 0;
-}
-
-/* Multiplies scale[i] by the vector of the "scale" transformation among o's, if it has one. */
-static void apply_scale(json_object *o, int32_t ndim, double *scale)
-{
-    json_object *const list = pel__json_get(o, "coordinateTransformations", json_type_array);
-    for (size_t k = 0; list && k < json_object_array_length(list); k++) {
-        json_object *const values = pel__json_get(json_object_array_get_idx(list, k), "scale", json_type_array);
-        if (!values || json_object_array_length(values) != (size_t)ndim)
-            continue;
-        for (int32_t i = 0; i < ndim; i++)
-            scale[i] *= json_object_get_double(json_object_array_get_idx(values, (size_t)i));
-        return;
-    }
-}
-
-static void keep_pixel_sizes(pel__zarr_source *s, int32_t number, json_object *multiscale, json_object *dataset,
-                             const axis *axes)
-{
-    const pel__zarr_image *const own = &s->list[number];
-    double scale[PEL_MAX_NDIM] = {1, 1, 1, 1, 1, 1, 1, 1};
-    apply_scale(dataset, own->array->ndim, scale);
-    apply_scale(multiscale, own->array->ndim, scale);
-    for (int32_t i = 0; i < own->array->ndim; i++) {
-        const int32_t k = own->axis[i];
-        if (k < 0 || k == PEL_C)
-            continue;
-        const double size = scale[i] * unit_size(axes[i].unit, k == PEL_T);
-        if (isfinite(size) && size > 0)
-            s->base.images[number].pixel_size[k] = size;
-        else if (scale[i] != 1)
-            pel__zarr_note(s, number, PEL__NOTE_METADATA, "Axis %s has the scale %g and no unit that is known (\"%s\"): pixel size unknown.",
-                           axes[i].name, scale[i], axes[i].unit);
-    }
-}
-
 static double number_or(json_object *o, const char *key, double other)
 {
     json_object *value = NULL;
@@ -265,7 +206,7 @@ bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, 
                          pel_error *err)
 {
     pel_error e = {0};
-    axis axes[PEL_MAX_NDIM] = NO_AXES;
+    pel__zarr_axis axes[PEL_MAX_NDIM] = NO_AXES;
     char full[PEL__PATH_MAX];
     json_object *const ome = pel__zarr_ome(group, &e);
     if (e.code)
@@ -285,7 +226,7 @@ bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, 
     if (!parse_axes(multiscale, s->list[number].array->ndim, axes, err) || !map_axes(&s->list[number], axes, err)
         || !keep_array(s, number, err))
         return pel__where(err, "%s: ", full);
-    keep_pixel_sizes(s, number, multiscale, dataset, axes);
+    pel__zarr_keep_space(s, number, multiscale, dataset, axes);
     keep_channels(&s->list[number], &s->base.images[number], ome);
     const char *const name = pel__json_string(multiscale, "name");
     if (name && name[0])
@@ -302,7 +243,7 @@ static bool is_position(const char *name)
 }
 
 /* Which axis is that of positions, if any: told by the names; two are one too many. */
-static bool find_positions(pel__zarr_image *own, const axis *axes, int32_t *found, pel_error *err)
+static bool find_positions(pel__zarr_image *own, const pel__zarr_axis *axes, int32_t *found, pel_error *err)
 {
     *found = -1;
     for (int32_t i = 0; i < own->array->ndim; i++) {
@@ -317,7 +258,7 @@ static bool find_positions(pel__zarr_image *own, const axis *axes, int32_t *foun
 }
 
 /* Letters from the caller, else the array's own names if all are known, else the last ones of t c z y x. */
-static bool bare_axes(const pel__zarr_array *a, const char *letters, axis *out, char text[][2], pel_error *err)
+static bool bare_axes(const pel__zarr_array *a, const char *letters, pel__zarr_axis *out, char text[][2], pel_error *err)
 {
     const char *const all = "tczyx";
     bool named = !letters;
@@ -333,7 +274,7 @@ static bool bare_axes(const pel__zarr_array *a, const char *letters, axis *out, 
     for (int32_t i = 0; i < a->ndim; i++) {
         text[i][0] = letters ? letters[i] : named ? '?' : all[PEL_AXES - a->ndim + i];
         text[i][1] = '\0';
-        out[i] = (axis){.name = named ? a->name[i] : text[i], .type = "", .unit = ""};
+        out[i] = (pel__zarr_axis){.name = named ? a->name[i] : text[i], .type = "", .unit = ""};
     }
     return true;
 }
@@ -355,7 +296,7 @@ static void repeat_image(pel__zarr_source *s)
 
 bool pel__zarr_bare_images(pel__zarr_source *s, const char *path, const pel__zarr_node *node, const char *axes, pel_error *err)
 {
-    axis named[PEL_MAX_NDIM] = NO_AXES;
+    pel__zarr_axis named[PEL_MAX_NDIM] = NO_AXES;
     char text[PEL_MAX_NDIM][2];
     int32_t positions = -1;
     pel__zarr_image own = {0};
