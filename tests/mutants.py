@@ -57,6 +57,8 @@ MUTANTS = [
            "tests/test_pipeline.py::test_a_block_is_read_with_all_of_its_halo[median]"),
     Mutant("what the host program holds does not count", "src/plan/memory.c", "pel__max(BASE_BYTES, held_bytes)", "BASE_BYTES + 0 * held_bytes",
            "test_promise:what_a_large_host_holds_counts"),
+    Mutant("the first block stands for all", "src/plan/plan.c", "return pel__min(blocks_along(p, axis), 2 * edge + PERIOD);", "return pel__min(1, edge);",
+           "test_promise:runs_do_with_what_was_promised"),
     Mutant("only the nearest control group counts", "src/core/limits.c", "for (size_t n = strlen(folder); n >= least; n--)",
            "for (size_t n = strlen(folder); n >= strlen(folder); n--)", "test_limits:every_tree_gives_its_least_limit"),
     Mutant("windows of checksum know no limit", "src/run/scan.c", "pel__min(PEL__SCAN_BYTES, room / fewer.threads / PARTS / PAGE * PAGE)", "PEL__SCAN_BYTES",

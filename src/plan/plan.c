@@ -323,19 +323,49 @@ static void spend_the_rest(pel__plan *plan, const pel__plan_request *q)
     plan->memory.total += plan->memory.kept_tiles;
 }
 
+#define PERIOD 2 /* filters look at places by pairs of voxels (cells of ndsafir) at most: an odd block and its next differ, no more */
+
+/* Blocks along an axis that differ by more than where they lie: those whose halo may touch an end of the image, and some between. */
+static int64_t kinds_along(const pel__plan_image *p, int axis, int64_t halo)
+{
+    const int64_t edge = pel__ceil_div(halo, p->block[axis]) + 1;
+    return pel__min(blocks_along(p, axis), 2 * edge + PERIOD);
+}
+
+/* The block of kind k along an axis: counted from the beginning in the first half, from the end in the second. */
+static int64_t block_of_kind(const pel__plan_image *p, int axis, int64_t kinds, int64_t k)
+{
+    return k <= kinds / 2 ? k : blocks_along(p, axis) - (kinds - k);
+}
+
 /* Scratch of the filter for any block there is: how filters lay out their scratch depends on where a block lies, too. */
+static int64_t filter_bytes_of(const pel__plan *plan, const pel__plan_request *q, int32_t i)
+{
+    const pel__plan_image *p = &plan->images[i];
+    int64_t most = 0, count = 1, kinds[PEL_AXES], before[PEL_AXES], after[PEL_AXES];
+    pel__pipeline_halo(q->pipeline, q->images[i], before, after);
+    for (int a = 0; a < PEL_AXES; a++) {
+        kinds[a] = kinds_along(p, a, pel__max(before[a], after[a]));
+        count *= kinds[a];
+    }
+    for (int64_t k = 0; k < count; k++) {
+        int64_t rest = k, number = 0, stride = 1;
+        for (int a = PEL_AXES - 1; a >= 0; a--) {
+            number += stride * block_of_kind(p, a, kinds[a], rest % kinds[a]);
+            stride *= blocks_along(p, a);
+            rest /= kinds[a];
+        }
+        const pel_region out = pel__grid_cell(&p->bounds, p->block, number), in = pel__region_grow(&out, before, after, &p->bounds);
+        most = pel__max(most, pel__plan_filter_bytes(q, q->images[i], &in, &out));
+    }
+    return most;
+}
+
 static int64_t filter_bytes(const pel__plan *plan, const pel__plan_request *q)
 {
-    int64_t most = 0, before[PEL_AXES], after[PEL_AXES];
-    for (int32_t i = 0; pel__pipeline_computes(q->pipeline) && i < plan->image_count; i++) {
-        const pel__plan_image *p = &plan->images[i];
-        const int64_t count = pel__grid_cells(&p->bounds, p->block);
-        pel__pipeline_halo(q->pipeline, q->images[i], before, after);
-        for (int64_t k = 0; k < count; k++) {
-            const pel_region out = pel__grid_cell(&p->bounds, p->block, k), in = pel__region_grow(&out, before, after, &p->bounds);
-            most = pel__max(most, pel__plan_filter_bytes(q, q->images[i], &in, &out));
-        }
-    }
+    int64_t most = 0;
+    for (int32_t i = 0; pel__pipeline_computes(q->pipeline) && i < plan->image_count; i++)
+        most = pel__max(most, filter_bytes_of(plan, q, i));
     return most;
 }
 
