@@ -101,10 +101,13 @@ def failed(job, at, error, host="n1", attempt=1):
 
 
 def write_ledger(output, lines, name="n1-7-1.jsonl"):
+    """The records, as those of this run."""
     folder = str(output) + ".run/ledger"
+    with open(str(output) + ".run/plan.json", encoding="utf-8") as f:
+        number = json.load(f)["run"]
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, name), "wb") as f:
-        f.writelines(lines)
+        f.writelines(record(**json.loads(line[9:]), run=number) for line in lines)
 
 
 def prepared(cli, folder, size, chunk, name="out.ome.zarr", **options):
