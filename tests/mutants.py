@@ -73,6 +73,10 @@ MUTANTS = [
     Mutant("a run ends without the notes", "cli/runs.c", "    if (ok)\n        print_run_notes", "    if (false)\n        print_run_notes",
            "tests/test_notes.py::test_notes_are_told_wherever_a_run_is"),
     Mutant("every image has its notes to itself", "src/run/notes.c", "if (is_same(o, n) || ", "if (", "tests/test_notes.py::test_the_same_note_of_many_images_stands_once"),
+    # ---- what a Zarr store names and does not have
+    Mutant("holes of a plate are not told", "src/source/zarr.c", "paths->holes > 0 && i <", "false && i <", "tests/test_zarr_kinds.py::test_plates_with_holes[well-0.4]"),
+    Mutant("a collection ends at its first gap", "src/source/zarr_paths.c", "#define MOST_GAP_NEAR 64", "#define MOST_GAP_NEAR 0",
+           "tests/test_zarr_kinds.py::test_collections_with_gaps"),
     # ---- where voxels lie
     Mutant("a selection stays at the whole's place", "src/core/image.c", "(double)image->origin[a] * step[a]", "0 * step[a]",
            "tests/test_zarr_space.py::test_parts_of_a_zarr"),

@@ -4,6 +4,7 @@ zarr-python makes; each read by the program and compared with what zarr-python i
 import json
 import os
 import resource
+import shutil
 import time
 import zlib
 
@@ -466,6 +467,88 @@ def test_plates_that_cannot_be(cli, tmp_path, wells, said):
     assert said in cli.fails(3, "info", path)
 
 
+def missing(image):
+    return [(n["count"], n["text"]) for n in image["notes"] if n["kind"] == "missing"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("gone,left,named", [
+    (["A/2"], ["A/1/0", "A/1/1", "B/1/0", "B/1/1"], [(1, "A/2")]),
+    (["A/1"], ["A/2/0", "A/2/1", "B/1/0", "B/1/1"], [(1, "A/1")]),
+    (["A/1/0", "B/1"], ["A/1/1", "A/2/0", "A/2/1"], [(2, "A/1/0"), (2, "B/1")]),
+    (["A/1/1/s0", "A/2/document"], ["A/1/0", "B/1/0", "B/1/1"], [(2, "A/1/1"), (2, "A/2")]),
+], ids=["well", "first well", "field and well", "arrays and metadata"])
+def test_plates_with_holes(cli, tmp_path, version, gone, left, named):
+    """Wells, fields, the arrays of a field and the metadata of a well that were never written: the rest is read, the holes are told."""
+    path, out = str(tmp_path / "p.zarr"), str(tmp_path / "o.zarr")
+    made = plate(path, version, ["A/1", "A/2", "B/1"], 2)
+    for name in gone:
+        if name.endswith("document"):
+            os.remove(f"{path}/{os.path.dirname(name)}/" + (".zattrs" if version == "0.4" else "zarr.json"))
+        elif name.endswith("s0"):
+            group = zarr.open_group(f"{path}/{os.path.dirname(name)}", mode="r")
+            for array in list(group.array_keys()):
+                shutil.rmtree(f"{path}/{os.path.dirname(name)}/{array}")
+        else:
+            shutil.rmtree(f"{path}/{name}")
+    images = cli.json("info", path)["images"]
+    assert [i["name"] for i in images] == left
+    assert checksums(cli, path) == [crc(made[n]) for n in left]
+    for image in images:
+        (count, text), = missing(image)
+        assert all(count == number and name in text for number, name in named)
+    assert "left out" in cli("convert", path, out).stderr
+    assert checksums(cli, out) == [crc(made[n]) for n in left]
+
+
+def test_a_plate_of_nothing_but_holes(cli, tmp_path):
+    path = str(tmp_path / "p.zarr")
+    plate(path, "0.4", ["A/1", "A/2"], 1)
+    for name in ("A/1/0", "A/2"):
+        shutil.rmtree(f"{path}/{name}")
+    text = cli.fails(3, "info", path)
+    assert "A/1/0" in text and "A/2" in text
+    os.makedirs(f"{path}/A/2")
+    zarr.create_array(f"{path}/A/2", shape=(4, 4), chunks=(4, 4), dtype="u1", overwrite=True, zarr_format=2)
+    assert "array" in cli.fails(3, "info", path)
+
+
+def test_a_damaged_field_is_no_hole(cli, tmp_path):
+    path = str(tmp_path / "p.zarr")
+    plate(path, "0.5", ["A/1"], 2)
+    with open(f"{path}/A/1/0/zarr.json", "w", encoding="utf-8") as f:
+        f.write("{")
+    assert "A/1/0" in cli.fails(3, "info", path)
+
+
+def collection(path, numbers, listed=None):
+    """A bioformats2raw collection of these images; with OME/series where `listed` is given."""
+    writer = pytest.importorskip("ome_zarr.writer")
+    fmt = ome_format("0.4")
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    if listed is not None:
+        root.create_group("OME").attrs["series"] = [str(n) for n in listed]
+    made = {}
+    for number in numbers:
+        made[number] = pixels((2, 3, 40, 50))
+        writer.write_image(made[number], root.require_group(str(number)), axes="czyx", fmt=fmt, scale_factors=[])
+    return made
+
+
+@pytest.mark.parametrize("numbers,listed,gone", [((0, 1, 3), None, ["2"]), ((1, 2), None, ["0"]), ((0, 7, 9), None, ["1", "6", "8"]), ((0, 64), None, ["1", "63"]),
+                                                 ((0, 2), (0, 1, 2, 3), ["1", "3"]), ((0, 1), (0, 1), [])], ids=str)
+def test_collections_with_gaps(cli, tmp_path, numbers, listed, gone):
+    path = str(tmp_path / "c.zarr")
+    made = collection(path, numbers, listed)
+    assert checksums(cli, path) == [crc(made[n]) for n in numbers]
+    for image in cli.json("info", path)["images"]:
+        notes = missing(image)
+        assert len(notes) == (len(gone) > 0)
+        count = (max(listed) if listed else numbers[-1]) + 1 - len(numbers)
+        assert all(n == count for n, _ in notes) and all(g in text or "…" in text for g in gone for _, text in notes)
+
+
 def test_parts_of_a_store_by_their_paths(cli, tmp_path):
     path = str(tmp_path / "a.zarr")
     cli.ok("convert", "phantom:t=1,c=2,z=3,y=300,x=310;scenes=2", path, "--quiet")
@@ -501,5 +584,5 @@ def test_a_chunk_that_its_bytes_cannot_hold_takes_no_memory(cli, tmp_path, codec
         "zarr_format": 3, "node_type": "array", "shape": [n, n], "data_type": "uint16", "fill_value": 0,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [n, n]}}, "chunk_key_encoding": {"name": "default"},
         "codecs": [LITTLE] + ([codec] if codec else [])}))
-    said = cli.fails(3, "checksum", tmp_path, "--y", "0:1", "--x", "0:1", "--quiet", "--threads", "1", preexec_fn=little_memory)
+    said = cli.fails(3, "checksum", tmp_path, "--y", "0:1", "--x", "0:1", "--quiet", "--threads", "1", "--memory", "4G", preexec_fn=little_memory)
     assert "bytes stored cannot hold a chunk of" in said

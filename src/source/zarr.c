@@ -96,27 +96,51 @@ static void keep_array_mtime(pel__zarr_source *s, const pel__zarr_array *a)
 static bool open_image(pel__zarr_source *s, int32_t number, const char *path, int32_t level, pel_error *err)
 {
     pel__zarr_node node = {0};
+    s->absent = false;
     if (!pel__zarr_node_read(&node, s->store, path, err))
         return false;
     pel__zarr_keep_identity(s, &node);
+    s->absent = node.kind == PEL__NODE_NONE;
     const bool ok = node.kind != PEL__NODE_GROUP ? pel__fail(err, PEL_FORMAT, "image \"%s\": no group there", path)
                                                  : pel__zarr_ome_image(s, number, path, &node, level, err);
     pel__zarr_node_free(&node);
     return ok;
 }
 
+/* Wells, fields and series that are named and not there: the rest is read. */
+static bool note_holes(pel__zarr_source *s, const pel__zarr_paths *paths, const char *what, pel_error *err)
+{
+    if (s->base.image_count == 0)
+        return pel__fail(err, PEL_FORMAT, "none of the %s is there: %s", what, paths->first);
+    for (int32_t i = 0; paths->holes > 0 && i < s->base.image_count; i++) {
+        (void)pel__note_add(&s->list[i].notes, PEL__NOTE_MISSING, paths->holes, "Never written and left out: %d of the %s (%s).",
+                            (int)paths->holes, what, paths->first);
+        pel__notes_give(&s->base.images[i], &s->list[i].notes);
+    }
+    return true;
+}
+
 /* Takes the paths. Fields of a plate are called by their paths, series by their own names. */
 static bool open_images(pel__zarr_source *s, pel__zarr_paths *paths, bool call_by_path, int32_t level, pel_error *err)
 {
     bool ok = pel__zarr_make_room(s, paths->count, err);
+    int32_t there = 0;
     for (int32_t i = 0; ok && i < paths->count; i++) {
-        pel_image *const image = &s->base.images[i];
-        ok = open_image(s, i, paths->list[i], level, err);
+        pel_image *const image = &s->base.images[there];
+        pel_error e = {0};
+        ok = open_image(s, there, paths->list[i], level, &e);
+        if (!ok && s->absent)
+            pel__zarr_paths_hole(paths, paths->list[i]);
+        if (!ok && !s->absent)
+            return pel__fail(err, e.code, "%s", e.text);
         if (ok && call_by_path)
             (void)snprintf(image->name, sizeof image->name, "%s", paths->list[i]);
+        there += ok;
+        ok = true;
     }
-    pel__zarr_paths_free(paths);
-    return ok;
+    if (ok)
+        s->base.image_count = there;
+    return ok && note_holes(s, paths, call_by_path ? "wells and fields" : "images of the collection", err);
 }
 
 /* A run that was not finished leaves "complete": false. */
@@ -146,9 +170,12 @@ static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t 
         ok = pel__zarr_collection_paths(&paths, s, err);
     else if (well)
         ok = pel__zarr_well_paths(&paths, "", well, err);
-    if (ok && paths.count > 0)
-        return open_images(s, &paths, plate || well, level, err);
+    const bool some = ok && paths.count > 0;
+    if (some)
+        ok = open_images(s, &paths, plate || well, level, err);
     pel__zarr_paths_free(&paths);
+    if (some)
+        return ok;
     if (!ok)
         return false;
     if (pel__json_get(ome, "labels", json_type_array))

@@ -33,15 +33,19 @@ typedef struct pel__zarr_source {
     pel__codec_shelf *shelf;
     pel__zarr_image *list;
     int64_t channels; /* of all images so far */
+    bool absent;      /* why opening an image failed: its group or its array was never written */
 } pel__zarr_source;
 
 /* Where images are, relative to the store. Zero-initialise. */
 typedef struct pel__zarr_paths {
     char **list;
     int32_t count;
+    int32_t holes;   /* wells and images that are named and were never written */
+    char first[160]; /* paths of the first ones, "A/2, B/1/0" */
 } pel__zarr_paths;
 
 void pel__zarr_paths_free(pel__zarr_paths *p);
+void pel__zarr_paths_hole(pel__zarr_paths *p, const char *path);
 bool pel__zarr_path_inside(const char *path); /* not absolute, no "..", not too long; NULL allowed */
 bool pel__zarr_collection_paths(pel__zarr_paths *p, pel__zarr_source *s, pel_error *err);
 bool pel__zarr_plate_paths(pel__zarr_paths *p, pel__zarr_source *s, json_object *plate, pel_error *err);

@@ -183,6 +183,7 @@ static bool open_level(pel__zarr_source *s, int32_t number, const char *path, pe
         return false;
     s->base.identity_size += node.bytes;
     s->base.identity_crc32c = pel__crc32c(s->base.identity_crc32c, &node.crc32c, sizeof node.crc32c);
+    s->absent = node.kind == PEL__NODE_NONE;
     const bool ok = node.kind != PEL__NODE_ARRAY
         ? pel__fail(err, PEL_FORMAT, "%s: the metadata names this level, but no array is there", path)
         : pel__zarr_array_open(&s->list[number].array, s->store, path, &node, err);

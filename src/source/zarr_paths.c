@@ -9,6 +9,8 @@
 
 #define MAX_IMAGES 100000
 #define MAX_PATH 512
+#define MOST_GAP_NEAR 64 /* numbers left out between images of a collection that has no list; far: each costs a journey */
+#define MOST_GAP_FAR 4
 
 void pel__zarr_paths_free(pel__zarr_paths *p)
 {
@@ -16,6 +18,16 @@ void pel__zarr_paths_free(pel__zarr_paths *p)
         free(p->list[i]);
     free(p->list);
     *p = (pel__zarr_paths){0};
+}
+
+void pel__zarr_paths_hole(pel__zarr_paths *p, const char *path)
+{
+    const size_t n = strlen(p->first);
+    if (n + strlen(path) + 6 < sizeof p->first)
+        (void)snprintf(p->first + n, sizeof p->first - n, "%s%s", n ? ", " : "", path);
+    else if (n < 3 || strcmp(p->first + n - 3, "…") != 0)
+        (void)snprintf(p->first + n, sizeof p->first - n, "…");
+    p->holes++;
 }
 
 bool pel__zarr_path_inside(const char *path)
@@ -55,22 +67,29 @@ static bool listed_series(pel__zarr_paths *p, json_object *series, pel_error *er
     return true;
 }
 
-/* Groups 0, 1, 2, … as far as there are. */
+/* Groups 0, 1, 2, … as far as there are. Numbers may be left out: the images behind them count. */
 static bool counted_series(pel__zarr_paths *p, pel__store *store, pel_error *err)
 {
-    for (;;) {
+    const int32_t most = pel__store_errands(store) ? MOST_GAP_FAR : MOST_GAP_NEAR;
+    int32_t seen = 0; /* numbers up to the last image */
+    for (int32_t i = 0; i - seen <= most; i++) {
         char path[24];
         pel__zarr_node node = {0};
-        (void)snprintf(path, sizeof path, "%d", (int)p->count);
+        (void)snprintf(path, sizeof path, "%d", (int)i);
         if (!pel__zarr_node_read(&node, store, path, err))
             return false;
         const bool there = node.kind != PEL__NODE_NONE;
         pel__zarr_node_free(&node);
-        if (!there)
-            return true;
-        if (!add(p, "", path, err))
+        for (; there && seen < i; seen++) {
+            char hole[24];
+            (void)snprintf(hole, sizeof hole, "%d", (int)seen);
+            pel__zarr_paths_hole(p, hole);
+        }
+        seen += there;
+        if (there && !add(p, "", path, err))
             return false;
     }
+    return true;
 }
 
 bool pel__zarr_collection_paths(pel__zarr_paths *p, pel__zarr_source *s, pel_error *err)
@@ -111,10 +130,14 @@ static bool read_well(pel__zarr_paths *p, pel__zarr_source *s, const char *path,
     bool ok = false;
     if (e.code)
         ok = pel__fail(err, e.code, "%s", e.text);
-    else if (!well)
-        ok = pel__fail(err, PEL_FORMAT, "plate: well \"%s\": no group with the member well there", path);
-    else
+    else if (well)
         ok = pel__zarr_well_paths(p, path, well, err);
+    else if (node.kind == PEL__NODE_ARRAY)
+        ok = pel__fail(err, PEL_FORMAT, "plate: well \"%s\": found an array, expected a group", path);
+    else { /* the list of a plate is made first, and wells are written as they are done */
+        pel__zarr_paths_hole(p, path);
+        ok = true;
+    }
     pel__zarr_node_free(&node);
     return ok;
 }
@@ -125,5 +148,5 @@ bool pel__zarr_plate_paths(pel__zarr_paths *p, pel__zarr_source *s, json_object 
     for (size_t i = 0; wells && i < json_object_array_length(wells); i++)
         if (!read_well(p, s, pel__json_string(json_object_array_get_idx(wells, i), "path"), err))
             return false;
-    return p->count > 0 || pel__fail(err, PEL_FORMAT, "a plate without images");
+    return p->count > 0 || pel__fail(err, PEL_FORMAT, "a plate without images%s%s", p->first[0] ? ": not there are " : "", p->first);
 }
