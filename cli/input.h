@@ -35,21 +35,23 @@ typedef struct input_options {
 #define STRICT_HELP "refuse an input with pixels missing, left out or in doubt (`info` lists its notes)"
 #define PIXEL_SIZE_HELP "z=1,y=0.5,x=0.5 in micrometres (t in seconds), before what the file says"
 
+#define INPUT_AXES_HELP "bare arrays: a letter of ptczyx an axis; TIFF pages: tyx, or sizes t=4,c=3,z=5, the slowest first"
+
 /* For a verb's table of options. */
 #define INPUT_OPTIONS(in)                                                                                          \
     {OPTION_INTEGER, "image", "N", "only this image (scene, position, series), from 0", &(in).image, 0, INT32_MAX}, \
     {OPTION_INTEGER, "level", "N", "Zarr: this resolution level (0 = full)", &(in).level, 0, 64},                   \
-    {OPTION_TEXT, "axes", "LETTERS", "bare arrays: what the axes are, one letter each of p t c z y x", &(in).axes, 0, 0}, \
+    {OPTION_TEXT, "input-axes", "AXES", INPUT_AXES_HELP, &(in).axes, 0, 0}, \
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                                   \
     {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}, \
     {OPTION_FLAG, "strict", NULL, STRICT_HELP, &(in).strict, 0, 0}
 
-/* The same for verbs that work with runs, which have no --image; axes: "axes", or "input-axes" beside a filter's parameter of that name. */
-#define RUN_INPUT_OPTIONS(in, axes_name)                                                                \
+/* The same for verbs that work with runs, which have no --image. */
+#define RUN_INPUT_OPTIONS(in)                                                                           \
     SELECT_OPTIONS((in).select),                                                                         \
     {OPTION_INTEGER, "level", "N", "Zarr: resolution level to read", &(in).level, 0, 64},                \
-    {OPTION_TEXT, axes_name, "LETTERS", "bare arrays: one letter of ptczyx an axis", &(in).axes, 0, 0},  \
+    {OPTION_TEXT, "input-axes", "AXES", INPUT_AXES_HELP, &(in).axes, 0, 0},                              \
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                       \
     {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &(in).recover, 0, 0},  \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &(in).mask, 0, 0},     \

@@ -435,7 +435,7 @@ static bool set_value(const option *o, const char *text, const char **why)
     return wrong(why, "takes no value");
 }
 
-static const option *find_option(const command *c, const char *name, size_t length)
+static const option *find_named(const command *c, const char *name, size_t length)
 {
     for (int i = 0; i < c->option_count; i++) {
         const option *const o = &c->options[i];
@@ -443,6 +443,17 @@ static const option *find_option(const command *c, const char *name, size_t leng
             return o;
     }
     return NULL;
+}
+
+/* An old name is good where no option of the verb has it. */
+static const option *find_option(const command *c, const char *name, size_t length)
+{
+    static const struct { const char *was, *is; } old[] = {{"axes", "input-axes"}};
+    const option *found = find_named(c, name, length);
+    for (size_t i = 0; !found && i < sizeof old / sizeof old[0]; i++)
+        if (strlen(old[i].was) == length && strncmp(old[i].was, name, length) == 0)
+            found = find_named(c, old[i].is, strlen(old[i].is));
+    return found;
 }
 
 #define MAX_OPTIONS 96

@@ -70,21 +70,8 @@ static int add_parameters(option *list, words *w)
     return n;
 }
 
-static bool has_parameter(int32_t filter, const char *name)
-{
-    for (int32_t i = 0; i < pel_filter_parameter_count(filter); i++) {
-        pel_parameter p;
-        pel_filter_parameter(filter, i, &p);
-        if (strcmp(p.name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static int add_common(option *list, words *w)
 {
-    /* ndsafir searches --axes; there, what a bare array's axes are is said with another word */
-    const char *axes = has_parameter(w->filter, "axes") ? "input-axes" : "axes";
     const option common[] = {
         {OPTION_TEXT, "then", "FILTERS", "filters that follow, without a copy between: \"dog fwhm=5,20 | gaussian sigma=1\"", &w->then, 0, 0},
         {OPTION_HEADING, NULL, NULL, "limits", NULL, 0, 0},
@@ -101,7 +88,7 @@ static int add_common(option *list, words *w)
         {OPTION_FLAG, "fresh", NULL, "throw away what an earlier run left in the output", &w->fresh, 0, 0},
         {OPTION_FLAG, "prepare", NULL, "make the output and its plan, and stop: `work` does the blocks", &w->prepare, 0, 0},
         {OPTION_HEADING, NULL, NULL, "the input", NULL, 0, 0},
-        RUN_INPUT_OPTIONS(w->in, axes),
+        RUN_INPUT_OPTIONS(w->in),
         {OPTION_HEADING, NULL, NULL, "messages", NULL, 0, 0},
         {OPTION_FLAG, "quiet", NULL, "no progress, no plan", &w->quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "the plan or the result as JSON on standard output", &w->json, 0, 0},

@@ -101,7 +101,7 @@ int verb_bench(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "tune", "auto|off", "of IN, as denoise --tune: settings are chosen first, which takes time of its own", &w.tune, 0, 0},
         {OPTION_SIZE, "memory", "SIZE", "as for denoise", &w.memory, 0, 0},
         {OPTION_INTEGER, "threads", "N", THREADS_HELP, &w.threads, 1, 4096},
-        RUN_INPUT_OPTIONS(w.in, "input-axes"),
+        RUN_INPUT_OPTIONS(w.in),
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},
     };
     const command c = {.verb = self, .text = "Takes about half a minute; with IN as long as tuning takes besides. Filtering, and of IN reading, are timed on a "

@@ -58,7 +58,7 @@ int verb_tune(const verb *self, int argc, char **argv)
         {OPTION_TEXT, "noise", "MODEL", "sigma | gain,offset | gain,background,readout; default: estimated", &noise, 0, 0},
         {OPTION_TEXT, "quality", "VALUE", "fast|standard|strong: the windows that bound the cost (default standard)", &quality, 0, 0},
         {OPTION_TEXT, "channels", "VALUE", "apart (default), joint: as denoise --channels; auto: whichever is better", &joint, 0, 0},
-        RUN_INPUT_OPTIONS(in, "input-axes"),
+        RUN_INPUT_OPTIONS(in),
         {OPTION_INTEGER, "threads", "N", THREADS_HELP, &threads, 1, 4096},
         {OPTION_FLAG, "quiet", NULL, "no progress", &quiet, 0, 0},
         {OPTION_FLAG, "json", NULL, "one JSON document on standard output", &json, 0, 0},

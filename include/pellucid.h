@@ -160,7 +160,9 @@ typedef struct pel_open_options {
     bool recover;          /* CZI: walk the segments of a file whose directory is missing or damaged */
     bool use_mask;         /* CZI: do not paint pixels that a valid-pixel mask rules out */
     const char *axes;      /* bare arrays: letters of p t c z y x, one an axis, e.g. "pczyx"; NULL = by the file.
-                              Along p (positions) each index is an image */
+                              Along p (positions) each index is an image. TIFF: "tyx", "cyx" or "zyx" for pages of which
+                              the file says nothing; or their sizes, the slowest axis first, "t=4,c=3,z=5", which go
+                              before what the file says */
     const char *select;    /* a part: "image=0:3;c=2;z=10:200" (numbers or half-open ranges; keys image t c z y x); the
                               source then looks as if it held nothing else. NULL = all */
     const char *pixel_size; /* "z=1,y=0.5,x=0.5" (micrometres; t seconds): goes before what the file says; NULL = the file's */

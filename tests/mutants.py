@@ -194,8 +194,11 @@ MUTANTS = [
            "ok = r.kind[g] != g || words || add_kind(t, &r, g, words, err);", f"{DIALECTS}ome_pages_that_the_xml_does_not_name_are_an_image"),
     Mutant("STK: a series in time is a stack", "src/source/tiff_stk.c", "distances || same ? 'z'", "true ? 'z'", f"{DIALECTS}stk_planes_and_words[distances2-times2-t-size2]"),
     Mutant("LSM: positions are more planes", "src/source/tiff_lsm.c", "i < l->positions && (i == 0 || i * each < n)", "i < 1", f"{DIALECTS}lsm_positions_are_images"),
+    Mutant("tifffile: the axes are not looked at", "src/source/tiff_shaped.c", "if (!take_axes(s, page_axis) || !s->said) {", "if (true) {", f"{DIALECTS}tifffile_axes[CTZYX]"),
+    Mutant("sizes: the fastest axis comes first", "src/source/tiff.c", "t->given_order[i] = slow_first[2 - i];", "t->given_order[i] = slow_first[i];",
+           f"{DIALECTS}axes_with_sizes[--input-axes-plain-z=5,t=4,c=3]"),
     Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
-           f"{DIALECTS}imagej_calibration[finterval=5\\ntunit=min\\n-t-want0]"),
+           f"{DIALECTS}imagej_calibration[minutes]"),
     # ---- what lasts through a power cut
     Mutant("folders of shards are not synced", "src/sink/omezarr_write.c", "on_file, arg, err)) && pel__store_sync(s->store, err);", "on_file, arg, err));",
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),

@@ -359,6 +359,7 @@ def test_imagej_run_with_one_directory(tmp_path, dtype):
     head = struct.pack(">2sHI", b"MM", 42, 8) + ifd
     (tmp_path / "a.tif").write_bytes(head.ljust(200, b"\0") + text.ljust(312, b"\0") + run)
     check(tmp_path / "a.tif", a.reshape(3, 2, 20, 30).swapaxes(0, 1)[None])
+    assert len(info(tmp_path / "a.tif")["images"]) == 1
     (tmp_path / "b.tif").write_bytes(head.ljust(200, b"\0") + text.ljust(312, b"\0") + run[:-5])
     a[5] = 0
     check(tmp_path / "b.tif", a.reshape(3, 2, 20, 30).swapaxes(0, 1)[None])

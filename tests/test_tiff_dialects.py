@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What programs mean by the pages of their TIFF files: pixels, axes, sizes and names as tifffile has them, or as the file says."""
+import json
 import random
 import struct
+import subprocess
 import zlib
 
 import imagecodecs
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 import tiff_make
 import tifffile
+import zarr
+from conftest import program
 from test_tiff import check, info, ome, smooth, survives, tool, values
 
 
@@ -61,7 +65,7 @@ def imagej(path, a, words, unit=1, **options):
 
 
 @pytest.mark.parametrize("words, axis, want", [
-    ("finterval=5\ntunit=min\n", "t", {"t_s": 300}),
+    pytest.param("finterval=5\ntunit=min\n", "t", {"t_s": 300}, id="minutes"),
     ("finterval=100\ntunit=ms\n", "t", {"t_s": 0.1}),
     ("finterval=0.5\ntunit=hours\n", "t", {"t_s": 1800}),
     ("finterval=3\n", "t", {"t_s": 3}),
@@ -112,6 +116,113 @@ def test_imagej_words_that_contradict_each_other(tmp_path):
     assert "are not images=14" in notes_of(tmp_path / "a.tif") and size_of(tmp_path / "a.tif")["x_um"] == pytest.approx(0.2)
 
 
+# ---- tifffile ----
+
+@pytest.mark.parametrize("axes", ["TCZYX", "TZCYX", "CTZYX", "ZCTYX", "ZTCYX", "CZTYX", "TZYX", "CYX", "TYX"])
+def test_tifffile_axes(tmp_path, axes):
+    size = {"T": 2, "C": 3, "Z": 4, "Y": 20, "X": 30}
+    a = values([size[k] for k in axes], "u2")
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack", metadata={"axes": axes, "unit": "um", "spacing": 0.5, "finterval": 3, "name": "embryo"},
+                     resolution=(4, 5), resolutionunit=1)
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        assert f.series[0].kind == "shaped" and f.series[0].axes == axes and (f.asarray() == a).all()
+    full = np.transpose(a, [axes.index(k) for k in "TCZYX" if k in axes])
+    check(tmp_path / "a.tif", full.reshape([size[k] if k in axes else 1 for k in "TCZYX"]))
+    want = {"z_um": 0.5, "y_um": 0.2, "x_um": 0.25, **({"t_s": 3} if "T" in axes else {})}
+    assert size_of(tmp_path / "a.tif") == pytest.approx(want) and image_of(tmp_path / "a.tif")["name"] == "embryo" and not notes_of(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_tifffile_colour_and_letters_that_are_not_known(tmp_path, planar):
+    a = values((2, 3, 20, 30, 3), "u1")
+    stored, axes = (a, "TZYXS") if planar == "contig" else (np.moveaxis(a, -1, 2), "TZSYX")
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, metadata={"axes": axes})
+    check(tmp_path / "a.tif", np.transpose(a, (0, 4, 1, 2, 3)))
+    tifffile.imwrite(tmp_path / "b.tif", a[..., 0], photometric="minisblack", metadata={"axes": "TRYX"})
+    check(tmp_path / "b.tif", a[..., 0][:, None])
+    assert "Axis R of length 3 is taken for z" in notes_of(tmp_path / "b.tif")
+
+
+def test_tifffile_shape_without_axes(tmp_path):
+    a = values((2, 3, 4, 20, 30), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack")
+    check(tmp_path / "a.tif", a.reshape(1, 1, 24, 20, 30))
+    assert "says 2 x 3 x 4 pages and not which axes" in notes_of(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", a[0, 0], photometric="minisblack")
+    assert not notes_of(tmp_path / "b.tif")
+
+
+def test_tifffile_several_series_and_one_without_directories(tmp_path):
+    a, b = values((4, 3, 20, 30), "u2"), values((5, 25, 35), "u1")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as w:
+        w.write(a, photometric="minisblack", metadata={"axes": "TCYX"})
+        w.write(b, photometric="minisblack", metadata={"axes": "TYX"}, contiguous=False)
+        w.write(b[:3], photometric="minisblack", metadata={"axes": "CYX"}, truncate=True)
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        assert len(f.pages) == 18 and len(f.series) == 3
+    check(tmp_path / "a.tif", a[:, :, None], 0)
+    check(tmp_path / "a.tif", b[:, None, None], 1)
+    check(tmp_path / "a.tif", b[None, :3, None], 2)
+    assert len(info(tmp_path / "a.tif")["images"]) == 3
+
+
+@pytest.mark.parametrize("text", ['{"shape": [0, 20, 30]}', '{"shape": [4, 20, 30', '{"shape": [4, 3, 20, 30], "axes": "ZYX"}', '{"shape": [-4, 20, 30]}',
+                                  '{"shape": [1000000, 20, 30], "axes": "TYX"}', '{"shape": [9223372036854775807, 9223372036854775807, 20, 30]}',
+                                  '{"shape": [4, 21, 31]}', '{"shape": [2, 2, 20, 30], "axes": "ZZYX"}', '{"shape": [' + "1, " * 40 + "30]}",
+                                  '{"shape": [1000000000, 20, 30], "axes": "TYX", "truncated": true}'])
+def test_tifffile_nonsense(tmp_path, text):
+    a = values((4, 20, 30), "u2")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as w:
+        for page in a:
+            w.write(page, description=text, metadata=None, contiguous=False)
+    assert survives(tmp_path / "a.tif").returncode in (0, 11, 14, 15, 16)  # 11: more voxels than the tool reads
+
+
+# ---- axes that the user says ----
+
+def sized(path, axes, option="--input-axes"):
+    done = subprocess.run([program(), "checksum", str(path), option, axes, "--planes", "--json", "--quiet"], capture_output=True, text=True, timeout=60)
+    return done.returncode, json.loads(done.stdout)["images"][0]["planes"] if done.returncode == 0 else done.stderr
+
+
+@pytest.mark.parametrize("axes", ["t=4,c=3,z=5", "z=5,t=4,c=3", "c=3,z=20", "c=60", "t=60"])
+@pytest.mark.parametrize("kind", ["plain", "imagej", "ome", "shaped"])
+@pytest.mark.parametrize("option", ["--input-axes", "--axes"])
+def test_axes_with_sizes(tmp_path, axes, kind, option):
+    a = values((60, 20, 30), "u2")
+    how = {"plain": {"metadata": None}, "imagej": {"imagej": True, "metadata": {"axes": "ZYX"}}, "ome": {"ome": True, "metadata": {"axes": "ZYX"}}, "shaped": {}}[kind]
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack", **how)
+    code, planes = sized(tmp_path / "a.tif", axes, option)
+    assert code == 0, planes
+    size = {k: int(v) for k, v in (part.split("=") for part in axes.split(","))}
+    b = a.reshape([*size.values(), 20, 30])
+    assert len(planes) == 60
+    for p in planes:
+        assert int(p["crc32"], 16) == zlib.crc32(b[tuple(p[k] for k in size)].tobytes())
+
+
+def test_axes_with_sizes_that_do_not_fit(tmp_path):
+    a = values((10, 20, 30), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack", metadata=None)
+    assert sized(tmp_path / "a.tif", "t=6,c=2")[0] == 2 and "are 12 planes, the file has 10 pages" in sized(tmp_path / "a.tif", "t=6,c=2")[1]
+    assert sized(tmp_path / "a.tif", "t=3,c=3")[0] == 2
+    code, planes = sized(tmp_path / "a.tif", "t=4,c=3")  # it stopped within the last time point
+    assert code == 0 and len(planes) == 12
+    for bad in ("t=4,t=3", "t=0", "t=-1", "t=4,", "q=3", "t=4;c=3", "t=99999999999999999999", "t==4", "t=4 ", "tczyx"):
+        code, message = sized(tmp_path / "a.tif", bad)
+        assert code == 2 and "t=4,c=3,z=5" in message, bad
+
+
+def test_axes_with_sizes_are_recorded_with_a_run(tmp_path):
+    a = values((6, 64, 64), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack", metadata=None)
+    done = subprocess.run([program(), "convert", str(tmp_path / "a.tif"), str(tmp_path / "o.zarr"), "--input-axes", "t=2,c=3", "--quiet"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (zarr.open(tmp_path / "o.zarr")["0"][:] == a.reshape(2, 3, 1, 64, 64)).all()
+    done = subprocess.run([program(), "verify", str(tmp_path / "o.zarr"), "--quiet"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 # ---- MetaMorph STK ----
 
 DAY = 86400000
@@ -134,6 +245,7 @@ def test_stk_planes_and_words(tmp_path, distances, times, axis, size):
     check(tmp_path / "a.stk", a[:, None, None] if axis == "t" else a[None, None])
     assert size_of(tmp_path / "a.stk") == pytest.approx({"y_um": 0.065, "x_um": 0.065, **size})
     image = image_of(tmp_path / "a.stk")
+    assert len(info(tmp_path / "a.stk")["images"]) == 1
     assert image["name"] == "cell 3" and image["acquired"] == created
     assert ("neither distances nor times" in notes_of(tmp_path / "a.stk")) == (size == {})
 

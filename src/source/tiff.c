@@ -43,7 +43,9 @@ static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
     if (t->set.page_count == 0)
         return pel__fail(err, PEL_FORMAT, "%s: no directory", t->base.path);
-    const pel__tiff_dialect *const d = pel__tiff_dialect_of(t, head);
+    const pel__tiff_dialect *d = pel__tiff_dialect_of(t, head);
+    if (d == &pel__tiff_ome && t->given_order[0])
+        d = NULL; /* its XML names each page, which sizes contradict */
     const bool ok = (!d || d->describe(t, head, err)) && pel__tiff_add_rest(t, head, d && t->base.image_count ? d->name : NULL, err);
     return ok || pel__where(err, "%s: ", t->base.path);
 }
@@ -75,14 +77,46 @@ static void add_up(pel__tiff *t)
         keep_other(s, t->set.files[i].path);
 }
 
-/* Pages have one axis of their own; what it is, only the user can know. */
+/* "t=4,c=3,z=5", the slowest axis first; those that are not said are 1. */
+static bool parse_sizes(pel__tiff *t, const char *text)
+{
+    static const char letters[] = "tcz";
+    char slow_first[4] = "";
+    int n = 0;
+    t->given[0] = t->given[1] = t->given[2] = 1;
+    for (const char *at = text;; at++) {
+        const char *letter = *at ? strchr(letters, *at) : NULL;
+        char *end = NULL;
+        if (!letter || at[1] != '=' || strchr(slow_first, *at) || at[2] < '0' || at[2] > '9')
+            return false;
+        const long long v = strtoll(at + 2, &end, 10);
+        if (v < 1 || v > INT32_MAX)
+            return false;
+        t->given[letter - letters] = v;
+        slow_first[n++] = *at;
+        at = end;
+        if (*at == '\0')
+            break;
+        if (*at != ',')
+            return false;
+    }
+    for (int k = 0; k < 3; k++) /* axes of length 1 may be anywhere */
+        if (!strchr(slow_first, letters[k]))
+            slow_first[n++] = letters[k];
+    for (int i = 0; i < 3; i++)
+        t->given_order[i] = slow_first[2 - i];
+    return true;
+}
+
+/* Pages have one axis of their own, or sizes that only the user can know. */
 static bool choose_axis(pel__tiff *t, const char *axes, pel_error *err)
 {
     t->page_axis = 'z';
-    if (!axes || strcmp(axes, "yx") == 0)
+    if (!axes || strcmp(axes, "yx") == 0 || (strchr(axes, '=') && parse_sizes(t, axes)))
         return true;
     if (strlen(axes) != 3 || !strchr("tcz", axes[0]) || strcmp(axes + 1, "yx") != 0)
-        return pel__fail(err, PEL_ARGUMENT, "%s: axes \"%s\" of TIFF pages: must be tyx, cyx or zyx", t->base.path, axes);
+        return pel__fail(err, PEL_ARGUMENT, "%s: axes \"%s\" of TIFF pages: must be tyx, cyx or zyx, or sizes such as t=4,c=3,z=5, the slowest first", t->base.path,
+                         axes);
     t->page_axis = axes[0];
     return true;
 }

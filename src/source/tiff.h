@@ -36,7 +36,6 @@ typedef struct pel__tiff_file {
     char *path;
     bool big, swap; /* BigTIFF; other byte order than ours */
     int64_t first_page, page_count; /* its part of the set's pages */
-    int64_t covered;     /* of these from the first on: their pixels are those of raw pages */
 } pel__tiff_file;
 
 typedef struct pel__tiff_set {
@@ -62,9 +61,12 @@ typedef struct pel__tiff_head {
 
 /* Walks all directories of one more file; its pages are appended. head may be NULL. */
 bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, pel_error *err);
-/* A page without a directory: rows of the pixels of page `like`, from byte `at` of the same file on. */
-bool pel__tiff_add_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err);
+/* A page without a directory: rows of the pixels of page `like`, from byte `at` of the same file on. It takes the place of *page; -1:
+ * it is one more, and *page is its number. */
+bool pel__tiff_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err);
 void pel__tiff_head_finish(pel__tiff_head *head);
+/* The directory of a page, its file open; finish it. */
+bool pel__tiff_page_directory(const pel__tiff_set *set, int64_t page, pel__tiff_directory *d, pel_error *err);
 /* A text tag of one page, at most 1 MiB; NULL where it has none. free() it. */
 bool pel__tiff_page_text(const pel__tiff_set *set, int64_t page, int tag, char **out, pel_error *err);
 void pel__tiff_set_finish(pel__tiff_set *set);
@@ -86,6 +88,8 @@ typedef struct pel__tiff {
     int64_t planes, channels; /* of all images so far: some hundred bytes of XML can claim any number */
     bool long_counts;    /* LSM: what a strip takes is said as it is decoded, which may lead beyond the end */
     char page_axis;      /* of plain stacks: 't', 'c' or 'z' */
+    int64_t given[3];    /* t, c, z as the user says them */
+    char given_order[4]; /* "": nothing was said; else the axes from the fastest */
     pthread_mutex_t mutex;
     bool has_mutex;
     pel__tiff_handle *idle;

@@ -15,7 +15,7 @@ typedef struct pel__tiff_dialect {
     bool (*describe)(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
 } pel__tiff_dialect;
 
-extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej;
+extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped;
 
 /* The first that knows the words; NULL: none. */
 const pel__tiff_dialect *pel__tiff_dialect_of(const pel__tiff *t, const pel__tiff_head *head);
@@ -33,6 +33,9 @@ bool pel__tiff_add_stack(pel__tiff *t, const pel__tiff_stack *s, pel_error *err)
 
 /* The pages like the first one that pellucid reads, in their order; free() *pages. */
 bool pel__tiff_main_pages(const pel__tiff *t, int32_t **pages, int64_t *count, pel_error *err);
+
+/* Up to n pages from `first` on, up to the first that is of another kind; free() *pages. */
+bool pel__tiff_pages(const pel__tiff *t, int64_t first, int64_t n, int32_t **pages, int64_t *count, pel_error *err);
 
 /* Planes without directories, uncompressed one behind the other from byte `at` of the file of `like`, whose pixels they have: at
  * most n, as many as the file holds. free() *pages. */

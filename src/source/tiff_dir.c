@@ -199,13 +199,19 @@ static bool add_page(pel__tiff_set *s, pel__tiff_page page, pel_error *err)
     return true;
 }
 
-bool pel__tiff_add_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err)
+bool pel__tiff_raw_page(pel__tiff_set *set, int32_t like, int64_t at, int32_t *page, pel_error *err)
 {
     pel__tiff_page p = {.offset = at, .file = set->pages[like].file};
     pel__tiff_geometry g = set->geometries[set->pages[like].geometry];
     g.raw = true;
+    if (!keep_geometry(set, &g, 1, &p.geometry, err))
+        return false;
+    if (*page >= 0) {
+        set->pages[*page] = p;
+        return true;
+    }
     *page = (int32_t)set->page_count;
-    return keep_geometry(set, &g, 1, &p.geometry, err) && add_page(set, p, err);
+    return add_page(set, p, err);
 }
 
 static bool keep_page(walk *w, int64_t at, pel_error *err)
@@ -282,13 +288,6 @@ static bool keep_head(walk *w, int64_t first, pel__tiff_head *head, pel_error *e
     return pel__tiff_directory_load(&head->dir, first, &next, err);
 }
 
-static void close_directory(pel__tiff_directory *d)
-{
-    pel__file_close(d->file);
-    free(d->buffer);
-    *d = (pel__tiff_directory){0};
-}
-
 bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, pel_error *err)
 {
     walk w = {.set = set};
@@ -304,28 +303,33 @@ bool pel__tiff_walk(pel__tiff_set *set, const char *path, pel__tiff_head *head, 
         ok = true;
     }
     ok = ok && keep_head(&w, first, head, &trouble);
-    close_directory(&w.dir);
+    pel__tiff_directory_finish(&w.dir);
     return ok || pel__fail(err, trouble.code, "%s: %s", path, trouble.text);
 }
 
 void pel__tiff_head_finish(pel__tiff_head *head)
 {
-    close_directory(&head->dir);
+    pel__tiff_directory_finish(&head->dir);
     free(head->description);
     *head = (pel__tiff_head){0};
 }
 
-bool pel__tiff_page_text(const pel__tiff_set *set, int64_t page, int tag, char **out, pel_error *err)
+bool pel__tiff_page_directory(const pel__tiff_set *set, int64_t page, pel__tiff_directory *d, pel_error *err)
 {
     const pel__tiff_page *p = &set->pages[page];
     const pel__tiff_file *f = &set->files[p->file];
-    pel__tiff_directory d = {.big = f->big, .swap = f->swap};
     int64_t next = 0;
+    *d = (pel__tiff_directory){.big = f->big, .swap = f->swap};
+    return pel__file_open(&d->file, f->path, err) && pel__tiff_directory_room(d, err) && pel__tiff_directory_load(d, p->offset, &next, err);
+}
+
+bool pel__tiff_page_text(const pel__tiff_set *set, int64_t page, int tag, char **out, pel_error *err)
+{
+    pel__tiff_directory d;
     size_t n = 0;
     *out = NULL;
-    const bool ok = pel__file_open(&d.file, f->path, err) && pel__tiff_directory_room(&d, err) && pel__tiff_directory_load(&d, p->offset, &next, err) &&
-                    pel__tiff_tag_text(&d, tag, MOST_PAGE_TEXT, out, &n, err);
-    close_directory(&d);
+    const bool ok = pel__tiff_page_directory(set, page, &d, err) && pel__tiff_tag_text(&d, tag, MOST_PAGE_TEXT, out, &n, err);
+    pel__tiff_directory_finish(&d);
     return ok;
 }
 

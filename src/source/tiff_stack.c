@@ -34,6 +34,20 @@ bool pel__tiff_main_pages(const pel__tiff *t, int32_t **pages, int64_t *count, p
     return *count > 0 || pel__fail(err, PEL_UNSUPPORTED, "%s", geometry_of(t, 0)->refusal[0] ? geometry_of(t, 0)->refusal : "all pages are reduced copies or masks");
 }
 
+bool pel__tiff_pages(const pel__tiff *t, int64_t first, int64_t n, int32_t **pages, int64_t *count, pel_error *err)
+{
+    n = pel__min(n, t->set.files[0].page_count - first);
+    *pages = malloc((size_t)pel__max(1, n) * sizeof **pages);
+    *count = 0;
+    if (!*pages)
+        return pel__fail(err, PEL_NO_MEMORY, "no memory for %" PRId64 " pages", n);
+    while (*count < n && alike(geometry_of(t, first + *count), geometry_of(t, first))) {
+        (*pages)[*count] = (int32_t)(first + *count);
+        (*count)++;
+    }
+    return true;
+}
+
 void pel__tiff_leave_out(pel__tiff *t, int32_t geometry) { t->set.geometries[geometry].left_out = true; }
 
 bool pel__tiff_run(pel__tiff *t, int32_t like, int64_t at, int64_t n, int32_t **pages, int64_t *count, pel_error *err)
@@ -49,10 +63,11 @@ bool pel__tiff_run(pel__tiff *t, int32_t like, int64_t at, int64_t n, int32_t **
     *pages = malloc((size_t)pel__max(1, n) * sizeof **pages);
     if (!*pages)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for %" PRId64 " planes", n);
-    t->set.files[t->set.pages[like].file].covered = n > 0;
-    for (; *count < n; (*count)++)
-        if (!pel__tiff_add_raw_page(&t->set, like, at + *count * bytes, &(*pages)[*count], err))
+    for (; *count < n; (*count)++) {
+        (*pages)[*count] = *count == 0 ? like : -1; /* the directory's own pixels are those of the first plane */
+        if (!pel__tiff_raw_page(&t->set, like, at + *count * bytes, &(*pages)[*count], err))
             return false;
+    }
     return true;
 }
 
@@ -96,6 +111,23 @@ static int64_t lengthen(int64_t size[3], const char *order, int64_t count)
     return slowest;
 }
 
+/* Sizes of the user's: they go before those of the words, for the first image, and for others where they fit. */
+static bool take_given(const pel__tiff *t, pel__tiff_stack *s, pel_error *err)
+{
+    const int64_t *g = t->given;
+    int64_t planes = 0;
+    if (!t->given_order[0])
+        return true;
+    const bool counted = pel__product(g, 3, &planes), fits = counted && s->count <= planes && planes - s->count < planes / g[axis_of(t->given_order[2])];
+    if (fits) {
+        memcpy(s->size, g, sizeof s->size);
+        s->order = t->given_order;
+    }
+    return fits || t->base.image_count > 0 ||
+           pel__fail(err, PEL_ARGUMENT, "axes t=%" PRId64 ", c=%" PRId64 ", z=%" PRId64 " are %" PRId64 " planes, the file has %" PRId64 " pages of one kind", g[0], g[1], g[2],
+                     planes, s->count);
+}
+
 static bool settle_sizes(const pel__tiff_stack *s, int64_t size[3], int64_t *planes, pel_error *err)
 {
     memcpy(size, s->size, sizeof s->size);
@@ -106,10 +138,13 @@ static bool settle_sizes(const pel__tiff_stack *s, int64_t size[3], int64_t *pla
     return true;
 }
 
-bool pel__tiff_add_stack(pel__tiff *t, const pel__tiff_stack *s, pel_error *err)
+bool pel__tiff_add_stack(pel__tiff *t, const pel__tiff_stack *words, pel_error *err)
 {
     const int32_t image = t->base.image_count;
     int64_t size[3], said = 0;
+    pel__tiff_stack own = *words, *const s = &own;
+    if (!take_given(t, s, err))
+        return false;
     if (s->count < 1)
         return pel__fail(err, PEL_DAMAGED, "image %d: none of its planes is in the file", image);
     if (!settle_sizes(s, size, &said, err) || !pel__tiff_add_images(t, 1, err) ||
@@ -136,15 +171,12 @@ typedef struct rest {
 
 static void mark_used(const pel__tiff *t, rest *r)
 {
-    const pel__tiff_set *s = &t->set;
     for (int32_t i = 0; i < t->base.image_count; i++) {
         const int64_t n = t->base.images[i].shape[PEL_T] * t->images[i].groups * t->base.images[i].shape[PEL_Z];
         for (int64_t k = 0; k < n; k++)
             if (t->images[i].page[k] >= 0)
                 r->used[t->images[i].page[k]] = 1;
     }
-    for (int64_t f = 0; f < s->file_count; f++)
-        memset(r->used + s->files[f].first_page, 1, (size_t)s->files[f].covered);
 }
 
 static void sort_kinds(const pel__tiff_set *s, rest *r)

@@ -28,6 +28,13 @@ bool pel__tiff_directory_room(pel__tiff_directory *d, pel_error *err)
     return d->buffer || pel__fail(err, PEL_NO_MEMORY, "no memory for a directory");
 }
 
+void pel__tiff_directory_finish(pel__tiff_directory *d)
+{
+    pel__file_close(d->file);
+    free(d->buffer);
+    *d = (pel__tiff_directory){0};
+}
+
 bool pel__tiff_directory_load(pel__tiff_directory *d, int64_t at, int64_t *next, pel_error *err)
 {
     const int64_t head = d->big ? 8 : 2, entry = d->big ? 20 : 12, link = d->big ? 8 : 4;

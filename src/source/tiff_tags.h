@@ -28,6 +28,7 @@ typedef struct pel__tiff_directory {
 /* The directory at byte `at`, and where the next one is (0: none). One read where it has up to some 200 entries. */
 bool pel__tiff_directory_load(pel__tiff_directory *d, int64_t at, int64_t *next, pel_error *err);
 bool pel__tiff_directory_room(pel__tiff_directory *d, pel_error *err); /* allocates the buffer */
+void pel__tiff_directory_finish(pel__tiff_directory *d); /* closes the file, frees the buffer */
 
 uint64_t pel__tiff_load(const pel__tiff_directory *d, const void *p, int bytes); /* in the file's byte order */
 
