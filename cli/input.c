@@ -49,6 +49,7 @@ pel_remote remote_from_environment(void)
 pel_open_options input_how(input_options *in, const pel_remote *remote)
 {
     return (pel_open_options){.select = selection_text(&in->select), .level = (int32_t)in->level, .recover = in->recover, .use_mask = in->mask, .strict = in->strict,
+                              .damaged = in->damaged, .flip_streamed = in->flip,
                               .axes = in->axes, .pixel_size = in->pixel_size, .remote = remote};
 }
 
@@ -71,6 +72,15 @@ bool input_open(const verb *self, pel_source **out, const char *path, const inpu
     *out = NULL;
     *code = EXIT_USAGE;
     return false;
+}
+
+void input_close(const verb *self, pel_source *source)
+{
+    char first[sizeof(((pel_error *)NULL)->text)] = "";
+    const int64_t n = source ? pel_source_damaged(source, first, sizeof first) : 0;
+    if (n > 0)
+        say(self, "%" PRId64 " tile%s damaged or too short; what is missing read as zero. One of them: %s", n, n == 1 ? " is" : "s are", first);
+    pel_source_destroy(source);
 }
 
 void input_images(const pel_source *source, const input_options *in, int32_t *first, int32_t *last)

@@ -29,10 +29,13 @@ typedef struct input_options {
     const char *axes, *pixel_size;
     selection select;
     int64_t image, level; /* image -1: all */
-    bool recover, mask, strict;
+    const char *damaged;
+    bool recover, mask, strict, flip;
 } input_options;
 
 #define STRICT_HELP "refuse an input with pixels missing, left out or in doubt (`info` lists its notes)"
+#define DAMAGED_HELP "what a damaged tile, strip or chunk does: refuse, or zero: it reads as zero and is counted (default: zero with --recover, else refuse)"
+#define FLIP_HELP "CZI: turn tiles of streamed camera data (compression 1000 and more), which some cameras store upside down"
 #define PIXEL_SIZE_HELP "z=1,y=0.5,x=0.5 in micrometres (t in seconds), before what the file says"
 
 #define INPUT_AXES_HELP "bare arrays: a letter of ptczyx an axis; TIFF pages: tyx, or sizes t=4,c=3,z=5, the slowest first"
@@ -45,6 +48,8 @@ typedef struct input_options {
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                                   \
     {OPTION_FLAG, "recover", NULL, "CZI: walk the segments of a file whose directory is missing or damaged", &(in).recover, 0, 0}, \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out pixels that the file's valid-pixel masks rule out", &(in).mask, 0, 0}, \
+    {OPTION_TEXT, "damaged", "RULE", DAMAGED_HELP, &(in).damaged, 0, 0},                                             \
+    {OPTION_FLAG, "flip-streamed", NULL, FLIP_HELP, &(in).flip, 0, 0},                                               \
     {OPTION_FLAG, "strict", NULL, STRICT_HELP, &(in).strict, 0, 0}
 
 /* The same for verbs that work with runs, which have no --image. */
@@ -55,6 +60,8 @@ typedef struct input_options {
     {OPTION_TEXT, "pixel-size", "SIZES", PIXEL_SIZE_HELP, &(in).pixel_size, 0, 0},                       \
     {OPTION_FLAG, "recover", NULL, "CZI: walk a file whose directory is damaged", &(in).recover, 0, 0},  \
     {OPTION_FLAG, "mask", NULL, "CZI: leave out what valid-pixel masks rule out", &(in).mask, 0, 0},     \
+    {OPTION_TEXT, "damaged", "RULE", DAMAGED_HELP, &(in).damaged, 0, 0},                                 \
+    {OPTION_FLAG, "flip-streamed", NULL, FLIP_HELP, &(in).flip, 0, 0},                                   \
     {OPTION_FLAG, "strict", NULL, STRICT_HELP, &(in).strict, 0, 0}
 
 /* What the options say, and the remote: borrowed, as long as the options live. */
@@ -62,6 +69,9 @@ pel_open_options input_how(input_options *in, const pel_remote *remote);
 
 /* Opens for `threads` readers and checks in->image. On false the reason was said and *code is what the verb returns. */
 bool input_open(const verb *self, pel_source **out, const char *path, const input_options *in, int64_t threads, int *code);
+
+/* Closes it (NULL: nothing) and says on standard error what was damaged in it and read as zero. */
+void input_close(const verb *self, pel_source *source);
 
 /* The images that in->image means: [*first, *last). */
 void input_images(const pel_source *source, const input_options *in, int32_t *first, int32_t *last);

@@ -68,7 +68,11 @@ static void tell(void *arg, const pel_note *n)
 void print_run_notes(FILE *to, const char *run, const char *label, bool all)
 {
     telling t = {.to = to, .label = label, .all = all};
+    pel_status s;
     (void)pel_run_each_note(run, tell, &t, NULL);
+    if (pel_run_status(&s, run, NULL) && s.blocks_damaged > 0)
+        (void)fprintf(to, "%s%" PRId64 " block%s had tiles of the input in %s, or in the margin around, that are damaged or too short: what is missing read as zero.\n", label, s.blocks_damaged,
+                      s.blocks_damaged == 1 ? "" : "s", s.blocks_damaged == 1 ? "it" : "them");
 }
 
 json_object *run_notes_json(const char *run)

@@ -121,6 +121,6 @@ int verb_checksum(const verb *self, int argc, char **argv)
     stop_install();
     limits_warn(self, &j.limits, j.memory, false);
     code = run(self, &j, source);
-    pel_source_destroy(source);
+    input_close(self, source);
     return code;
 }

@@ -154,7 +154,7 @@ int verb_compare(const verb *self, int argc, char **argv)
         limits_warn(self, &j.limits, j.memory, false);
         code = run(self, &j, sources);
     }
-    pel_source_destroy(sources[0]);
-    pel_source_destroy(sources[1]);
+    input_close(self, sources[0]);
+    input_close(self, sources[1]);
     return code;
 }

@@ -74,6 +74,13 @@ static void add_microscope(json_object *o, const pel_image *im)
     json_object_object_add(o, "acquired", text_or_null(im->acquired));
 }
 
+/* As the file has them. */
+static json_object *sample_order(const pel_image *im)
+{
+    static const char *const orders[2][2] = {{"rgb", "rgba"}, {"bgr", "bgra"}};
+    return im->samples > 1 ? json_object_new_string(orders[im->file_is_bgr][im->samples > 3]) : NULL;
+}
+
 static json_object *image_json(const pel_image *im, int32_t index)
 {
     json_object *const o = json_object_new_object();
@@ -90,7 +97,7 @@ static json_object *image_json(const pel_image *im, int32_t index)
     json_object_object_add(o, "tile", json_axes(im->tile));
     json_object_object_add(o, "compression", json_object_new_string(im->compression));
     json_object_object_add(o, "samples", json_object_new_int(im->samples));
-    json_object_object_add(o, "sample_order", im->samples > 1 ? json_object_new_string(im->file_is_bgr ? "bgr" : "rgb") : NULL);
+    json_object_object_add(o, "sample_order", sample_order(im));
     json_object_object_add(o, "planes", json_object_new_int64(im->planes));
     json_object_object_add(o, "planes_missing", json_object_new_int64(im->planes_missing));
     json_object *const channels = json_object_new_array();

@@ -233,6 +233,6 @@ int verb_noise(const verb *self, int argc, char **argv)
         code = EXIT_FAILED;
     free(j.drawn);
     free(j.titles);
-    pel_source_destroy(source);
+    input_close(self, source);
     return code;
 }

@@ -120,7 +120,7 @@ static int read_panel(const verb *self, job *j, int panel)
         code = say_error(self, &err, true);
     }
 cleanup:
-    pel_source_destroy(source);
+    input_close(self, source);
     return code;
 }
 

@@ -48,6 +48,7 @@ static json_object *status_json(const pel_status *s)
     } integers[] = {
         {"blocks_done", s->blocks_done}, {"blocks_total", s->blocks_total}, {"failed", s->blocks_failed},
         {"pyramid_done", s->pyramid_done}, {"pyramid_total", s->pyramid_total}, {"voxels", s->voxels}, {"clipped", s->clipped},
+        {"blocks_damaged", s->blocks_damaged},
         {"bytes_written", s->bytes_written}, {"memory_promised", s->memory_promised}, {"memory_peak", s->memory_peak},
         {"memory_limit", s->memory_limit},
     };

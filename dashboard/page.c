@@ -122,6 +122,8 @@ static void put_moving(FILE *page, const facts *f, const page_options *o)
     }
     put_term(page, "written", say_bytes(a, (double)s->bytes_written), false);
     put_term(page, "clipped voxels", say_count(a, s->clipped), false);
+    if (s->blocks_damaged > 0)
+        put_term(page, "blocks with damaged tiles, read as zero", say_count(a, s->blocks_damaged), true);
     put_term(page, "work, all starts", say_duration(a, s->seconds), false);
     if (f->begun_us > 0)
         put_term(page, "planned", say_time(a, f->begun_us), false);

@@ -16,7 +16,7 @@ static void open_and_read(const char *path, bool recover)
 {
     pel_source *s = NULL;
     pel_error err = {0};
-    const pel_open_options options = {.recover = recover, .use_mask = recover, .helper_dir = "/nowhere"};
+    const pel_open_options options = {.recover = recover, .use_mask = recover, .damaged = recover ? NULL : "zero", .helper_dir = "/nowhere"};
     if (!pel_source_open(&s, path, &options, &err)) {
         if (err.code == PEL_OK || err.code == PEL_INTERNAL)
             abort();

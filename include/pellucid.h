@@ -167,6 +167,9 @@ typedef struct pel_open_options {
                               source then looks as if it held nothing else. NULL = all */
     const char *pixel_size; /* "z=1,y=0.5,x=0.5" (micrometres; t seconds): goes before what the file says; NULL = the file's */
     bool strict;           /* an image with a note that is not harmless is refused: PEL_REFUSED */
+    const char *damaged;   /* "refuse": reading a damaged tile, strip or chunk fails; "zero": it reads as zero and is counted, see
+                              pel_source_damaged. NULL = "zero" with `recover`, else "refuse" */
+    bool flip_streamed;    /* CZI: tiles of streamed camera data (compression 1000 and more) are stored upside down: turn them */
     const pel_remote *remote; /* NULL = anonymous, no proxy */
     const char *helper_dir; /* where the helper programs (pellucid-jxr) are; NULL = beside the library's install */
     int32_t threads;       /* how many threads will read at once: bounds helper processes and scratch; 0 = 1 */
@@ -184,6 +187,10 @@ PEL_API const pel_image *pel_source_image(const pel_source *source, int32_t imag
  * does not have are zero. All of the region or nothing: on false the pixels of dst are undefined.
  * Any thread, at most options.threads at once. Errors: IO, DAMAGED, FORMAT, NO_MEMORY, ARGUMENT. */
 PEL_API bool pel_source_read(pel_source *source, int32_t image, const pel_block *dst, pel_error *err);
+
+/* Different tiles, strips or chunks (thousands are told apart) that were damaged and read as zero so far, of a source opened so; first
+ (may be NULL with size 0): the reason for one of them, "" where there is none. Any thread. */
+PEL_API int64_t pel_source_damaged(const pel_source *source, char *first, size_t size);
 
 /* The same as float32 in C order: out holds as many values as the region has voxels (5 axes, inside the image).
  * Integers beyond 2^24 are rounded. Errors: those of pel_source_read. */
@@ -444,6 +451,7 @@ typedef struct pel_status {
     int64_t blocks_done, blocks_total, blocks_failed;
     int64_t pyramid_done, pyramid_total;
     int64_t voxels, clipped;          /* of the finished blocks */
+    int64_t blocks_damaged;           /* finished, with damaged tiles of the input in them or in their halo, which read as zero */
     int64_t bytes_written;            /* files of the finished blocks */
     double seconds;                   /* of work, summed over all starts */
     int64_t memory_promised, memory_peak; /* peak measured by the workers */

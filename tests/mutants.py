@@ -87,6 +87,17 @@ MUTANTS = [
            "tests/test_zarr_space.py::test_what_is_not_understood_is_unknown"),
     Mutant("the translation comes after the scale above", "src/source/zarr_space.c", "scale ? p->shift[i] * v[i] :", "scale ? p->shift[i] :",
            "tests/test_zarr_space.py::test_scale_and_place_are_kept"),
+    # ---- damaged tiles
+    Mutant("a damaged tile shows what lies below", "src/source/czi_read.c", "    paint_zeros(j, cut(tile_rect(&j->czi->tiles[tile]), j->roi));\n    return true;", "    return true;",
+           "tests/test_damaged.py::test_a_damaged_tile_hides_what_lies_below[y=64,x=64]"),
+    Mutant("the rule for damaged tiles is not in the plan", "src/run/document.c", '", damaged zero"', '""', "tests/test_damaged.py::test_the_rule_is_part_of_the_run"),
+    Mutant("blocks with damaged tiles are not counted", "src/run/job.c", ".damaged = slot->damaged > 0,", ".damaged = false,", "tests/test_damaged.py::test_one_damaged_tile_does_not_block_the_rest[bad_zstd]"),
+    Mutant("zeros of damaged tiles go into the noise", "src/run/estimate.c", "if (pel__damage_count(source->damage) != before)", "if (false)",
+           "tests/test_damaged.py::test_the_filter_and_the_noise_do_without_them"),
+    Mutant("short tiles are not counted", "src/source/czi_read.c", "if (raw && sub.data_size < ", "if (false && sub.data_size < ", "tests/test_damaged.py::test_short_payloads_are_counted"),
+    Mutant("seconds are taken for days", "src/source/czi_times.c", "if (day > 0 && fabs(first - day) <= 2)", "if (true)", "tests/test_czi_dialects.py::test_the_frame_interval"),
+    Mutant("every stamp is a frame", "src/source/czi_times.c", "data + 8 + 8 * tracks * (count - 1)", "data + 8 + 8 * (count - 1)", "tests/test_czi_dialects.py::test_the_frame_interval"),
+    Mutant("rows read together are not turned", "src/source/czi_read.c", "(stored_row(t, y + i) - first) * row", "i * row", "tests/test_czi_dialects.py::test_streamed_tiles_turned"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

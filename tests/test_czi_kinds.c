@@ -882,6 +882,8 @@ CASE(metadata)
 CASE(time_stamps)
 {
     static const double seconds[3] = {0.5, 4.5, 8.5}, days[3] = {44000, 44000.5, 44001};
+    static const char *const xml[] = {NULL, "<ImageDocument><Metadata><Information><Image><AcquisitionDateAndTime>2020-06-18T12:00:00Z</AcquisitionDateAndTime>"
+                                            "</Image></Information></Metadata></ImageDocument>"};
     for (int k = 0; k < 2; k++) {
         make_file f;
         make_begin(&f);
@@ -891,7 +893,7 @@ CASE(time_stamps)
             make_add(&f, &t);
         }
         make_stamps(&f, k ? days : seconds, 3);
-        pel_source *s = open_made(&f, NULL);
+        pel_source *s = open_made(&f, xml[k]);
         if (s)
             CHECK(pel_source_image(s, 0)->pixel_size[PEL_T] == (k ? 43200 : 4));
         pel_source_destroy(s);

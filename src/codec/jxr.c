@@ -239,6 +239,8 @@ static bool explain_death(int status, pel_error *err)
     if (WIFEXITED(status))
         return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder program ended with status %d",
                          WEXITSTATUS(status));
+    if (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGALRM) /* from outside, for want of memory or time */
+        return pel__fail(err, PEL_IO, "the JPEG XR decoder program was killed (signal %d)", WTERMSIG(status));
     return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder program died of signal %d", WTERMSIG(status));
 }
 
@@ -259,7 +261,7 @@ bool pel__jxr_decode(pel__jxr **helper, const char *program, const pel__jxr_requ
         if (refused)
             return false;
         if (o == TOO_SLOW)
-            return pel__fail(err, PEL_DAMAGED, "the JPEG XR stream is damaged: its decoder did not end within %lld s",
+            return pel__fail(err, PEL_IO, "the JPEG XR decoder did not end within %lld s: the stream is damaged, or this computer too busy",
                              (long long)request->seconds);
         if (fresh)
             return explain_death(status, err);

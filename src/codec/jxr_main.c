@@ -96,7 +96,8 @@ static void limit(int what, int64_t value)
     (void)setrlimit(what, &r);
 }
 
-/* For the coming tile: memory, processor time on top of what was used, and a clock in case the parent is gone. */
+/* For the coming tile: memory, processor time on top of what was used (less than the parent waits: a stream that does not end is told from a
+ * computer that is busy), and a clock in case the parent is gone. */
 static void limit_for(const pel__jxr_request *q)
 {
     struct rusage used;
@@ -104,7 +105,7 @@ static void limit_for(const pel__jxr_request *q)
     if (!SANITIZED)
         limit(RLIMIT_AS, pel__jxr_helper_bytes(q->bytes, q->width, q->height, q->decoded / q->width / q->height));
     if (getrusage(RUSAGE_SELF, &used) == 0)
-        limit(RLIMIT_CPU, used.ru_utime.tv_sec + used.ru_stime.tv_sec + seconds + 2);
+        limit(RLIMIT_CPU, used.ru_utime.tv_sec + used.ru_stime.tv_sec + (seconds > 3 ? seconds - 3 : 1));
     (void)alarm((unsigned)seconds + 5);
 }
 

@@ -64,6 +64,8 @@ static json_object *input_json(const pel_run *run, const pel_open_options *open)
     add_text(o, "pixel_size", open->pixel_size);
     json_object_object_add(o, "recover", json_object_new_boolean(open->recover));
     json_object_object_add(o, "use_mask", json_object_new_boolean(open->use_mask));
+    add_text(o, "damaged", open->damaged);
+    json_object_object_add(o, "flip_streamed", json_object_new_boolean(open->flip_streamed));
     return o;
 }
 
@@ -161,16 +163,23 @@ static void add_values(json_object *o, const pel__stage *stage, int32_t k)
     }
 }
 
+/* What is as it always was is not named: older plans must agree with it. */
+static void reading_text(const pel_open_options *o, char *text, size_t size)
+{
+    const bool zero = pel__damage_is_zero(o);
+    const char *const damaged = zero == o->recover ? "" : zero ? ", damaged zero" : ", damaged refuse"; /* recover alone means zero */
+    (void)snprintf(text, size, "level %d%s%s%s%s%s%s%s%s%s%s", (int)o->level, o->recover ? ", recover" : "", damaged,
+                   o->use_mask ? ", mask" : "", o->flip_streamed ? ", streamed flipped" : "", o->axes ? ", axes " : "", o->axes ? o->axes : "",
+                   o->select ? ", only " : "", o->select ? o->select : "", o->pixel_size ? ", pixel size " : "", o->pixel_size ? o->pixel_size : "");
+}
+
 static json_object *settings_json(const pel_run *run, const pel_run_options *options)
 {
     json_object *o = json_object_new_object();
     char text[512];
     pel__run_input_text(run->source, text, sizeof text);
     add_text(o, "input", text);
-    const char *axes = options->open.axes, *select = options->open.select, *size = options->open.pixel_size;
-    (void)snprintf(text, sizeof text, "level %d%s%s%s%s%s%s%s%s", (int)options->open.level, options->open.recover ? ", recover" : "",
-                   options->open.use_mask ? ", mask" : "", axes ? ", axes " : "", axes ? axes : "", select ? ", only " : "",
-                   select ? select : "", size ? ", pixel size " : "", size ? size : "");
+    reading_text(&options->open, text, sizeof text);
     add_text(o, "reading", text);
     pel__pipeline_names(run->pipeline, text, sizeof text);
     add_text(o, "filter", text);
@@ -359,6 +368,8 @@ pel_open_options pel__document_open_options(const json_object *d)
     return (pel_open_options){.level = (int32_t)strtol(pel__document_text(d, "input", "level"), NULL, 10),
                               .recover = strcmp(pel__document_text(d, "input", "recover"), "true") == 0,
                               .use_mask = strcmp(pel__document_text(d, "input", "use_mask"), "true") == 0,
+                              .damaged = text_or_null(d, "input", "damaged"),
+                              .flip_streamed = strcmp(pel__document_text(d, "input", "flip_streamed"), "true") == 0,
                               .axes = text_or_null(d, "input", "axes"), .select = text_or_null(d, "input", "select"),
                               .pixel_size = text_or_null(d, "input", "pixel_size")};
 }

@@ -112,8 +112,11 @@ static bool add_window(pel__noise_estimator *e, pel_source *source, int32_t imag
 {
     const pel_image *im = pel_source_image(source, image);
     const pel_block b = pel__block_dense(r, im->dtype, raw);
+    const int64_t before = pel__damage_count(source->damage);
     if (!pel_source_read(source, image, &b, err))
         return false;
+    if (pel__damage_count(source->damage) != before) /* zeros are no noise */
+        return pel__fail(err, PEL_DAMAGED, "%s: damaged tiles read as zero in more of the sample than it can do without", source->path);
     pel__to_float(pixels, raw, im->dtype, pel__region_voxels(r));
     return pel__noise_estimator_add(e, pixels, 1, r->shape[PEL_Y], r->shape[PEL_X], err);
 }

@@ -240,23 +240,28 @@ static bool fits_float(const pel_block *b, pel_error *err)
 typedef struct {
     const pel_run *run;
     int32_t image;
+    pel__slot *slot;
 } fetching;
 
 static bool fetch(void *arg, const pel_block *part, pel_error *err)
 {
     const fetching *f = arg;
-    return pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err) && fits_float(part, err);
+    const int64_t before = pel__damage_count(f->run->source->damage);
+    const bool ok = pel__read_region(f->run->source, f->image, part, f->run->pool, &f->run->stop, err) && fits_float(part, err);
+    f->slot->damaged += pel__damage_count(f->run->source->damage) - before;
+    return ok;
 }
 
 bool pel__filter_region(const pel_run *run, int32_t image, const pel_block *in, pel__slot *slot, pel_error *err)
 {
     slot->clipped = 0;
+    slot->damaged = 0;
     if (!pel__pipeline_computes(run->pipeline))
         return convert(run, in, slot, err);
     const bool direct = run->dtype == PEL_F32 || pel__pipeline_stores(run->pipeline);
     const pel_block out = direct ? slot->out_block : pel__block_dense(&slot->out_block.region, PEL_F32, run->bench.result);
     atomic_llong clipped = 0;
-    fetching from = {run, image};
+    fetching from = {run, image, slot};
     const pel__filter_call call = {.fetch = fetch, .fetch_arg = &from, .image = run->images[image],
                                    .noise = run->noise_model ? run->noise_model[image] : NULL, .ground = run->ground, .in = in, .out = &out, .clipped = &clipped,
                                    .pool = run->pool, .scratch = run->bench.filter, .thread_scratch = run->bench.thread, .kept = run->bench.kept,
@@ -312,11 +317,14 @@ static bool read_stage(void *arg, int64_t number, int32_t in, pel_error *err)
     slot->in_block = pel__block_dense(&region, job.level == 0 ? run->images[job.image]->dtype : run->dtype, slot->in);
     pel_source *source = job.level == 0 ? run->source : run->below[job.image];
     slot->in_seconds = 0;
+    slot->in_damaged = 0;
     if (job.level == 0 && pel__pipeline_fetches(run->pipeline)) {
         slot->in_block.data = NULL; /* the filter takes what it needs when it needs it */
         return true;
     }
+    const int64_t before = pel__damage_count(source->damage); /* blocks are read one after the other */
     const bool ok = pel__read_region(source, job.level == 0 ? job.image : 0, &slot->in_block, run->pool, &run->stop, err);
+    slot->in_damaged = pel__damage_count(source->damage) - before;
     slot->in_seconds = pel__now() - start;
     return ok || name_job(err, &job, number);
 }
@@ -328,12 +336,13 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
     pel__slot *to = &run->bench.slot[out];
     const pel__plan_job job = pel__plan_job_at(&run->plan, number);
     const double start = pel__now(), reading_seconds = from->in_seconds;
+    const int64_t reading_damaged = from->in_damaged;
     bool ok = true;
     if (job.level > 0) {
         int64_t factor[PEL_AXES];
         (void)pel__plan_pooled_from(&run->plan.images[job.image].layout, job.level, &job.region, factor);
         to->out_block = pel__block_dense(&job.region, run->dtype, to->out);
-        to->clipped = 0;
+        to->clipped = to->damaged = 0;
         ok = pel__downsample(&to->out_block, &from->in_block, factor, run->pool, err) && convert(run, &to->out_block, to, err);
     } else {
         void *memory = run->plan.through ? to->in : to->out;
@@ -343,6 +352,7 @@ static bool work_stage(void *arg, int64_t number, int32_t in, int32_t out, pel_e
         ok = pel__filter_region(run, job.image, &from->in_block, to, err);
     }
     to->seconds = reading_seconds + pel__now() - start;
+    to->damaged += reading_damaged;
     return ok || name_job(err, &job, number);
 }
 
@@ -395,7 +405,7 @@ static bool record_job(pel_run *run, int64_t number, const pel__slot *slot, cons
     const int64_t voxels = pel__region_voxels(&slot->out_block.region);
     const bool any = slot->minimum <= slot->maximum;
     const pel__ledger_record r = {.job = number, .ok = true, .voxels = run->phase_level == 0 ? voxels : 0,
-                                  .clipped = slot->clipped, .minimum = any ? slot->minimum : 0,
+                                  .clipped = slot->clipped, .damaged = slot->damaged > 0, .minimum = any ? slot->minimum : 0,
                                   .maximum = any ? slot->maximum : 0, .mean = slot->sum / (double)voxels, .seconds = seconds,
                                   .rss_bytes = pel__resident_bytes(), .attempt = pel__ledger_attempts(run->ledger, number) + 1,
                                   .files = files->list, .file_count = files->count};

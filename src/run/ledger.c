@@ -161,6 +161,7 @@ static bool visit_line(sieve *s, pel__ledger_visit *visit, void *arg, const char
     }
     pel__ledger_file *files = NULL;
     pel__ledger_record r = {.job = integer(o, "job"), .ok = json_object_get_boolean(member(o, "ok")),
+                            .damaged = json_object_get_boolean(member(o, "damaged")),
                             .withdraw = json_object_get_boolean(member(o, "withdraw")),
                             .voxels = integer(o, "voxels"), .clipped = integer(o, "clipped"),
                             .minimum = number(o, "min"), .maximum = number(o, "max"), .mean = number(o, "mean"),
@@ -231,6 +232,7 @@ static void add_to_totals(pel__ledger *l, const pel__ledger_record *r)
 {
     l->totals.voxels += r->voxels;
     l->totals.clipped += r->clipped;
+    l->totals.damaged += r->damaged;
     l->totals.seconds += r->seconds;
     l->totals.rss_peak_bytes = pel__max(l->totals.rss_peak_bytes, r->rss_bytes);
     for (int32_t i = 0; i < r->file_count; i++)
@@ -520,6 +522,8 @@ static json_object *record_json(const pel__ledger_record *r, const char *run, co
     json_object_object_add(o, "files", files_json(r, run));
     json_object_object_add(o, "voxels", json_object_new_int64(r->voxels));
     json_object_object_add(o, "clipped", json_object_new_int64(r->clipped));
+    if (r->damaged)
+        json_object_object_add(o, "damaged", json_object_new_boolean(true));
     json_object_object_add(o, "min", json_object_new_double(r->minimum));
     json_object_object_add(o, "max", json_object_new_double(r->maximum));
     json_object_object_add(o, "mean", json_object_new_double(r->mean));

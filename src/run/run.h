@@ -42,6 +42,7 @@ typedef struct pel__slot {
     void *out;
     pel_block out_block;
     int64_t clipped;
+    int64_t in_damaged, damaged; /* pieces of the input that were damaged and read as zero: while reading, in all */
     double minimum, maximum, sum;
     double seconds; /* of reading and working, without waiting */
 } pel__slot;

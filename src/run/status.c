@@ -154,6 +154,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->pyramid_done = pel__ledger_count_done(b.ledger, b.blocks, b.jobs - b.blocks);
     out->voxels = t.voxels;
     out->clipped = t.clipped;
+    out->blocks_damaged = t.damaged;
     out->bytes_written = t.bytes_written;
     out->seconds = t.seconds;
     out->memory_promised = member_integer(file, "memory_promised");
@@ -249,6 +250,7 @@ static json_object *status_json(pel_run *run, const char *state)
     add_integer(o, "pyramid_total", jobs - blocks);
     add_integer(o, "voxels", t.voxels);
     add_integer(o, "clipped", t.clipped);
+    add_integer(o, "blocks_damaged", t.damaged);
     add_integer(o, "bytes_written", t.bytes_written);
     add_integer(o, "memory_promised", run->plan.memory.total);
     add_integer(o, "memory_limit", run->request.memory_bytes);

@@ -158,6 +158,8 @@ static bool open_czi(pel_source **out, const char *path, const pel_open_options 
     (void)pthread_mutex_init(&czi->lock, NULL);
     czi->base.type = &pel__source_czi;
     czi->use_mask = options->use_mask;
+    czi->zero_damaged = pel__damage_is_zero(options);
+    czi->flip_streamed = options->flip_streamed;
     czi->base.path = strdup(path);
     if (!czi->base.path) {
         (void)pel__fail(err, PEL_NO_MEMORY, "%s: no memory to open it", path);
@@ -167,7 +169,7 @@ static bool open_czi(pel_source **out, const char *path, const pel_open_options 
         goto fail;
     for (int64_t i = 0; i < czi->order_count; i++)
         pel__czi_count_tile(czi, &czi->tiles[czi->order[i]]);
-    const double step = pel__czi_time_step(&czi->parts[0], czi->t_count);
+    const double step = pel__czi_time_step(&czi->parts[0], &czi->meta, czi->t_count);
     czi->meta.interval_s = step > 0 ? step : czi->meta.interval_s;
     if (!find_helper(czi, options, err) || !pel__czi_describe(czi, err))
         goto fail;

@@ -9,6 +9,7 @@
 #define PEL_SOURCE_CZI_H
 
 #include "core/file.h"
+#include "source/damage.h"
 #include "source/note.h"
 #include "source/source.h"
 
@@ -21,6 +22,7 @@
 #define PEL__CZI_MAX_CHANNELS 65536
 #define PEL__CZI_MAX_IMAGES 65536
 #define PEL__CZI_MAX_PARTS 512       /* files of one set */
+#define PEL__CZI_PART_MISSING 0x8000 /* in a tile's `part`: it is not here; below this bit its number, 0 = unknown */
 
 /* ---- tiles -------------------------------------------------------------------------------------------------- */
 
@@ -28,6 +30,7 @@ enum pel__czi_flag {
     PEL__CZI_HAS_SCENE = 1,
     PEL__CZI_LEFT_OUT = 2, /* a pyramid tile: never painted */
     PEL__CZI_SCALED = 4,   /* stored at another size than it covers, and yet the data itself */
+    PEL__CZI_FLIPPED = 16, /* stored with its last row first */
     PEL__CZI_DOUBTED = 8,  /* its sub-block says otherwise: it has its place, reading it fails */
 };
 
@@ -58,7 +61,7 @@ const pel__czi_pixel *pel__czi_pixel_type(int32_t id); /* NULL = unknown or not 
 
 enum pel__czi_compression {
     PEL__CZI_RAW = 0, PEL__CZI_JPEG = 1, PEL__CZI_LZW = 2, PEL__CZI_JPEG_LL = 3,
-    PEL__CZI_JXR = 4, PEL__CZI_ZSTD0 = 5, PEL__CZI_ZSTD1 = 6, PEL__CZI_SYSTEM_RAW = 1000,
+    PEL__CZI_JXR = 4, PEL__CZI_ZSTD0 = 5, PEL__CZI_ZSTD1 = 6, PEL__CZI_CAMERA_RAW = 100, PEL__CZI_SYSTEM_RAW = 1000,
 };
 
 /* ---- file set ----------------------------------------------------------------------------------------------- */
@@ -137,7 +140,7 @@ typedef struct pel__czi {
     pel__czi_part *parts;
     int32_t part_count;
     pel__czi_tile *tiles;            /* directory order */
-    int64_t tile_count;
+    int64_t tile_count, left_out;    /* left_out: entries without a size, or damaged */
     int32_t *order;                  /* L0 tiles by image, folded channel, t, z, y */
     int64_t order_count;
     pel__czi_scene *scenes;          /* one an image */
@@ -149,7 +152,7 @@ typedef struct pel__czi {
     pel_channel *channel_sets[3];    /* shared by images of 1, 3, 4 samples */
     pel__notes notes;                /* of the file, for all images */
     pel__notes *image_notes;         /* those and its own, an image each */
-    bool use_mask;
+    bool use_mask, zero_damaged, flip_streamed; /* see pel_open_options */
     int64_t max_plane_tiles;         /* most tiles of one plane */
     int64_t max_payload;             /* bytes of the longest compressed stream that is read */
     int64_t max_helper;              /* bytes of a JPEG XR decoder process */
@@ -206,8 +209,8 @@ bool pel__czi_doubt(pel__czi *czi, pel_error *err);
 /* Never fails for bad XML: meta->trouble says what was wrong. False only for reading errors and lack of memory. */
 bool pel__czi_read_meta(pel__czi_meta *meta, const pel__czi_part *part, uint32_t *crc, pel_error *err);
 void pel__czi_meta_free(pel__czi_meta *meta);
-/* Mean distance of the first `count` time stamps in seconds; 0 where the file has none. */
-double pel__czi_time_step(const pel__czi_part *part, int64_t count);
+/* Mean distance of `count` frames in seconds by the clock's stamps; 0 where the file has none, or they do not fit the frames. */
+double pel__czi_time_step(const pel__czi_part *part, const pel__czi_meta *meta, int64_t count);
 
 /* ---- czi_index.c, czi_image.c ------------------------------------------------------------------------------- */
 
@@ -247,6 +250,7 @@ struct pel__czi_scratch {
 #define PEL__CZI_LARGEST_TILE (INT64_C(1) << 36) /* bytes decoded: reading a larger one fails */
 
 int64_t pel__czi_decoded_bytes(const pel__czi_tile *t); /* -1 where that cannot be */
+bool pel__czi_missing_part(const pel__czi *czi, uint16_t part, char *text, size_t size); /* "x(1).czi" that was looked for; false: no name known */
 bool pel__czi_where_tile(const pel__czi *czi, int64_t tile, pel_error *err); /* prepends file and tile; false */
 pel__czi_scratch *pel__czi_scratch_take(pel__czi *czi);
 void pel__czi_scratch_give(pel__czi *czi, pel__czi_scratch *s);

@@ -209,7 +209,7 @@ static uint16_t resolve_part(const pel__czi *czi, int32_t here, int32_t number)
         if (czi->parts[i].number == number)
             return (uint16_t)i;
     }
-    return UINT16_MAX; /* reading the tile says so */
+    return (uint16_t)(PEL__CZI_PART_MISSING | (number > 0 && number < PEL__CZI_PART_MISSING ? number : 0)); /* reading the tile says so */
 }
 
 static bool reserve(pel__czi *czi, int64_t more, pel_error *err)
@@ -248,6 +248,19 @@ static bool refill(reader *r, pel_error *err)
     return true;
 }
 
+/* An entry without a size covers nothing: other readers pass it over, and so do we, counted. One that is damaged otherwise (a negative size,
+ * none at all) only where damaged tiles read as zero. */
+static bool leave_out(pel__czi *czi, const uint8_t *raw, int32_t n)
+{
+    bool empty = false;
+    for (int32_t i = 0; i < n; i++) {
+        const uint8_t *const d = raw + ENTRY_FIXED + ENTRY_DIMENSION * (int64_t)i;
+        empty = empty || (strchr("XxYy", d[0]) && d[0] && pel__load_i32(d + 8) == 0);
+    }
+    czi->left_out += empty || czi->zero_damaged;
+    return empty || czi->zero_damaged;
+}
+
 static bool read_entries(pel__czi *czi, int32_t part, reader *r, int64_t count, pel_error *err)
 {
     for (int64_t i = 0; i < count; i++) {
@@ -257,11 +270,15 @@ static bool read_entries(pel__czi *czi, int32_t part, reader *r, int64_t count, 
             return false;
         const uint8_t *raw = r->piece + r->at;
         pel__czi_tile *tile = &czi->tiles[czi->tile_count];
-        if (!entry_size(&size, &n, raw, r->have - r->at, err) || !parse_entry(tile, raw, n, &czi->tuples, err))
-            return pel__where(err, "%s: directory entry %lld of %lld: ", pel__file_path(r->file), (long long)i,
-                              (long long)count);
-        tile->part = resolve_part(czi, part, pel__load_i32(raw + 14));
+        pel_error why = {0};
+        if (!entry_size(&size, &n, raw, r->have - r->at, &why) || !(parse_entry(tile, raw, n, &czi->tuples, &why) || leave_out(czi, raw, n))) {
+            (void)pel__fail(err, why.code, "%s", why.text);
+            return pel__where(err, "%s: directory entry %lld of %lld: ", pel__file_path(r->file), (long long)i, (long long)count);
+        }
         r->at += size;
+        if (why.code != PEL_OK)
+            continue;
+        tile->part = resolve_part(czi, part, pel__load_i32(raw + 14));
         czi->tile_count++;
     }
     return true;

@@ -12,10 +12,10 @@
 
 /* ---- what the tiles of one image say ------------------------------------------------------------------------- */
 
-enum kind { KIND_RAW, KIND_ZSTD0, KIND_ZSTD1, KIND_JXR, KIND_SYSTEM_RAW, KIND_JPEG, KIND_LZW, KIND_OTHER, KINDS };
+enum kind { KIND_RAW, KIND_ZSTD0, KIND_ZSTD1, KIND_JXR, KIND_SYSTEM_RAW, KIND_JPEG, KIND_LZW, KIND_CAMERA, KIND_OTHER, KINDS };
 
 static const char *const kind_names[KINDS] = {
-    "none", "zstd0", "zstd1", "JPEG XR", "none (system raw)", "JPEG", "LZW", "unknown",
+    "none", "zstd0", "zstd1", "JPEG XR", "none (system raw)", "JPEG", "LZW", "camera", "unknown",
 };
 
 static enum kind kind_of(const pel__czi_tile *t)
@@ -27,7 +27,8 @@ static enum kind kind_of(const pel__czi_tile *t)
     case PEL__CZI_JXR: return KIND_JXR;
     case PEL__CZI_JPEG: case PEL__CZI_JPEG_LL: return KIND_JPEG;
     case PEL__CZI_LZW: return KIND_LZW;
-    default: return t->compression >= PEL__CZI_SYSTEM_RAW ? KIND_SYSTEM_RAW : KIND_OTHER;
+    default:
+        return t->compression >= PEL__CZI_SYSTEM_RAW ? KIND_SYSTEM_RAW : t->compression >= PEL__CZI_CAMERA_RAW ? KIND_CAMERA : KIND_OTHER;
     }
 }
 
@@ -40,6 +41,8 @@ typedef struct survey {
     int64_t kinds[KINDS], pixel_types[16];
     int64_t scaled, stacked, outside, partless, unread, doubted;
     int64_t tile_w, tile_h, votes;   /* majority vote */
+    uint16_t part;                   /* the first that is not here */
+    int16_t camera;                  /* compression of the last such tile */
 } survey;
 
 /* The smallest type that holds the values of both. */
@@ -67,9 +70,11 @@ static void count_oddities(survey *s, const pel__czi *czi, const pel__czi_tile *
 {
     const pel__file *file = t->part < czi->part_count ? czi->parts[t->part].file : NULL;
     s->kinds[kind_of(t)]++;
+    s->camera = kind_of(t) == KIND_CAMERA ? t->compression : s->camera;
     s->scaled += (t->flags & PEL__CZI_SCALED) != 0;
     s->stacked += t->stack_axis != 0;
     s->partless += file == NULL;
+    s->part = file || (s->part & PEL__CZI_PART_MISSING) ? s->part : t->part;
     s->doubted += (t->flags & PEL__CZI_DOUBTED) != 0;
     s->outside += file && (t->position < 0 || t->position > pel__file_size(file) - 288);
 }
@@ -136,11 +141,32 @@ static void set_window(pel_channel *out, const pel__czi_channel_info *display, p
     out->window_end = round(display->high * top);
 }
 
+/* The channel whose Id says "Channel:c"; NULL where there is none. */
+static const pel__czi_channel_info *channel_by_id(const pel__czi_meta *m, int64_t c)
+{
+    char id[40];
+    (void)snprintf(id, sizeof id, "Channel:%lld", (long long)c);
+    for (int32_t i = 0; i < m->channel_count; i++)
+        if (strcmp(m->channels[i].id, id) == 0)
+            return &m->channels[i];
+    return NULL;
+}
+
+/* By Id where every channel of the file has one with its own number; else by place. */
+static const pel__czi_channel_info *find_channel(const pel__czi *czi, int64_t c)
+{
+    const pel__czi_meta *m = &czi->meta;
+    bool by_id = true;
+    for (int64_t k = czi->c_low; by_id && k < (int64_t)czi->c_low + czi->c_count; k++)
+        by_id = channel_by_id(m, k) != NULL;
+    return by_id ? channel_by_id(m, c) : c >= 0 && c < m->channel_count ? &m->channels[c] : NULL;
+}
+
 /* Name, colour and wavelengths of the channel with start c. */
 static void fill_channel(pel_channel *out, const pel__czi *czi, int64_t c, pel_dtype dtype)
 {
     const pel__czi_meta *m = &czi->meta;
-    const pel__czi_channel_info *info = c >= 0 && c < m->channel_count ? &m->channels[c] : NULL;
+    const pel__czi_channel_info *info = find_channel(czi, c);
     const pel__czi_channel_info *display = find_display(m, info, c);
     const char *name = info && info->name[0] ? info->name : display && display->name[0] ? display->name
                      : info && info->fluor[0] ? info->fluor : display ? display->fluor : "";
@@ -220,8 +246,11 @@ static void describe_compression(pel_image *im, const survey *s, bool hilo)
     for (int k = 0, first = 1; k < KINDS && used + 1 < sizeof im->compression; k++) {
         if (s->kinds[k] == 0)
             continue;
+        char id[16] = "";
+        if (k == KIND_CAMERA)
+            (void)snprintf(id, sizeof id, " %d", s->camera);
         const int n = snprintf(im->compression + used, sizeof im->compression - used, "%s%s%s", first ? "" : ", ", kind_names[k],
-                               k == KIND_ZSTD1 && hilo ? " with hi-lo" : "");
+                               k == KIND_ZSTD1 && hilo ? " with hi-lo" : id);
         used += n > 0 ? (size_t)n : 0;
         first = 0;
     }
@@ -280,7 +309,7 @@ static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel
     const bool whole = s->dtype == PEL_U8 || s->dtype == PEL_U16;
     im->significant_bits = whole && m->bits > 0 && m->bits <= 8 * (int32_t)pel_dtype_size(s->dtype) ? m->bits : 0;
     im->planes = im->shape[PEL_T] * czi->groups * im->shape[PEL_Z];
-    im->planes_missing = im->planes - s->planes;
+    im->planes_missing = s->stacked > 0 ? 0 : im->planes - s->planes; /* a stack in a tile: who knows */
     im->channels = channels_for(czi, s->samples, s->dtype);
     czi->scenes[image].t_low = s->t0;
     czi->scenes[image].z_low = s->z0;
@@ -307,15 +336,39 @@ static bool note_tiles(pel__notes *n, enum pel__note_kind kind, int64_t count, c
     return count == 0 || pel__note_add(n, kind, count, "%lld tiles %s", (long long)count, what);
 }
 
-static bool note_unreadable(pel__notes *n, const survey *s)
+/* What is damaged fails or reads as zero, as the options say. */
+static bool note_damaged(pel__notes *n, const pel__czi *czi, int64_t count, const char *what)
 {
-    const int64_t foreign = s->kinds[KIND_JPEG] + s->kinds[KIND_LZW] + s->kinds[KIND_OTHER];
+    char text[200];
+    (void)snprintf(text, sizeof text, "%s; %s.", what, czi->zero_damaged ? "they read as zero" : "reading them fails");
+    return note_tiles(n, PEL__NOTE_UNREADABLE, count, text);
+}
+
+static bool note_partless(pel__notes *n, const pel__czi *czi, const survey *s)
+{
+    char name[PEL__PATH_MAX];
+    if (s->partless == 0 || !pel__czi_missing_part(czi, s->part, name, sizeof name))
+        return note_tiles(n, PEL__NOTE_UNREADABLE, s->partless, "are in parts of the file set that are not here; reading them fails.");
+    return pel__note_add(n, PEL__NOTE_UNREADABLE, s->partless, "%lld tiles are in parts of the file set that are not here (looked for %s); reading them fails.",
+                         (long long)s->partless, name);
+}
+
+static bool note_streamed(pel__notes *n, const pel__czi *czi, const survey *s)
+{
+    if (czi->flip_streamed)
+        return note_tiles(n, PEL__NOTE_CONVERTED, s->kinds[KIND_SYSTEM_RAW], "are streamed camera data; they are turned upside down, as was asked for.");
+    return note_tiles(n, PEL__NOTE_ORIENTATION, s->kinds[KIND_SYSTEM_RAW], "are streamed camera data; some cameras store them upside down: please check, "
+                      "--flip-streamed turns them.");
+}
+
+static bool note_unreadable(pel__notes *n, const pel__czi *czi, const survey *s)
+{
+    const int64_t foreign = s->kinds[KIND_JPEG] + s->kinds[KIND_LZW] + s->kinds[KIND_CAMERA] + s->kinds[KIND_OTHER];
     return note_tiles(n, PEL__NOTE_UNREADABLE, s->stacked, "hold a whole stack or time series each, which pellucid does not read; reading them fails.") &&
-           note_tiles(n, PEL__NOTE_UNREADABLE, s->doubted, "are contradicted by what their own sub-blocks say: their entries in the directory are damaged; reading them fails.") &&
-           note_tiles(n, PEL__NOTE_UNREADABLE, s->outside, "lie behind the end of the file, which seems cut off; reading them fails.") &&
-           note_tiles(n, PEL__NOTE_UNREADABLE, s->partless, "are in parts of the file set that are not here; reading them fails.") &&
-           note_tiles(n, PEL__NOTE_UNREADABLE, foreign, "are compressed in a way that pellucid does not read; reading them fails.") &&
-           note_tiles(n, PEL__NOTE_ORIENTATION, s->kinds[KIND_SYSTEM_RAW], "are streamed camera data; some cameras store them upside down, please check.");
+           note_damaged(n, czi, s->doubted, "are contradicted by what their own sub-blocks say: their entries in the directory are damaged") &&
+           note_damaged(n, czi, s->outside, "lie behind the end of the file, which seems cut off") &&
+           note_partless(n, czi, s) && note_streamed(n, czi, s) &&
+           note_tiles(n, PEL__NOTE_UNREADABLE, foreign, "are compressed in a way that pellucid does not read; reading them fails. Save the file once in ZEN, which then writes it as other programs read it.");
 }
 
 /* ---- the file ----------------------------------------------------------------------------------------------- */
@@ -347,6 +400,7 @@ static bool note_file(pel__czi *czi)
     pel__notes *const n = &czi->notes;
     return (!pending || pel__note_add(n, PEL__NOTE_UNFINISHED, 0, "The program that wrote this file had not finished it (update pending).")) &&
            (czi->part_count == 1 || pel__note_add(n, PEL__NOTE_SET, czi->part_count, "The image is spread over %d files.", czi->part_count)) &&
+           note_tiles(n, PEL__NOTE_LEFT_OUT, czi->left_out, "have no size in the directory, or a damaged one; they are left out.") &&
            note_tiles(n, PEL__NOTE_REDUCED, pyramid, "of lower resolution (pyramid) are in the file; they are left out.") &&
            (czi->tuples.letter_count <= 5 ||
             pel__note_add(n, PEL__NOTE_AXES, czi->tuples.letter_count - 5, "Axes that pellucid does not know are counted as channels: %.*s.",
@@ -365,7 +419,7 @@ static bool describe_image(pel__czi *czi, int32_t image, bool hilo, pel_error *e
     describe_optics(im, &czi->meta);
     name_image(im, czi, czi->scenes[image].scene);
     (void)snprintf(im->acquired, sizeof im->acquired, "%s", czi->meta.acquired);
-    if (!pel__notes_copy(notes, &czi->notes) || !note_pixels(notes, im, &s) || !note_unreadable(notes, &s))
+    if (!pel__notes_copy(notes, &czi->notes) || !note_pixels(notes, im, &s) || !note_unreadable(notes, czi, &s))
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for notes", czi->base.path);
     pel__notes_give(im, notes);
     return true;

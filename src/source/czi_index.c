@@ -278,6 +278,8 @@ static bool sort_tiles(pel__czi *czi, pel_error *err)
         s->count++;
         s->max_h = t->h > s->max_h ? t->h : s->max_h;
         czi->order[i] = keys[i].tile;
+        if (czi->flip_streamed && t->compression >= PEL__CZI_SYSTEM_RAW)
+            czi->tiles[keys[i].tile].flags |= PEL__CZI_FLIPPED;
     }
     free(keys);
     return true;

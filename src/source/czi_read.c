@@ -130,9 +130,16 @@ static int64_t stored_at(int64_t v, int32_t stored, int32_t covered)
     return stored == covered ? v : v * stored / covered;
 }
 
+/* Row of the payload that holds raw row y. */
+static int64_t stored_row(const pel__czi_tile *t, int64_t y)
+{
+    const int64_t row = stored_at(y - t->y, t->stored_h, t->h);
+    return t->flags & PEL__CZI_FLIPPED ? t->stored_h - 1 - row : row;
+}
+
 static bool is_valid(const pel__czi_mask *m, const pel__czi_tile *t, int64_t y, int64_t x)
 {
-    const int64_t sy = stored_at(y - t->y, t->stored_h, t->h), sx = stored_at(x - t->x, t->stored_w, t->w);
+    const int64_t sy = stored_row(t, y), sx = stored_at(x - t->x, t->stored_w, t->w);
     return sy < m->h && sx < m->w && ((m->bits[sy * m->stride + sx / 8] >> (7 - sx % 8)) & 1);
 }
 
@@ -158,7 +165,7 @@ static void put_row(const job *j, const pel__czi_tile *t, int64_t y, int64_t x, 
 static const uint8_t *decoded_row(const pel__czi_pixels *px, const pel__czi_tile *t, int64_t y, int64_t x, int64_t n, uint8_t *row)
 {
     const pel__czi_pixel *p = pel__czi_pixel_type(t->pixel);
-    const int64_t sy = stored_at(y - t->y, t->stored_h, t->h), first = sy * px->w, total = px->w * px->h * p->samples;
+    const int64_t sy = stored_row(t, y), first = sy * px->w, total = px->w * px->h * p->samples;
     if (!(t->flags & PEL__CZI_SCALED)) {
         const int64_t at = first + (x - t->x);
         if (!px->hilo)
@@ -203,11 +210,11 @@ static bool read_payload(pel__file *file, const pel__czi_subblock *sub, int64_t 
 static bool read_direct(const job *j, const pel__czi_tile *t, rect r, const pel__czi_subblock *sub, pel__file *file, pel_error *err)
 {
     const int64_t bytes = pel__czi_pixel_type(t->pixel)->bytes, row = (int64_t)t->stored_w * bytes, n = (r.x1 - r.x0) * bytes;
-    const int64_t first = (r.y0 - t->y) * row + (r.x0 - t->x) * bytes;
-    if (n == row && j->dst->stride[PEL_Y] == r.x1 - r.x0)
-        return read_payload(file, sub, first, dst_at(j, j->c0, r.y0, r.x0), n * (r.y1 - r.y0), err);
+    const int64_t shift = (r.x0 - t->x) * bytes;
+    if (n == row && j->dst->stride[PEL_Y] == r.x1 - r.x0 && !(t->flags & PEL__CZI_FLIPPED))
+        return read_payload(file, sub, stored_row(t, r.y0) * row + shift, dst_at(j, j->c0, r.y0, r.x0), n * (r.y1 - r.y0), err);
     for (int64_t y = r.y0; y < r.y1; y++) {
-        if (!read_payload(file, sub, first + (y - r.y0) * row, dst_at(j, j->c0, y, r.x0), n, err))
+        if (!read_payload(file, sub, stored_row(t, y) * row + shift, dst_at(j, j->c0, y, r.x0), n, err))
             return false;
     }
     return true;
@@ -235,16 +242,25 @@ static bool paint_raw(const job *j, const pel__czi_tile *t, rect r, const pel__c
         const int64_t at_once = row - span > MOST_GAP ? 1 : 1 + (PEL__CZI_ROW_BYTES - span) / row;
         for (int64_t y = r.y0; y < r.y1; y += at_once) {
             const int64_t rows = pel__min(at_once, r.y1 - y);
-            if (!read_payload(file, sub, (y - t->y) * row + (x - t->x) * bytes, j->scratch->row, (rows - 1) * row + span, err))
+            const int64_t first = pel__min(stored_row(t, y), stored_row(t, y + rows - 1));
+            if (!read_payload(file, sub, first * row + (x - t->x) * bytes, j->scratch->row, (rows - 1) * row + span, err))
                 return false;
             for (int64_t i = 0; i < rows; i++)
-                put_row(j, t, y + i, x, j->scratch->row + i * row, n, mask);
+                put_row(j, t, y + i, x, j->scratch->row + (stored_row(t, y + i) - first) * row, n, mask);
         }
     }
     return true;
 }
 
-static bool paint_tile(const job *j, int64_t tile, pel_error *err)
+static void note_padding(const job *j, int64_t tile, const pel__czi_subblock *sub)
+{
+    pel_error e = {0};
+    (void)pel__fail(&e, PEL_DAMAGED, "it has %lld of %lld bytes", (long long)sub->data_size, (long long)pel__czi_decoded_bytes(&j->czi->tiles[tile]));
+    (void)pel__czi_where_tile(j->czi, tile, &e);
+    pel__damage_pad(j->czi->base.damage, tile, e.text);
+}
+
+static bool paint_pixels(const job *j, int64_t tile, pel_error *err)
 {
     const pel__czi_tile *t = &j->czi->tiles[tile];
     const rect r = cut(tile_rect(t), j->roi);
@@ -255,6 +271,8 @@ static bool paint_tile(const job *j, int64_t tile, pel_error *err)
     if (!pel__czi_tile_open(&sub, &raw, j->czi, tile, err) ||
         !pel__czi_load_mask(&mask, j->czi, j->scratch, tile, &sub, err))
         return false;
+    if (raw && sub.data_size < pel__czi_decoded_bytes(t))
+        note_padding(j, tile, &sub);
     if (raw && !(t->flags & PEL__CZI_SCALED))
         return paint_raw(j, t, r, &sub, &mask, err) || pel__czi_where_tile(j->czi, tile, err);
     j->scratch->passes = j->czi->read_once && contains(j->roi, tile_rect(t));
@@ -262,6 +280,27 @@ static bool paint_tile(const job *j, int64_t tile, pel_error *err)
         return false;
     paint_decoded(j, t, r, &pixels, &mask);
     pel__czi_release(j->czi, &pixels);
+    return true;
+}
+
+static void paint_zeros(const job *j, rect r)
+{
+    const int64_t origin[PEL_AXES] = {j->t, j->c0, j->z, r.y0 - j->origin_y, r.x0 - j->origin_x};
+    const int64_t shape[PEL_AXES] = {1, j->c1 - j->c0, 1, r.y1 - r.y0, r.x1 - r.x0};
+    const pel_region region = pel__region(PEL_AXES, origin, shape);
+    const pel_block view = pel__block_view(j->dst, &region);
+    pel__block_zero(&view);
+}
+
+/* A damaged tile whose pixels are zero covers what lies below it like others: what is seen must not depend on the region. */
+static bool paint_tile(const job *j, int64_t tile, pel_error *err)
+{
+    pel_error why = {0};
+    if (paint_pixels(j, tile, &why))
+        return true;
+    if (!pel__damage_take(j->czi->base.damage, tile, &why))
+        return pel__fail(err, why.code, "%s", why.text);
+    paint_zeros(j, cut(tile_rect(&j->czi->tiles[tile]), j->roi));
     return true;
 }
 
@@ -316,11 +355,7 @@ static void clear(const job *j, const hit *hits, int64_t n)
         if (contains(tile_rect(&j->czi->tiles[hits[i].tile]), j->roi))
             return;
     }
-    const int64_t origin[PEL_AXES] = {j->t, j->c0, j->z, j->roi.y0 - j->origin_y, j->roi.x0 - j->origin_x};
-    const int64_t shape[PEL_AXES] = {1, j->c1 - j->c0, 1, j->roi.y1 - j->roi.y0, j->roi.x1 - j->roi.x0};
-    const pel_region r = pel__region(PEL_AXES, origin, shape);
-    const pel_block view = pel__block_view(j->dst, &r);
-    pel__block_zero(&view);
+    paint_zeros(j, j->roi);
 }
 
 /* t and z are starts in the file. `over`: paint over what is there instead of clearing first. */

@@ -10,6 +10,7 @@
 #include "core/error.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SLACK INT64_C(65536)
@@ -174,6 +175,9 @@ static bool settle_raw(bool *raw, pel__file *file, const pel__czi_tile *t, const
         return sub->data_size == size || pel__fail(err, PEL_UNSUPPORTED, "camera's own format %d, not plain pixels (%lld bytes, "
                                                    "expected %lld)", t->compression, (long long)sub->data_size, (long long)size);
     }
+    if (t->compression >= PEL__CZI_CAMERA_RAW || t->compression < 0)
+        return pel__fail(err, PEL_UNSUPPORTED, "compression %d, a packing of the camera's own, which pellucid does not read: save the file once in ZEN",
+                         t->compression);
     if (t->compression != PEL__CZI_JXR && t->compression != PEL__CZI_ZSTD0 && t->compression != PEL__CZI_ZSTD1)
         return pel__fail(err, PEL_UNSUPPORTED, "compression %d%s, which pellucid does not read", t->compression,
                          t->compression == PEL__CZI_JPEG ? " (JPEG)" : t->compression == PEL__CZI_LZW ? " (LZW)"
@@ -190,6 +194,9 @@ static bool open_tile(pel__czi_subblock *out, bool *raw, const pel__czi *czi, co
 {
     const int64_t size = pel__czi_decoded_bytes(t);
     pel__file *file = t->part < czi->part_count ? czi->parts[t->part].file : NULL;
+    char name[PEL__PATH_MAX];
+    if (!file && pel__czi_missing_part(czi, t->part, name, sizeof name))
+        return pel__fail(err, PEL_NOT_FOUND, "it lies in part %d of the file set, which is not here: looked for %s", t->part & ~PEL__CZI_PART_MISSING, name);
     if (!file)
         return pel__fail(err, PEL_NOT_FOUND, "it lies in a part of the file set that is not here");
     if (t->flags & PEL__CZI_DOUBTED)
@@ -199,6 +206,17 @@ static bool open_tile(pel__czi_subblock *out, bool *raw, const pel__czi *czi, co
     if (size < 0 || size > PEL__CZI_LARGEST_TILE)
         return pel__fail(err, PEL_DAMAGED, "it is said to hold %d x %d pixels", t->stored_w, t->stored_h);
     return pel__czi_read_subblock(out, file, t->position, err) && settle_raw(raw, file, t, out, size, err);
+}
+
+bool pel__czi_missing_part(const pel__czi *czi, uint16_t part, char *text, size_t size)
+{
+    const int number = part & ~PEL__CZI_PART_MISSING;
+    const char *const path = czi->base.path, *const slash = strrchr(path, '/'), *const base = slash ? slash + 1 : path;
+    const size_t n = strlen(base);
+    if (!(part & PEL__CZI_PART_MISSING) || number == 0 || n < 4 || czi->parts[0].number != 0)
+        return false;
+    const int used = snprintf(text, size, "%.*s(%d)%s and \"%.*s (%d)%s\" beside it", (int)n - 4, base, number, base + n - 4, (int)n - 4, base, number, base + n - 4);
+    return used > 0 && (size_t)used < size;
 }
 
 bool pel__czi_where_tile(const pel__czi *czi, int64_t tile, pel_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The front door: finds the member that reads a path, and checks what members promise so that nobody behind has to. */
+#include "source/damage.h"
 #include "source/given.h"
 #include "source/note.h"
 #include "source/source.h"
@@ -146,6 +147,8 @@ static bool check_options(const pel_open_options *o, const char *path, pel_error
 {
     if (o->threads < 0 || o->threads > 4096)
         return pel__fail(err, PEL_ARGUMENT, "%s: %d reading threads, expected 0 to 4096", path, o->threads);
+    if (o->damaged && strcmp(o->damaged, "refuse") != 0 && strcmp(o->damaged, "zero") != 0)
+        return pel__fail(err, PEL_ARGUMENT, "damaged: found \"%s\", expected refuse or zero", o->damaged);
     if (o->level < 0)
         return pel__fail(err, PEL_ARGUMENT, "%s: level %d, expected 0 or more", path, o->level);
     return true;
@@ -170,7 +173,8 @@ bool pel_source_open(pel_source **out, const char *path, const pel_open_options 
         pel_source *s = NULL;
         if (!formats[i]->open(&s, path, &own, err))
             return false;
-        if (!check_promises(s, formats[i], err) || (own.pixel_size && !pel__source_pixel_size(s, own.pixel_size, err))) {
+        if (!check_promises(s, formats[i], err) || (own.pixel_size && !pel__source_pixel_size(s, own.pixel_size, err)) ||
+            !pel__damage_create(&s->damage, pel__damage_is_zero(&own), err)) {
             formats[i]->destroy(s);
             return false;
         }
@@ -188,8 +192,11 @@ bool pel_source_open(pel_source **out, const char *path, const pel_open_options 
 
 void pel_source_destroy(pel_source *source)
 {
-    if (source)
-        source->type->destroy(source);
+    if (!source)
+        return;
+    pel__damage *const damage = source->damage_is_lent ? NULL : source->damage;
+    source->type->destroy(source);
+    pel__damage_destroy(damage);
 }
 
 void pel__source_cache(pel_source *s, int64_t bytes, bool once)

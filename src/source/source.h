@@ -7,6 +7,8 @@
 #include "core/error.h"
 #include "pellucid.h"
 
+typedef struct pel__damage pel__damage;
+
 enum pel__answer { PEL__NO, PEL__YES };
 
 /* A piece of the input that looks otherwise than when it was read: where it lies in an image, and its name. False stops. */
@@ -44,8 +46,16 @@ struct pel_source {
     /* Identity for the plan: changes when the pixels may have changed. */
     int64_t identity_size, identity_mtime_ns;
     uint32_t identity_crc32c; /* of the header and metadata bytes */
+    pel__damage *damage;    /* see damage.h; made by source.c after opening */
+    bool damage_is_lent;        /* another source owns it */
     int64_t others_size, others_mtime_ns; /* of the set's files that identity_size and _mtime leave out: sum, newest; 0: none */
 };
+
+/* Do the options say that damaged pieces (tiles, strips, chunks) read as zero? */
+bool pel__damage_is_zero(const pel_open_options *options);
+
+/* How many times a damaged or short piece was read as zero: where it rises during a reading, that one had damage in it. d may be NULL. */
+int64_t pel__damage_count(pel__damage *d);
 
 /* Is there such an image, and the region inside it? */
 bool pel__source_check_region(const pel_source *s, int32_t image, const pel_region *region, pel_error *err);

@@ -205,6 +205,7 @@ bool pel__source_view(pel_source **out, pel_source *base, const char *select, pe
     v->base = *base;
     v->base.type = &v->type;
     v->base.images = NULL;
+    v->base.damage_is_lent = true;
     v->base.path = strdup(base->path);
     bool ok = v->base.path || pel__fail(err, PEL_NO_MEMORY, "no memory for a selection");
     if (ok && !parse_select(select, ranges))
