@@ -65,7 +65,7 @@ static int add_parameters(option *list, words *w)
                              &w->tune, 0, 0};
     if (pel_filter_needs_noise(w->filter))
         list[n++] = (option){OPTION_TEXT, "noise", "MODEL",
-                             "sigma | gain,offset | gain,background,readout; ; between channels; default: estimated from the image",
+                             "sigma | gain,offset | gain,background,readout, each with ,low=S where neighbours share noise; ; between channels; default: estimated from the image",
                              &w->noise, 0, 0};
     return n;
 }
@@ -192,6 +192,8 @@ static void print_noise(FILE *to, const pel_run *run)
         if (n->pairs > 0)
             (void)fprintf(to, " (estimated: gain +- %.2g, r2 %.3f, %" PRId64 " pairs)%s%s", n->gain_error, n->r2, n->pairs,
                           n->remark[0] ? "; " : "", n->remark);
+        else if (n->low_frequency != 1)
+            (void)fprintf(to, ", low-frequency power %.3g times that of white noise", n->low_frequency);
         if (n->saturated > 0)
             (void)fprintf(to, "; %.3g %% saturated", 100 * n->saturated);
         (void)fputc('\n', to);
@@ -282,6 +284,7 @@ static json_object *noise_json(const pel_run *run)
         json_object_object_add(o, "gain", json_number(n->gain));
         json_object_object_add(o, "offset", json_number(n->offset));
         json_object_object_add(o, "r2", json_number(n->r2));
+        json_object_object_add(o, "low_frequency", json_number(n->low_frequency));
         json_object_object_add(o, "estimated", json_object_new_boolean(n->pairs > 0));
         json_object_object_add(o, "saturated", n->pairs > 0 ? json_number(n->saturated) : NULL);
         json_object_array_add(list, o);

@@ -37,6 +37,11 @@ static json_object *noise_json(const pel_noise *n, int64_t channel)
     json_object_object_add(o, "r2", json_number(n->r2));
     json_object_object_add(o, "saturated", json_number(n->saturated));
     json_object_object_add(o, "pairs", json_object_new_int64(n->pairs));
+    json_object_object_add(o, "low_frequency", json_number(n->low_frequency));
+    json_object *const rho = json_object_new_array();
+    for (int a = 0; a < 2; a++)
+        json_object_array_add(rho, json_number(n->rho[a]));
+    json_object_object_add(o, "rho", rho);
     json_object_object_add(o, "remark", n->remark[0] ? json_object_new_string(n->remark) : NULL);
     return o;
 }
@@ -52,7 +57,7 @@ static void print_noise(const pel_noise *n, const char *name, int64_t channel)
     if (n->saturated > 0)
         (void)printf("    saturated: %.3g %% of the sampled pixels, left out with the blocks around them\n", 100 * n->saturated);
     if (n->remark[0])
-        (void)printf("    doubtful: %s\n", n->remark);
+        (void)printf("    %s: %s\n", n->low_frequency != 1 ? "note" : "doubtful", n->remark);
 }
 
 /* One channel that cannot tell leaves the others what they are worth. */
@@ -101,14 +106,17 @@ static int draw(const verb *self, const job *j)
 }
 
 /* The text that `denoise --noise` takes. */
-static void print_setting(double (*values)[2], int64_t count)
+static void print_setting(const pel_noise *noise, int64_t count)
 {
     (void)printf("  as a setting: --noise '");
     for (int64_t c = 0; c < count; c++) {
-        if (values[c][0] == 0)
-            (void)printf("%s%.6g", c ? ";" : "", sqrt(values[c][1] > 0 ? values[c][1] : 0));
+        const pel_noise *const n = &noise[c];
+        if (n->gain == 0)
+            (void)printf("%s%.6g", c ? ";" : "", sqrt(n->offset > 0 ? n->offset : 0));
         else
-            (void)printf("%s%.6g,%.6g", c ? ";" : "", values[c][0], values[c][1]);
+            (void)printf("%s%.6g,%.6g", c ? ";" : "", n->gain, n->offset);
+        if (n->low_frequency != 1)
+            (void)printf(",low=%.4g", n->low_frequency);
     }
     (void)printf("'\n");
 }
@@ -125,7 +133,7 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
     json_object_array_add(images, o);
     if (!j->json)
         (void)printf("image %" PRId32 "%s%s\n", image, im->name[0] ? " " : "", im->name);
-    double values[CHANNELS_AT_MOST][2];
+    static pel_noise values[CHANNELS_AT_MOST];
     bool complete = im->shape[PEL_C] <= CHANNELS_AT_MOST;
     for (int64_t c = 0; c < im->shape[PEL_C]; c++) {
         pel_noise n = {0};
@@ -142,10 +150,8 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
         json_object_array_add(list, noise_json(&n, c));
         if (!j->json)
             print_noise(&n, im->channels[c].name, c);
-        if (c < CHANNELS_AT_MOST) {
-            values[c][0] = n.gain;
-            values[c][1] = n.offset;
-        }
+        if (c < CHANNELS_AT_MOST)
+            values[c] = n;
     }
     if (!j->json && complete)
         print_setting(values, im->shape[PEL_C]);
@@ -202,8 +208,9 @@ int verb_noise(const verb *self, int argc, char **argv)
                        .text = "The model is variance = gain x mean + offset in grey values, with offset = readout² - gain x "
                                "background. It is fitted to pairs of local mean and variance from a fixed sample of the whole "
                                "image, the one that denoise takes when no --noise is given. R² says how well the line fits. "
-                               "Refused, with the reason, where the data cannot tell: one grey level only, saturated or constant, noise "
-                               "that neighbouring pixels share (filtered, resampled or compressed before); the other channels are told all the same.",
+                               "Where neighbouring pixels share their noise (images that were demosaiced, resampled, filtered or compressed) "
+                               "it also tells how much more of it averages keep, and `low=` in the setting hands that on. "
+                               "Refused, with the reason, where the data cannot tell: saturated or constant; the other channels are told all the same.",
                        .examples = "  pellucid noise embryo.czi --plot cloud.png"};
     int code = EXIT_DONE;
     pel_source *source = NULL;

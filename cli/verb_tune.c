@@ -19,7 +19,7 @@ static void print_channel(const pel_run *run, int64_t channel, const char *name)
     const int32_t count = pel_run_candidate_count(run, channel);
     (void)printf("channel %" PRId64 " %s\n", channel, name);
     if (count == 0) {
-        (void)printf("  too small to judge by: the default\n");
+        (void)printf("  too small to judge by, or neighbours share their noise: the default\n");
         return;
     }
     (void)printf("     estimated error    against default  settings beside the default\n");

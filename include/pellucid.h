@@ -298,6 +298,9 @@ typedef struct pel_noise {
     double saturated;                /* share of the sampled voxels at the top of the range, left out of the fit */
     int64_t pairs;                   /* mean/variance pairs that the line went through; 0 where given */
     double cloud[PEL_NOISE_CLOUD][2]; /* mean and variance of some of them, by mean, for a picture; zeros where given */
+    double low_frequency;            /* power of the noise at low frequencies over its variance, once stabilised: 1 for white noise, more
+                                      * where neighbouring pixels share it (the sum of its autocorrelation over all distances) */
+    double rho[2];                   /* correlation of the noise of neighbours along y, along x; 0 where white or given */
     char remark[160];                /* "" or what makes this estimate doubtful */
 } pel_noise;
 

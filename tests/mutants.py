@@ -98,6 +98,13 @@ MUTANTS = [
     Mutant("seconds are taken for days", "src/source/czi_times.c", "if (day > 0 && fabs(first - day) <= 2)", "if (true)", "tests/test_czi_dialects.py::test_the_frame_interval"),
     Mutant("every stamp is a frame", "src/source/czi_times.c", "data + 8 + 8 * tracks * (count - 1)", "data + 8 + 8 * (count - 1)", "tests/test_czi_dialects.py::test_the_frame_interval"),
     Mutant("rows read together are not turned", "src/source/czi_read.c", "(stored_row(t, y + i) - first) * row", "i * row", "tests/test_czi_dialects.py::test_streamed_tiles_turned"),
+    # ---- noise that neighbours share
+    Mutant("averages of shared noise vary as those of white noise", "src/filter/ndsafir.c", "return (float)sqrt(noise->low_frequency);", "return noise->gain > 0 ? 1.0f : 1.0f;",
+           "tests/test_correlated.py::test_as_good_as_with_the_true_model[blur 0.8]"),
+    Mutant("structure is not told from shared noise", "src/noise/spectrum.c", "/ (ABOVE * ABOVE)", "/ (1e9 * ABOVE)",
+           "tests/test_correlated.py::test_as_good_as_with_the_true_model[blur 0.8]"),
+    Mutant("the line of the emptiest frequencies stays", "src/run/estimate.c", "bool ok = tilt_line(&line, source, s, err) && ", "bool ok = ",
+           "tests/test_correlated.py::test_as_good_as_with_the_true_model[demosaiced]"),
     # ---- the audit
     Mutant("a checksum does not see the place", "src/codec/hash.c", "strlen(place) + 1);", "0);",
            "tests/test_audit.py::test_checksums_of_equal_contents_differ_by_their_place"),

@@ -36,7 +36,7 @@ static inline void ndsafir_begin(ndsafir_run *r, const int64_t shape[PEL_AXES])
     r->image.dtype = PEL_F32;
     r->threads = 1;
     for (int i = 0; i < 16; i++)
-        r->noise[i] = (pel__noise){0, 1};
+        r->noise[i] = (pel__noise){0, 1, 1};
 }
 
 static inline bool ndsafir_prepare(ndsafir_run *r, pel_error *err)

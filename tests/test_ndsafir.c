@@ -334,8 +334,8 @@ CASE(channels_are_apart_and_each_has_its_noise)
     ndsafir_run r;
     float *src = scene(two), *both = malloc((size_t)(2 * n) * sizeof *both), *single = malloc((size_t)n * sizeof *single);
     ndsafir_begin(&r, two);
-    r.noise[0] = (pel__noise){2, -175};
-    r.noise[1] = (pel__noise){0, 4};
+    r.noise[0] = (pel__noise){2, -175, 1};
+    r.noise[1] = (pel__noise){0, 4, 1};
     r.block[PEL_C] = 1;
     CHECK_OK(ndsafir_prepare(&r, &err) && ndsafir_all(&r, both, src, &err), err);
     for (int c = 0; c < 2; c++) {

@@ -3,6 +3,7 @@
  * offset, and says so when it cannot. */
 #include "check.h"
 #include "noise/noise.h"
+#include "noise/spectrum.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -201,17 +202,16 @@ CASE(constant_variance_is_gaussian)
     CHECK_TEXT(fit.remark, "does not grow");
 }
 
-CASE(one_level_is_refused)
+CASE(one_level_tells_a_sigma_and_no_gain)
 {
     pel__noise_fit fit;
     pel_error err = {0};
     state = 41;
     for (int i = 0; i < SIDE * SIDE; i++)
         plane[i] = (float)(1000 + 3 * normal());
-    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
-    CHECK_TEXT(err.text, "one grey level");
-    CHECK_TEXT(err.text, "sigma of ");
-    CHECK(fabs(strtod(strstr(err.text, "sigma of ") + 9, NULL) / 3 - 1) < 0.02);
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK_TEXT(fit.remark, "one grey level");
+    CHECK(!fit.poisson && fit.gain == 0 && fabs(sqrt(fit.offset) / 3 - 1) < 0.02);
     for (int i = 0; i < SIDE * SIDE; i++) /* two are enough */
         plane[i] = detected(i % SIDE < SIDE / 2 ? 5 : 50);
     CHECK_OK(fit_plane(&fit, 0, &err), err);
@@ -234,23 +234,71 @@ static void smoothed(bool along_y, bool along_x, float side)
     }
 }
 
-CASE(correlated_and_filtered_noise_is_refused_by_name)
+CASE(shared_noise_is_noticed)
 {
     pel__noise_fit fit = {0};
     pel_error err = {0};
     state = 47;
-    smoothed(true, false, 4);
-    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
-    CHECK_TEXT(err.text, "correlated along y");
-    smoothed(false, true, 4);
-    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
-    CHECK_TEXT(err.text, "correlated along x");
-    smoothed(true, true, 4);
-    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
-    CHECK_TEXT(err.text, "filtered");
-    CHECK(fit.cloud[PEL__NOISE_CLOUD - 1][0] > fit.cloud[0][0] && fit.cloud[0][1] > 0);
-    smoothed(false, false, 4);
-    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    for (int k = 0; k < 4; k++) {
+        smoothed(k & 1, k & 2, 4);
+        CHECK_OK(fit_plane(&fit, 0, &err), err);
+        CHECK(fit.doubtful == (k > 0));
+        CHECK((fit.skipped[0] > 1.25) == (k & 1) && (fit.skipped[1] > 1.25) == (k >> 1));
+    }
+}
+
+static void show_twice(pel__spectrum_fit *out, double saturation)
+{
+    pel__noise_fit white;
+    pel_error err = {0};
+    pel__spectrum *s = NULL;
+    CHECK_OK(fit_plane(&white, saturation, &err), err);
+    CHECK_OK(pel__spectrum_create(&s, white.gain, white.offset, saturation, 0, &err), err);
+    for (int pass = 0; pass < PEL__SPECTRUM_PASSES; pass++) {
+        CHECK_OK(pel__spectrum_add(s, plane, SIDE, SIDE, &err), err);
+        pel__spectrum_end_pass(s);
+    }
+    pel__spectrum_result(s, out);
+    pel__spectrum_destroy(s);
+    out->variance *= white.gain; /* what the tests below want: a pixel's gain */
+}
+
+/* Weights 1 `side` 1 leave (2 + side^2) / (2 + side)^2 of the variance and all power at frequency 0; neighbours then
+ * have 2 side / (2 + side^2) in common. */
+CASE(spectrum_of_shared_noise)
+{
+    pel__spectrum_fit fit;
+    state = 59;
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < 2; i++) {
+            const double side = i ? 3 : 6, left = (2 + side * side) / ((2 + side) * (2 + side)), next = 2 * side / (2 + side * side);
+            const double variance = (k & 1 ? left : 1) * (k & 2 ? left : 1);
+            smoothed(k & 1, k & 2, (float)side);
+            show_twice(&fit, 0);
+            CHECK(fabs(fit.low_frequency * variance - 1) < 0.2);
+            CHECK(fabs(fit.variance / (gain * variance) - 1) < 0.08);
+            CHECK(fabs(fit.rho[0] - (k & 1 ? next : 0)) < 0.05 && fabs(fit.rho[1] - (k & 2 ? next : 0)) < 0.05);
+        }
+    }
+}
+
+CASE(spectrum_without_a_cell_is_that_of_white_noise)
+{
+    pel_error err = {0};
+    pel__spectrum *s = NULL;
+    pel__spectrum_fit fit;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        plane[i] = i % 7 ? NAN : 3;
+    CHECK_OK(pel__spectrum_create(&s, 1, 1, 0, 1, &err), err);
+    for (int pass = 0; pass < PEL__SPECTRUM_PASSES; pass++) {
+        CHECK_OK(pel__spectrum_add(s, plane, SIDE, SIDE, &err), err);
+        CHECK_OK(pel__spectrum_add(s, plane, 15, 15, &err), err);
+        CHECK_OK(pel__spectrum_add(s, plane, 0, 0, &err), err);
+        pel__spectrum_end_pass(s);
+    }
+    pel__spectrum_result(s, &fit);
+    pel__spectrum_destroy(s);
+    CHECK(fit.cells == 0 && fit.low_frequency == 1 && fit.variance == 1);
 }
 
 CASE(a_detector_that_is_full_below_the_end_of_the_type)
@@ -275,9 +323,10 @@ CASE(says_when_it_cannot_tell)
     pel__noise_fit fit;
     pel__noise_estimator *e = NULL;
     pel_error err = {0};
-    memset(plane, 0, sizeof plane);
-    CHECK_FAILS(fit_plane(&fit, 0, &err), err, PEL_REFUSED);
-    CHECK_TEXT(err.text, "constant");
+    memset(plane, 0, sizeof plane); /* no noise: the rounding's */
+    CHECK_OK(fit_plane(&fit, 0, &err), err);
+    CHECK(fit.gain == 0 && fit.offset == 1.0 / 12);
+    CHECK_TEXT(fit.remark, "constant");
     for (int i = 0; i < SIDE * SIDE; i++)
         plane[i] = 255;
     CHECK_FAILS(fit_plane(&fit, 255, &err), err, PEL_REFUSED);
@@ -327,8 +376,10 @@ int main(void)
     RUN(ramps_give_gain_and_offset);
     RUN(blobs_edges_and_hot_pixels_do_not_mislead);
     RUN(constant_variance_is_gaussian);
-    RUN(one_level_is_refused);
-    RUN(correlated_and_filtered_noise_is_refused_by_name);
+    RUN(one_level_tells_a_sigma_and_no_gain);
+    RUN(shared_noise_is_noticed);
+    RUN(spectrum_of_shared_noise);
+    RUN(spectrum_without_a_cell_is_that_of_white_noise);
     RUN(a_detector_that_is_full_below_the_end_of_the_type);
     RUN(says_when_it_cannot_tell);
     RUN(any_number_of_samples);

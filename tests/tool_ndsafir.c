@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     }
     ndsafir_begin(&r, shape);
     for (int i = 0; i < 16; i++)
-        r.noise[i] = (pel__noise){noise[0], noise[1]};
+        r.noise[i] = (pel__noise){noise[0], noise[1], 1};
     bool ok = true;
     for (int i = 3; ok && i < argc; i++)
         ok = setting(&r, &repeat, argv[i], &err);

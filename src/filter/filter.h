@@ -14,9 +14,10 @@
 
 #include <stdatomic.h>
 
-/* Noise of one channel: Var(Y) = gain * E(Y) + offset, in grey values. gain 0: Gaussian of variance `offset`. */
+/* Noise of one channel: Var(Y) = gain * E(Y) + offset, in grey values. gain 0: Gaussian of variance `offset`.
+ * low_frequency: see pel_noise; averages of neighbours that share their noise vary by so many times more. */
 typedef struct pel__noise {
-    double gain, offset;
+    double gain, offset, low_frequency;
 } pel__noise;
 
 /* What a filter left in its scratch for a block further along y: whose block it was. */

@@ -253,6 +253,10 @@ static int64_t strips(const pel_region *r)
     return pel__grid_cells(r, cell);
 }
 
+/* Standard deviation that counts as one where averages are made: where neighbours share their noise, an average of n
+ * voxels varies by low_frequency / n, not 1 / n (docs/denoising.md, section 3). */
+static float unit_of(const pel__noise *noise) { return (float)sqrt(noise->low_frequency); }
+
 /* A row of n voxels of the call's input, stabilised. */
 static void stabilised(const void *arg, float *dst, const int64_t at[PEL_AXES], int64_t n)
 {
@@ -270,8 +274,11 @@ static void stabilised(const void *arg, float *dst, const int64_t at[PEL_AXES], 
     for (int64_t x = 0; x < n; x++)
         dst[x] = fabsf(dst[x]) < INFINITY ? dst[x] : NAN;
     pel__stabilise(dst, dst, n, noise->gain, noise->offset);
-    for (int64_t x = 0; x < n; x++)
-        dst[x] = fabsf(dst[x]) < ABSURD ? dst[x] : NAN;
+    const float unit = unit_of(noise);
+    for (int64_t x = 0; x < n; x++) {
+        const float v = dst[x] / unit;
+        dst[x] = fabsf(v) < ABSURD ? v : NAN;
+    }
 }
 
 static bool read_row(void *arg, const int64_t *at, int64_t n)
@@ -345,6 +352,7 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
     float part[CHUNK];
     const pel__scales scales = scales_of(w);
     const pel__noise *noise = &w->call->noise[at[PEL_C]];
+    const float unit = unit_of(noise);
     const int64_t raw_step = in->stride[PEL_X] * (int64_t)pel_dtype_size(in->dtype);
     int64_t here[PEL_AXES], clipped = 0;
     memcpy(here, at, sizeof here);
@@ -354,6 +362,8 @@ static bool write_row(void *arg, const int64_t *at, int64_t n)
         const bool odd = w->s.isa->copy(part, u + i, count, 1.0f, 0);
         if (w->cell.data)
             pel__scales_correct(part, here, count, &w->cell, &scales);
+        for (int64_t x = 0; x < count; x++)
+            part[x] *= unit;
         pel__unstabilise(part, part, count, noise->gain, noise->offset);
         for (int64_t x = 0; x < count && odd; x++) {
             if (u[i + x] != u[i + x])

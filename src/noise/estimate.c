@@ -5,13 +5,14 @@
  * where the image is small; else the line comes from cells (cells.h), which know structure better.
  *
  * White noise has the same residual where the second difference skips a pixel. Where a fifth of the blocks, the flattest,
- * say otherwise, neighbours share their noise (filtered, resampled, compressed) and the estimate would be far too low:
- * refused. So are blocks of one grey level only, which tell nothing about a gain. */
+ * say otherwise, neighbours share their noise (filtered, resampled, compressed) and the line is too low: the fit says so,
+ * and spectrum.h corrects it. Blocks of one grey level tell nothing about a gain: one variance for all. */
 #include "noise/noise.h"
 
 #include "noise/cells.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@
 #define FEWEST 8            /* pairs for a line */
 #define BINS 24
 #define MARGIN 2            /* pixels around a block that its residuals read */
-#define CORRELATED 1.25     /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.0) */
+#define DOUBTFUL 1.07       /* ratio of residuals that the flattest fifth of white noise stays below (0.8 to 1.05) */
 #define ONE_LEVEL 0.5       /* of the noise's deviation: a smaller range of means is the noise's own */
 #define LEAST_RISE 0.05     /* of the variance over the range of means: less is not told from structure */
 #define PLATEAU (SIDE * SIDE / 4) /* pixels of a block at its largest value */
@@ -312,8 +313,7 @@ static bool nothing_to_fit(const pel__noise_estimator *e, pel_error *err)
     if (2 * (e->blocks_saturated + e->blocks_odd) > e->blocks)
         return pel__fail(err, PEL_REFUSED, "of %lld sampled blocks %lld hold saturated and %lld non-finite pixels; give the noise by hand",
                          (long long)e->blocks, (long long)e->blocks_saturated, (long long)e->blocks_odd);
-    return pel__fail(err, PEL_REFUSED, "%lld of %lld sampled blocks are constant, so the image has no noise to measure; give the noise by hand",
-                     (long long)e->blocks_flat, (long long)e->blocks);
+    return pel__fail(err, PEL_REFUSED, "none of %lld sampled blocks tells the noise; give it by hand", (long long)e->blocks);
 }
 
 /* What a share of the blocks stays below, of the ratio of the residual along an axis to the usual one. */
@@ -325,35 +325,21 @@ static double ratio_quantile(const pair *p, int64_t n, bool along_x, double shar
     return memory[(int64_t)(share * (double)(n - 1))];
 }
 
-static bool check_white(const pair *sorted, int64_t n, double *memory, pel_error *err)
+static void check_white(const pair *sorted, int64_t n, double *memory, pel__noise_fit *fit)
 {
-    const double y = ratio_quantile(sorted, n, false, 0.2, memory), x = ratio_quantile(sorted, n, true, 0.2, memory);
-    if (n < FEWEST || (y < CORRELATED && x < CORRELATED))
-        return true;
-    if (y >= CORRELATED && x >= CORRELATED)
-        return pel__fail(err, PEL_REFUSED,
-                         "neighbouring pixels share their noise along y and x (residuals %.2g and %.2g times as large where a pixel is skipped; "
-                         "white noise: 1): the image was filtered, resampled or compressed already; give the noise by hand",
-                         y, x);
-    return pel__fail(err, PEL_REFUSED,
-                     "the noise is correlated along %s (residuals %.2g times as large where a pixel is skipped; white noise: 1), as after "
-                     "resampling along it; give the noise by hand",
-                     y >= CORRELATED ? "y" : "x", fmax(y, x));
+    for (int along_x = 0; along_x < 2; along_x++)
+        fit->skipped[along_x] = ratio_quantile(sorted, n, along_x, 0.2, memory);
+    fit->doubtful = n >= FEWEST && (fit->skipped[0] >= DOUBTFUL || fit->skipped[1] >= DOUBTFUL);
 }
 
 /* One grey level tells the noise there and nothing about a gain. */
-static bool check_levels(const pair *sorted, int64_t n, double *memory, pel_error *err)
+static bool one_level(const pair *sorted, int64_t n, double *memory)
 {
     for (int64_t i = 0; i < n; i++)
         memory[i] = sorted[i].variance;
     qsort(memory, (size_t)n, sizeof *memory, by_value);
     const double middle = sqrt(memory[n / 2]), range = sorted[n - 1 - n / 100].mean - sorted[n / 100].mean;
-    if (n < FEWEST || range >= ONE_LEVEL * middle)
-        return true;
-    return pel__fail(err, PEL_REFUSED,
-                     "all sampled blocks are of one grey level, %.5g, so that a gain cannot be told; the noise there has a sigma of %.4g: "
-                     "give that by hand, or gain,offset",
-                     sorted[n / 2].mean, sqrt(fit_constant(sorted, n, memory)));
+    return n >= FEWEST && range < ONE_LEVEL * middle;
 }
 
 /* A plateau at the largest value of all is a detector that was full below the end of the type: its blocks are left out.
@@ -373,11 +359,13 @@ static int64_t drop_plateaus(const pel__noise_estimator *e, pel__noise_fit *fit,
     return n;
 }
 
-static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
+static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few, bool level)
 {
     const char *text = "";
     if (few)
         text = "few samples: one variance for all grey values";
+    else if (level)
+        text = "one grey level nearly everywhere tells no gain: one variance for all grey values; give gain,offset if bright parts matter";
     else if (!fit->poisson)
         text = "the variance does not grow with the mean: one variance for all grey values";
     else if (fit->saturated > 0.01)
@@ -392,7 +380,7 @@ static void remark(const pel__noise_estimator *e, pel__noise_fit *fit, bool few)
 }
 
 /* The line through the pairs is the first guess and says how well a line fits; the cells make the answer. */
-static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, pel__noise_fit *fit, double *memory, pel_error *err)
+static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, bool level, pel__noise_fit *fit, double *memory, pel_error *err)
 {
     const pair *sorted = e->sorted;
     pel__line_task task = {.cells = &e->cells, .full = full, .darkest = sorted[n / 100].mean};
@@ -408,7 +396,7 @@ static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, pel
         if (!pel__noise_line_fit(&task, &l, err))
             return false;
         const double range = sorted[n - 1 - n / 20].mean - sorted[n / 20].mean, middle = l.gain * sorted[n / 2].mean + l.offset;
-        fit->poisson = l.gain > 3 * l.gain_error && l.gain * range > LEAST_RISE * middle;
+        fit->poisson = !level && l.gain > 3 * l.gain_error && l.gain * range > LEAST_RISE * middle;
     }
     if (!fit->poisson) {
         const double v = fit_constant(sorted, n, memory);
@@ -426,10 +414,21 @@ static bool fit_sorted(const pel__noise_estimator *e, int64_t n, float full, pel
     return true;
 }
 
+/* Without any noise, such as a channel that was switched off: the rounding's variance, which leaves constant parts as they are. */
+static bool no_noise(const pel__noise_estimator *e, pel__noise_fit *out)
+{
+    if (e->blocks_flat == 0 || e->blocks_flat + e->blocks_saturated + e->blocks_odd < e->blocks || 2 * (e->blocks_saturated + e->blocks_odd) > e->blocks)
+        return false;
+    *out = (pel__noise_fit){.offset = 1.0 / 12, .skipped = {1, 1}};
+    (void)snprintf(out->remark, sizeof out->remark, "%lld of %lld sampled blocks are constant: there is no noise to measure, and constant parts stay as they are",
+                   (long long)e->blocks_flat, (long long)e->blocks);
+    return true;
+}
+
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err)
 {
     if (e->thin.count == 0)
-        return nothing_to_fit(e, err);
+        return no_noise(e, out) || nothing_to_fit(e, err);
     double *memory = malloc((size_t)e->thin.count * sizeof *memory);
     if (!memory)
         return pel__fail(err, PEL_NO_MEMORY, "no memory for the noise estimate");
@@ -444,10 +443,11 @@ bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out
         fit.cloud[i][1] = e->sorted[i * n / PEL__NOISE_CLOUD].variance;
     }
     *out = fit; /* for a picture, also where it is refused */
-    ok = ok && check_white(e->sorted, n, memory, err) && check_levels(e->sorted, n, memory, err);
     if (ok) {
-        ok = fit_sorted(e, n, full, &fit, memory, err);
-        remark(e, &fit, n < FEWEST);
+        const bool level = one_level(e->sorted, n, memory);
+        check_white(e->sorted, n, memory, &fit);
+        ok = fit_sorted(e, n, full, level, &fit, memory, err);
+        remark(e, &fit, n < FEWEST, level);
         *out = fit;
     }
     free(memory);

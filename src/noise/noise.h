@@ -26,6 +26,8 @@ typedef struct pel__noise_fit {
     double r2;                       /* of the weighted fit, 0..1 */
     double saturated;                /* share of samples at the top of the range */
     int64_t blocks;                  /* mean/variance pairs the line went through */
+    double skipped[2];               /* residuals where a pixel along y, along x is skipped, over the usual ones; white noise: 1 */
+    bool doubtful;                   /* neighbours may share their noise: spectrum.h tells, and corrects the line */
     bool poisson;                    /* false: no significant slope, `offset` is sigma squared and gain 0 */
     double cloud[PEL__NOISE_CLOUD][2]; /* mean and variance of some of the pairs, by mean */
     char remark[160];                /* "" or what makes this estimate doubtful */
@@ -37,8 +39,8 @@ void pel__noise_estimator_destroy(pel__noise_estimator *e);
 /* A dense stack of planes (nz, ny, nx) of neighbouring pixels. */
 bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int64_t nz, int64_t ny, int64_t nx, pel_error *err);
 
-/* PEL_REFUSED with a reason where the data cannot tell: saturated, constant, of one grey level, correlated noise. The
- * cloud of *out is there nevertheless, but for data without any pair. */
+/* PEL_REFUSED with a reason where the data cannot tell: saturated, constant. The cloud of *out is there nevertheless,
+ * but for data without any pair. */
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err);
 
 /* The cloud for pictures: mean and variance of pair i (0 <= i < fit.blocks). */

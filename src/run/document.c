@@ -98,6 +98,11 @@ static json_object *noise_json(const pel_run *run)
             json_object_object_add(o, "r2", json_object_new_double(n->r2));
             json_object_object_add(o, "saturated", json_object_new_double(n->saturated));
             add_integer(o, "pairs", n->pairs);
+            json_object_object_add(o, "low_frequency", json_object_new_double(n->low_frequency));
+            json_object *const rho = json_object_new_array();
+            for (int k = 0; k < 2; k++)
+                json_object_array_add(rho, json_object_new_double(n->rho[k]));
+            json_object_object_add(o, "rho", rho);
             add_text(o, "remark", n->remark);
             if (i == 0)
                 json_object_object_add(o, "cloud", cloud_json(n));
@@ -123,8 +128,12 @@ static json_object *noise_text(const pel_run *run)
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     for (int32_t i = 0; f && run->noise && i < run->image_count; i++) {
-        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++)
-            (void)fprintf(f, "%s%.17g,%.17g", c ? ";" : i ? "|" : "", run->noise[i][c].gain, run->noise[i][c].offset);
+        for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++) {
+            const pel_noise *n = &run->noise[i][c];
+            (void)fprintf(f, "%s%.17g,%.17g", c ? ";" : i ? "|" : "", n->gain, n->offset);
+            if (n->low_frequency != 1)
+                (void)fprintf(f, ",low=%.17g", n->low_frequency);
+        }
     }
     if (f)
         (void)fclose(f);
@@ -461,6 +470,10 @@ static bool read_noise(const json_object *o, pel_noise *n)
     n->offset_error = json_object_get_double(member(o, "offset_error", json_type_double));
     n->r2 = json_object_get_double(member(o, "r2", json_type_double));
     n->saturated = json_object_get_double(member(o, "saturated", json_type_double));
+    json_object *low = member(o, "low_frequency", json_type_double), *rho = member(o, "rho", json_type_array);
+    n->low_frequency = low ? json_object_get_double(low) : 1; /* older plans know white noise only */
+    for (size_t k = 0; rho && k < 2; k++)
+        n->rho[k] = json_object_get_double(json_object_array_get_idx(rho, k));
     json_object *cloud = member(o, "cloud", json_type_array);
     for (size_t i = 0; cloud && i < json_object_array_length(cloud) && i < 2 * (size_t)PEL_NOISE_CLOUD; i++)
         n->cloud[i / 2][i % 2] = json_object_get_double(json_object_array_get_idx(cloud, i));

@@ -98,7 +98,7 @@ static void copy_models(pel_run *run)
 {
     for (int32_t i = 0; i < run->image_count; i++) {
         for (int64_t c = 0; c < run->images[i]->shape[PEL_C]; c++)
-            run->noise_model[i][c] = (pel__noise){run->noise[i][c].gain, run->noise[i][c].offset};
+            run->noise_model[i][c] = (pel__noise){run->noise[i][c].gain, run->noise[i][c].offset, run->noise[i][c].low_frequency};
     }
 }
 

@@ -606,7 +606,7 @@ static bool start_split(tuner *t, pel_error *err)
         const pel__noise *model = &run->noise_model[0][t->first + c];
         t->split[c] = pel__split_make(model->gain, model->offset, pel__saturation(run->images[0]));
         const pel_noise noise = pel__split_noise(&t->split[c]);
-        t->noise[t->first + c] = (pel__noise){noise.gain, noise.offset};
+        t->noise[t->first + c] = (pel__noise){noise.gain, noise.offset, model->low_frequency};
         if (t->split[c].counts && !find_dark(t, c, err))
             return false;
     }
@@ -659,11 +659,26 @@ static bool try_candidates(tuner *t, const watcher *watch, pel_error *err)
     return try_all(t, early, t->passes, watch, err);
 }
 
+/* The draws that split an image have the noise of neighbours independent: they cannot judge where it is shared. */
+static bool cannot_judge(const tuner *t)
+{
+    for (int64_t c = 0; c < t->channels; c++) {
+        if (t->run->noise_model[0][t->first + c].low_frequency != 1)
+            return true;
+    }
+    return false;
+}
+
 /* One group of channels. */
 static bool tune_group(tuner *t, const pel__values *typed, const watcher *watch, pel_error *err)
 {
     if (!make_candidates(t, typed, err))
         return false;
+    if (cannot_judge(t)) {
+        for (int64_t c = 0; c < t->channels; c++)
+            t->tuning[c] = (pel__tuning){0};
+        return true;
+    }
     choose_side(t);
     bool ok = alloc_tuner(t, err);
     for (pel_error why = {0}; ok && !try_candidates(t, watch, &why); why.code = PEL_OK) { /* a damaged tile does not spoil the sample */
