@@ -25,7 +25,7 @@ MAY_INCLUDE = {
     "plan": {"core", "source/source.h", "filter/filter.h", "filter/params.h", "filter/pipeline.h", "sink/sink.h"},
     # downsample.h: the pyramid is part of every run, whatever its filter.
     "run": {"core", "plan", "source/source.h", "filter/filter.h", "filter/params.h", "filter/pipeline.h", "filter/downsample.h", "sink/sink.h",
-            "noise/noise.h"},
+            "noise/noise.h", "noise/spectrum.h"},
     "engine": {"core", "run/job.h", "run/ledger.h"},
 }
 

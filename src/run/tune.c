@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/region.h"
 #include "run/run.h"
+#include "run/tune_dark.h"
 #include "run/tune_split.h"
 
 #include <math.h>
@@ -31,7 +32,6 @@
 #define EARLY_SHARE 4        /* one in so many draws is made by all candidates; the others by … */
 #define HOPELESS 0.05        /* … those whose error is not above the best's by this share of the default's … */
 #define HOPELESS_ERRORS 2    /* … and by so many of its standard errors */
-#define DARK_SIDE 8          /* of the squares whose means tell what is dark */
 #define STRIP_ROWS 16        /* that one thread takes at once */
 
 /* Of the voxels of a strip that judge. */
@@ -113,52 +113,6 @@ static void choose_windows(tuner *t)
     }
 }
 
-typedef struct {
-    double rank;       /* mean of half of the square's pixels, as on a chessboard */
-    double mean, skew; /* of the other half, whose noise is independent: mean and third cumulant */
-} dark_square;
-
-static int by_rank(const void *a, const void *b)
-{
-    const double p = ((const dark_square *)a)->rank, q = ((const dark_square *)b)->rank;
-    return (p > q) - (p < q);
-}
-
-static void sum_powers(const pel_block *raw, const pel_region *r, double shift, double out[2][4])
-{
-    for (int64_t y = 0; y < r->shape[PEL_Y]; y++) {
-        const int64_t at[PEL_AXES] = {r->origin[PEL_T], r->origin[PEL_C], r->origin[PEL_Z], r->origin[PEL_Y] + y, r->origin[PEL_X]};
-        const float *row = pel__block_at(raw, at);
-        for (int64_t x = 0; x < r->shape[PEL_X]; x++) {
-            double power = 1;
-            for (int k = 0; k < 4; k++, power *= row[x] - shift)
-                out[(x + y) % 2][k] += power;
-        }
-    }
-}
-
-/* Squares of the window, where all of it is numbers, each twice with its halves' parts changed; how many. */
-static int64_t find_squares(const pel_block *raw, dark_square *out)
-{
-    const pel_region *w = &raw->region;
-    const int64_t cell[PEL_AXES] = {1, 1, 1, DARK_SIDE, DARK_SIDE}, cells = pel__grid_cells(w, cell);
-    int64_t count = 0;
-    for (int64_t i = 0; i < cells; i++) {
-        const pel_region r = pel__grid_cell(w, cell, i);
-        double rough[2][4] = {{0}};
-        sum_powers(raw, &r, 0, rough);
-        if (rough[1][0] < 3 || !(fabs(rough[0][1] + rough[1][1]) < (double)INFINITY))
-            continue;
-        for (int half = 0; half < 2; half++) {
-            const double n = rough[half][0], mean = rough[half][1] / n;
-            double fine[2][4] = {{0}};
-            sum_powers(raw, &r, mean, fine);
-            out[count++] = (dark_square){rough[1 - half][1] / rough[1 - half][0], mean, n * fine[half][3] / ((n - 1) * (n - 2))};
-        }
-    }
-    return count;
-}
-
 static bool read_block(tuner *t, const pel_region *r, pel_block *out, pel_error *err)
 {
     pel_run *run = t->run;
@@ -181,30 +135,11 @@ static pel_region channel_of(const tuner *t, const pel_region *r, int64_t c)
     return one;
 }
 
-/* The variance of read-out noise, in units of the split, in which light's third cumulant and variance are its mean, read-out
- * noise has none and adds as much to mean and variance: what the mean has above the third cumulant in the darkest
- * tenth of the sample's squares. Of that one its standard error is taken: light is what shows as light. The lots balance
- * third cumulants only; that a minor part of light counts less is measured (docs/denoising.md). */
-static double dark_of(const pel__split *split, const dark_square *squares, int64_t n)
-{
-    const double cube = split->scale * split->scale * split->scale, count = (double)n;
-    double mean = 0, skew = 0, square = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double s = squares[i].skew / cube;
-        mean += (squares[i].mean + split->shift) / split->scale / count;
-        skew += s / count;
-        square += s * s / count;
-    }
-    const double error = sqrt(fmax(0, square - skew * skew) / count);
-    const double light = fmin(1, fmax(0, skew - error) / fmax(mean, 1e-3)); /* share of the variance */
-    return fmax(0, mean * (1 - light * (0.3 + 0.7 * light)));
-}
-
 static bool find_dark(tuner *t, int64_t c, pel_error *err)
 {
     pel__split *split = &t->split[c];
-    const int64_t most = pel__ceil_div(pel__region_voxels(&t->window[0]), DARK_SIDE) + t->window[0].shape[PEL_Y];
-    dark_square *const squares = malloc((size_t)(2 * most * t->window_count) * sizeof *squares);
+    const int64_t most = pel__ceil_div(pel__region_voxels(&t->window[0]), PEL__DARK_SIDE) + t->window[0].shape[PEL_Y];
+    pel__dark_square *const squares = malloc((size_t)(2 * most * t->window_count) * sizeof *squares);
     int64_t count = 0;
     bool ok = squares || pel__fail(err, PEL_NO_MEMORY, "tuning: no memory");
     for (int32_t i = 0; ok && i < t->window_count; i++) {
@@ -213,12 +148,10 @@ static bool find_dark(tuner *t, int64_t c, pel_error *err)
         t->at_window = i;
         ok = read_block(t, &one, &raw, err);
         if (ok)
-            count += find_squares(&raw, squares + count);
+            count += pel__dark_squares(&raw, squares + count);
     }
-    if (ok && count > 0) {
-        qsort(squares, (size_t)count, sizeof *squares, by_rank);
-        split->dark = dark_of(split, squares, pel__ceil_div(count, 10));
-    }
+    if (ok && count > 0)
+        split->dark = pel__dark_variance(split, squares, count);
     free(squares);
     return ok;
 }
