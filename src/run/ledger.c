@@ -228,15 +228,22 @@ static bool visit_all(const char *folder, sieve *s, pel__ledger_visit *visit, vo
 
 /* ---- the state ------------------------------------------------------------------------------------------------- */
 
+/* Records are files that others may have written: a total ends at the largest number and never shrinks. */
+static void grow(int64_t *total, int64_t by)
+{
+    if (!pel__add(*total, pel__max(0, by), total))
+        *total = INT64_MAX;
+}
+
 static void add_to_totals(pel__ledger *l, const pel__ledger_record *r)
 {
-    l->totals.voxels += r->voxels;
-    l->totals.clipped += r->clipped;
-    l->totals.damaged += r->damaged;
+    grow(&l->totals.voxels, r->voxels);
+    grow(&l->totals.clipped, r->clipped);
+    grow(&l->totals.damaged, r->damaged);
     l->totals.seconds += r->seconds;
     l->totals.rss_peak_bytes = pel__max(l->totals.rss_peak_bytes, r->rss_bytes);
     for (int32_t i = 0; i < r->file_count; i++)
-        l->totals.bytes_written += pel__max(0, r->files[i].bytes);
+        grow(&l->totals.bytes_written, r->files[i].bytes);
 }
 
 /* The order of reading does not matter: of the records that finish or withdraw a job the latest decides, a plain failure
