@@ -344,6 +344,70 @@ def test_a_separator_that_nobody_wrote_down(cli, tmp_path, there):
     expect(cli, path, data)
 
 
+@pytest.mark.parametrize("kind", ["v2", "v3", "v2 keys in v3", "sharded"])
+@pytest.mark.parametrize("separator", [".", "/"])
+@pytest.mark.parametrize("there", [None, (1, 2, 1), (2, 2, 3)], ids=str)
+def test_a_separator_that_is_recorded_wrongly(cli, tmp_path, kind, separator, there):
+    """Chunks with one separator, metadata with the other (zarr-python reads zeros); all chunks, or but one."""
+    data = pixels((6, 24, 64)) if there is None else np.zeros((6, 24, 64), "uint16")
+    if there:
+        data[tuple(slice(i * n, i * n + n) for i, n in zip(there, (2, 8, 16)))] = 7
+    path = str(tmp_path / "a.zarr")
+    keys = {"name": "default" if kind in ("v3", "sharded") else "v2", "separator": separator}
+    zarr.create_array(path, shape=data.shape, chunks=(1, 4, 8) if kind == "sharded" else (2, 8, 16), shards=(2, 8, 16) if kind == "sharded" else None,
+                      dtype="uint16", zarr_format=2 if kind == "v2" else 3, fill_value=0, chunk_key_encoding=keys)[...] = data
+    assert cli.json("info", path)["images"][0]["notes"] == []
+    name, other = f"{path}/" + (".zarray" if kind == "v2" else "zarr.json"), "./"[separator == "."]
+    document = load(name)
+    if kind == "v2":
+        document["dimension_separator"] = other
+    else:
+        document["chunk_key_encoding"]["configuration"]["separator"] = other
+    save(name, document)
+    expect(cli, path, data)
+    note, = cli.json("info", path)["images"][0]["notes"]
+    assert note["kind"] == "metadata" and "separator" in note["text"]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("left", ["nothing", "foreign files"])
+def test_no_chunk_at_all_is_told(cli, tmp_path, version, left):
+    path = str(tmp_path / "a.zarr")
+    zarr.create_array(path, shape=(6, 24, 64), chunks=(2, 8, 16), dtype="uint16", zarr_format=version, fill_value=3)
+    if left == "foreign files":
+        os.makedirs(f"{path}/c/9/9")
+        for name in (".nfs0001", "0.0.0.partial", "c/9/9/9", "README", "00.0.0", "0.0", "9.0.0"):
+            with open(f"{path}/{name}", "w", encoding="utf-8") as f:
+                f.write("x")
+    expect(cli, path, np.full((6, 24, 64), 3, "uint16"))
+    note, = cli.json("info", path)["images"][0]["notes"]
+    assert note["kind"] == "missing" and "0 of 36 chunks" in note["text"]
+
+
+@pytest.mark.parametrize("version,gone", [(2, "0/1/1"), (2, "0/1"), (2, "0"), (3, "c/0/1/1"), (3, "c/0/1"), (3, "c")])
+def test_dangling_links_are_no_fill_value(cli, tmp_path, version, gone):
+    """git-annex and DataLad leave links in place of what was not fetched: a chunk, a folder of chunks."""
+    path = str(tmp_path / "a.zarr")
+    data = pixels((6, 24, 64))
+    zarr.create_array(path, shape=data.shape, chunks=(2, 8, 16), dtype="uint16", zarr_format=version,
+                      chunk_key_encoding={"name": "default" if version == 3 else "v2", "separator": "/"})[...] = data
+    os.rename(f"{path}/{gone}", str(tmp_path / "store"))
+    os.symlink("../store" if gone == "0" or gone == "c" else str(tmp_path / "store"), f"{path}/{gone}")
+    expect(cli, path, data)
+    os.rename(tmp_path / "store", tmp_path / "elsewhere")
+    text = cli.fails(3, "checksum", path)
+    assert f"{path}/{gone}: a link" in text and "annex" in text
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "0/zarr.json"])
+def test_a_dangling_link_as_a_document(cli, tmp_path, name):
+    path = str(tmp_path / "a.zarr")
+    cli.ok("convert", "phantom:t=1,c=1,z=1,y=40,x=50", path, "--quiet")
+    os.remove(f"{path}/{name}")
+    os.symlink("/nowhere/annex/objects", f"{path}/{name}")
+    assert f"{name}: a link" in cli.fails(3, "info", path)
+
+
 @pytest.mark.parametrize("dtype,to", [("uint32", "uint64"), ("uint32", "float64"), ("uint32", "int32"), ("int32", "int64"), ("int32", "uint8"), ("int64", "uint64"),
                                       ("uint64", "int64"), ("uint64", "float64"), ("int64", "float32"), ("float64", "float32"), ("float64", "int64")])
 def test_convert_rounds_nothing_that_fits(cli, tmp_path, dtype, to):
@@ -521,12 +585,12 @@ def test_a_damaged_field_is_no_hole(cli, tmp_path):
     assert "A/1/0" in cli.fails(3, "info", path)
 
 
-def collection(path, numbers, listed=None):
+def collection(path, numbers, listed=None, version="0.4"):
     """A bioformats2raw collection of these images; with OME/series where `listed` is given."""
     writer = pytest.importorskip("ome_zarr.writer")
-    fmt = ome_format("0.4")
-    root = zarr.open_group(path, mode="w", zarr_format=2)
-    root.attrs["bioformats2raw.layout"] = 3
+    fmt = ome_format(version)
+    root = zarr.open_group(path, mode="w", zarr_format=fmt.zarr_format)
+    root.attrs.update({"bioformats2raw.layout": 3} if version == "0.4" else {"ome": {"version": version, "bioformats2raw.layout": 3}})
     if listed is not None:
         root.create_group("OME").attrs["series"] = [str(n) for n in listed]
     made = {}

@@ -99,6 +99,16 @@ static const char *last_part(const char *path)
     return p;
 }
 
+/* What is stored does not look as the metadata say. */
+static void note_chunks(pel__zarr_source *s, int32_t number)
+{
+    const pel__zarr_array *const a = s->list[number].array;
+    if (a->separator_unlike)
+        pel__zarr_note(s, number, PEL__NOTE_METADATA, "The metadata name another separator of chunk keys; no chunk has it, they are read with \"%c\".", a->separator);
+    if (a->empty)
+        pel__zarr_note(s, number, PEL__NOTE_MISSING, "0 of %lld chunks are there: all voxels have the fill value.", (long long)pel__zarr_array_cells(a));
+}
+
 /* Shape, tile, type, channels without names: all that the array itself tells. */
 static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
 {
@@ -131,6 +141,7 @@ static bool keep_array(pel__zarr_source *s, int32_t number, pel_error *err)
     pel__chain_text(&a->chain, image->compression, sizeof image->compression);
     (void)snprintf(image->name, sizeof image->name, "%.*s", (int)strcspn(last_part(s->base.path), "/"),
                    last_part(s->base.path));
+    note_chunks(s, number);
     if (a->type.half)
         pel__zarr_note(s, number, PEL__NOTE_CONVERTED, "The data type is float16; it is read as float32.");
     if (a->type.boolean)
@@ -187,6 +198,8 @@ static bool open_level(pel__zarr_source *s, int32_t number, const char *path, pe
     const bool ok = node.kind != PEL__NODE_ARRAY
         ? pel__fail(err, PEL_FORMAT, "%s: the metadata names this level, but no array is there", path)
         : pel__zarr_array_open(&s->list[number].array, s->store, path, &node, err);
+    if (ok && node.stale)
+        pel__zarr_note(s, number, PEL__NOTE_METADATA, "The consolidated metadata of the store are older than %s: its own document is used.", path);
     pel__zarr_node_free(&node);
     return ok;
 }

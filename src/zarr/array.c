@@ -48,6 +48,7 @@ bool pel__zarr_array_open(pel__zarr_array **out, pel__store *store, const char *
         pel__zarr_array_close(a);
         return false;
     }
+    pel__zarr_array_look(a);
     *out = a;
     return true;
 }

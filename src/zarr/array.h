@@ -18,6 +18,7 @@ typedef struct pel__zarr_node {
     json_object *attributes; /* NULL: none */
     uint32_t crc32c;         /* of the documents' bytes */
     int64_t bytes;           /* and their length */
+    bool stale;              /* the consolidated metadata said otherwise than the array's own document, which is used */
 } pel__zarr_node;
 
 /* path "" is the root, "0/1" a node below. A missing node is NONE and true. */
@@ -39,6 +40,9 @@ typedef struct pel__zarr_array {
     bool fill_zero;
     char separator;
     bool prefixed; /* chunk keys begin with "c" */
+    bool separator_told;   /* v2: the metadata name one */
+    bool separator_unlike; /* the metadata name another one, under which no chunk is */
+    bool empty;            /* of a folder: not a single chunk is there */
     char name[PEL_MAX_NDIM][32]; /* of the axes; "" = none */
     pel__zarr_chain chain;
     pel__stamps *stamps; /* of the chunks read; NULL: nobody asked */
@@ -52,6 +56,9 @@ void pel__zarr_array_close(pel__zarr_array *array);
 /* The documents' members into *array; array_meta.c. */
 bool pel__zarr_parse_v2(pel__zarr_array *array, const pel__zarr_node *node, pel_error *err);
 bool pel__zarr_parse_v3(pel__zarr_array *array, const pel__zarr_node *node, pel_error *err);
+
+/* Settles the separator by what is stored; array_look.c. */
+void pel__zarr_array_look(pel__zarr_array *array);
 
 /* Key of a chunk of the grid, relative to the store; for messages, too. */
 bool pel__zarr_chunk_key(const pel__zarr_array *array, const int64_t *grid, char *out, size_t size);

@@ -11,16 +11,15 @@
 
 /* ---- nodes ------------------------------------------------------------------------------------------------- */
 
+typedef bool text_of(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err);
+
 /* A document, or NULL where there is none. Its bytes go into the node's checksum. */
-static bool read_document(pel__zarr_node *node, pel__store *store, const char *path, const char *name, json_object **out,
-                          pel_error *err)
+static bool read_document_by(text_of *read, pel__zarr_node *node, pel__store *store, const char *key, json_object **out, pel_error *err)
 {
-    char key[PEL__PATH_MAX];
     char *text = NULL;
     size_t size = 0;
     *out = NULL;
-    (void)snprintf(key, sizeof key, "%s%s%s", path, path[0] ? "/" : "", name);
-    if (!pel__store_text(store, key, MAX_METADATA, &text, &size, err))
+    if (!read(store, key, MAX_METADATA, &text, &size, err))
         return false;
     if (!text)
         return true;
@@ -34,6 +33,19 @@ static bool read_document(pel__zarr_node *node, pel__store *store, const char *p
         ok = pel__fail(err, PEL_FORMAT, "%s: expected a JSON object", key);
     }
     return ok || pel__where(err, "%s: ", pel__store_root(store));
+}
+
+static void document_key(char *key, size_t size, const char *path, const char *name)
+{
+    (void)snprintf(key, size, "%s%s%s", path, path[0] ? "/" : "", name);
+}
+
+static bool read_document(pel__zarr_node *node, pel__store *store, const char *path, const char *name, json_object **out,
+                          pel_error *err)
+{
+    char key[PEL__PATH_MAX];
+    document_key(key, sizeof key, path, name);
+    return read_document_by(pel__store_text, node, store, key, out, err);
 }
 
 static const char *const group_members[] = {"zarr_format", "node_type", "attributes", NULL};
@@ -101,6 +113,30 @@ static bool node_v2(pel__zarr_node *node, pel__store *store, const char *path, p
     return true;
 }
 
+/* Consolidated metadata may be older than the array: what decides which voxel is where is held against the array's own document. */
+static bool check_own(pel__zarr_node *node, pel__store *store, const char *path, pel_error *err)
+{
+    char key[PEL__PATH_MAX], where[PEL__PATH_MAX];
+    json_object *own = NULL;
+    document_key(key, sizeof key, path, node->format == 3 ? "zarr.json" : ".zarray");
+    if (node->kind != PEL__NODE_ARRAY || !pel__store_has_kept(store, key))
+        return true;
+    if (!read_document_by(pel__store_own_text, node, store, key, &own, err))
+        return false;
+    node->stale = own && pel__json_differs(node->meta, own, where, sizeof where);
+    if (!node->stale) {
+        json_object_put(own);
+        return true;
+    }
+    json_object_put(node->meta);
+    node->meta = own;
+    if (node->format == 2)
+        return true;
+    json_object_put(node->attributes);
+    node->attributes = NULL;
+    return node_v3(node, err) || pel__where(err, "%s/%s: ", pel__store_root(store), path);
+}
+
 bool pel__zarr_node_read(pel__zarr_node *node, pel__store *store, const char *path, pel_error *err)
 {
     *node = (pel__zarr_node){0};
@@ -110,6 +146,7 @@ bool pel__zarr_node_read(pel__zarr_node *node, pel__store *store, const char *pa
     } else if (ok) {
         ok = node_v2(node, store, path, err);
     }
+    ok = ok && check_own(node, store, path, err);
     if (!ok)
         pel__zarr_node_free(node);
     return ok;
@@ -228,6 +265,7 @@ static bool parse_keys_v3(pel__zarr_array *a, json_object *meta, pel_error *err)
         return pel__fail(err, PEL_UNSUPPORTED, "chunk_key_encoding \"%s\", expected default or v2", name);
     const char *const separator = pel__json_string(configuration, "separator");
     a->separator = a->prefixed ? '/' : '.';
+    a->separator_told = true; /* one way or the other */
     if (!separator)
         return true;
     a->separator = separator[0];
@@ -260,41 +298,6 @@ bool pel__zarr_parse_v3(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
 
 /* ---- v2 ---------------------------------------------------------------------------------------------------- */
 
-/* Is this chunk there under keys with this separator? */
-static bool has_chunk(pel__zarr_array *a, char separator, const int64_t *grid)
-{
-    char key[PEL__PATH_MAX];
-    pel__object *object = NULL;
-    const pel__want little = {PEL__WANT_HEAD, 1};
-    a->separator = separator;
-    if (!pel__zarr_chunk_key(a, grid, key, sizeof key) || !pel__store_object(a->store, key, &little, &object, NULL) || !object)
-        return false;
-    pel__object_close(object);
-    return true;
-}
-
-/* Writers older than the member made nested folders without saying so. The first, the last and the middle chunk are looked
- * for: that one of them is all fill value and absent must not make the others so. */
-static void guess_separator(pel__zarr_array *a)
-{
-    char key[PEL__PATH_MAX];
-    int64_t probe[3][PEL_MAX_NDIM] = {{0}};
-    if (a->ndim < 2)
-        return;
-    for (int32_t i = 0; i < a->ndim; i++) {
-        probe[1][i] = pel__max(pel__ceil_div(a->shape[i], a->chunk[i]) - 1, 0);
-        probe[2][i] = probe[1][i] / 2;
-    }
-    for (int k = 0; k < 3; k++) {
-        if (has_chunk(a, '.', probe[k]) || has_chunk(a, '/', probe[k]))
-            return;
-        (void)snprintf(key, sizeof key, "%s%lld", a->path, (long long)probe[k][0]);
-        if (pel__store_has_folder(a->store, key))
-            return; /* with '/', the last that was tried */
-    }
-    a->separator = '.';
-}
-
 bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_error *err)
 {
     json_object *const meta = node->meta;
@@ -313,8 +316,7 @@ bool pel__zarr_parse_v2(pel__zarr_array *a, const pel__zarr_node *node, pel_erro
     if (strcmp(separator, "/") != 0 && strcmp(separator, ".") != 0)
         return pel__fail(err, PEL_FORMAT, "dimension_separator \"%s\", expected / or .", separator);
     a->separator = separator[0];
-    if (!told)
-        guess_separator(a);
+    a->separator_told = told;
     return keep_names(a, pel__json_get(node->attributes, "_ARRAY_DIMENSIONS", json_type_array), err)
         && pel__chain_v2(&a->chain, meta, a->ndim, a->chunk, a->type.item, a->type.big, err);
 }

@@ -97,6 +97,18 @@ static bool all_kept(const pel__store *store, const char *key, const char **text
     return any;
 }
 
+bool pel__store_has_kept(const pel__store *store, const char *key)
+{
+    return kept(store, key, 0, key) != NULL;
+}
+
+bool pel__store_own_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
+{
+    *out = NULL;
+    *size = 0;
+    return store->type->text(store, key, limit, out, size, err);
+}
+
 bool pel__store_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
 {
     const char *text = NULL;
@@ -164,11 +176,6 @@ void pel__store_readers(pel__store *store, int32_t threads)
 {
     if (store->type->far)
         store->ahead = (int32_t)pel__max(2, pel__ceil_div(PEL__STORE_CREW, threads));
-}
-
-bool pel__store_has_folder(pel__store *store, const char *key)
-{
-    return store->type->has_folder(store, key);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */

@@ -62,11 +62,11 @@ void pel__store_readers(pel__store *store, int32_t threads);
 #define PEL__STORE_GAP ((int64_t)1 << 18)      /* between pieces, rather fetched along than asked for apart */
 #define PEL__STORE_CONNECTION ((int64_t)1 << 20) /* what one open connection holds */
 
-/* Is there a folder under this key? Zarr v2 writers that never recorded their separator are told by it. */
-bool pel__store_has_folder(pel__store *store, const char *key);
-
 /* Takes documents by key, from consolidated metadata: pel__store_text of a remote store then answers from them. */
 bool pel__store_keep_document(pel__store *store, const char *key, json_object *document);
+bool pel__store_has_kept(const pel__store *store, const char *key);
+/* Of a document that was taken: the one that is stored under its key. */
+bool pel__store_own_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err);
 int64_t pel__store_resident_bytes(const pel__store *store);
 
 /* The whole store that a path is a part of, itself or one above it: a folder with its links resolved, or a URL. False: a
@@ -180,7 +180,6 @@ typedef struct pel__store_type {
     bool (*read)(pel__object *object, int64_t offset, void *dst, int64_t n, pel_error *err);
     bool (*known)(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err); /* of far stores */
     void (*close_object)(pel__object *object);
-    bool (*has_folder)(pel__store *store, const char *key);
     void (*close)(pel__store *store);
 } pel__store_type;
 

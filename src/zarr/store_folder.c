@@ -26,6 +26,23 @@ static void close_store(pel__store *store)
     free(store);
 }
 
+/* What is not there although a link names it was there once: contents that git-annex or DataLad have not fetched, a disk that is not
+ * mounted. Taken for absent, its voxels would be zero. The way up from the key ends at the first folder that is there. */
+static bool no_dangling_link(const pel__store *store, char *path, pel_error *err)
+{
+    const size_t root = strlen(store->root);
+    struct stat st;
+    for (size_t n = strlen(path); n > root; n = (size_t)(strrchr(path, '/') - path)) {
+        path[n] = '\0';
+        if (lstat(path, &st) != 0)
+            continue;
+        if (!S_ISLNK(st.st_mode) || stat(path, &st) == 0)
+            return true;
+        return pel__fail(err, PEL_IO, "%s: a link to what is not there: get its contents (git annex get, datalad get) or mount the disk that it leads to", path);
+    }
+    return true;
+}
+
 static bool read_text(pel__store *store, const char *key, size_t limit, char **out, size_t *size, pel_error *err)
 {
     char path[PEL__PATH_MAX];
@@ -33,7 +50,7 @@ static bool read_text(pel__store *store, const char *key, size_t limit, char **o
     if (!pel__path_join(path, sizeof path, store->root, key, err))
         return false;
     if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        return true;
+        return no_dangling_link(store, path, err);
     if (!pel__file_slurp(out, size, path, limit, err))
         return false;
     folder_store *const s = (folder_store *)store;
@@ -47,13 +64,6 @@ static bool still_there(const pel__store *store, pel_error *err)
 {
     const char *const proof = ((const folder_store *)store)->proof;
     return !proof || access(proof, F_OK) == 0 || pel__fail_errno(err, errno, "%s: could be read before", proof);
-}
-
-static bool has_folder(pel__store *store, const char *key)
-{
-    char path[PEL__PATH_MAX];
-    struct stat st;
-    return pel__path_join(path, sizeof path, store->root, key, NULL) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static void close_object(pel__object *object)
@@ -75,7 +85,6 @@ static const pel__store_type folder = {
     .object = open_object,
     .read = read_object,
     .close_object = close_object,
-    .has_folder = has_folder,
     .close = close_store,
 };
 
@@ -89,7 +98,7 @@ static bool open_object(pel__store *store, const char *key, const pel__want *wan
         return false;
     if (!pel__file_open(&file, path, &e)) {
         if (e.code == PEL_NOT_FOUND)
-            return still_there(store, err);
+            return still_there(store, err) && no_dangling_link(store, path, err);
         return pel__fail(err, e.code, "%s", e.text);
     }
     folder_object *const object = calloc(1, sizeof *object);

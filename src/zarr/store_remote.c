@@ -211,13 +211,6 @@ static bool find(remote_object *o, const pel__want *want, bool *there, pel_error
 static bool open_object(pel__store *store, const char *key, const pel__want *want, pel__object **out, pel_error *err);
 static bool known_object(pel__store *store, const char *key, int64_t bytes, pel__object **out, pel_error *err);
 
-static bool has_folder(pel__store *store, const char *key)
-{
-    (void)store;
-    (void)key;
-    return false;
-}
-
 static void close_store(pel__store *store)
 {
     remote_store *const s = (remote_store *)store;
@@ -235,7 +228,6 @@ static const pel__store_type remote_type = {
     .read = read_object,
     .known = known_object,
     .close_object = close_object,
-    .has_folder = has_folder,
     .close = close_store,
 };
 
