@@ -2,11 +2,13 @@
 """A damaged tile of the input: by default nothing is made of it; with --damaged zero it reads as zero, everything else is right, and every verb
 says so. Compared with numpy on made files, and with other readers where they open them."""
 import json
+import os
 
 import czi_pack
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 FEW = ("--memory", "200M", "--threads", "2", "--block", "z=1,y=64,x=64", "--chunk", "z=1,y=32,x=32")
@@ -39,6 +41,55 @@ def deleted_segment(path, want):
     czi_pack.change(path, at[2], b"DELETED".ljust(16, b"\0"))
 
 
+def bad_strip(path, want):
+    """TIFF: the second tile of plane 2 is rubbish; the others are right."""
+    tifffile.imwrite(path, want, compression="zlib", tile=(64, 64), metadata={"axes": "ZYX"}, imagej=False, ome=True)
+    with tifffile.TiffFile(path) as f:
+        page = f.pages[2]
+        at, n = page.dataoffsets[1], page.databytecounts[1]
+    czi_pack.change(path, at, bytes(n))
+    want[2, :64, 64:] = 0
+
+
+def zarr_of(path, want, **how):
+    root = zarr.open_group(str(path), mode="w", zarr_format=3)
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": [{"name": a, "type": "space"} for a in "zyx"], "datasets": [
+        {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]}]}
+    a = root.create_array("0", shape=want.shape, dtype=want.dtype, fill_value=7, **how)
+    a[:] = want
+
+
+def bad_chunk(path, want):
+    zarr_of(path, want, chunks=(1, 64, 64))
+    name = path / "0" / "c" / "2" / "0" / "1"
+    name.write_bytes(b"rubbish" * 20)
+    want[2, :64, 64:] = 0
+
+
+def bad_inner_chunk(path, want):
+    """In a shard of planes one inner chunk does not decode; the index is right."""
+    zarr_of(path, want, chunks=(1, 64, 64), shards=(1, 128, 128))
+    name = path / "0" / "c" / "2" / "0" / "0"
+    index = np.frombuffer(name.read_bytes()[-68:-4], "<u8").reshape(4, 2)
+    czi_pack.change(name, int(index[1, 0]), bytes(int(index[1, 1])))
+    want[2, :64, 64:] = 0
+
+
+def bad_index(path, want):
+    zarr_of(path, want, chunks=(1, 64, 64), shards=(1, 128, 128))
+    name = path / "0" / "c" / "2" / "0" / "0"
+    czi_pack.change(name, os.path.getsize(name) - 20, b"\xff" * 8)
+    want[2] = 0
+
+
+def cut_shard(path, want):
+    zarr_of(path, want, chunks=(1, 64, 64), shards=(1, 128, 128))
+    os.truncate(path / "0" / "c" / "2" / "0" / "0", 40)
+    want[2] = 0
+
+
+OTHERS = pytest.mark.parametrize("make, name", [(bad_strip, "x.tif"), (bad_chunk, "x.zarr"), (bad_inner_chunk, "x.zarr"), (bad_index, "x.zarr"), (cut_shard, "x.zarr")],
+                                 ids=lambda m: getattr(m, "__name__", ""))
 KINDS = pytest.mark.parametrize("make", [bad_stream, bad_zstd, deleted_segment], ids=lambda m: m.__name__)
 
 
@@ -121,9 +172,9 @@ def test_a_damaged_tile_hides_what_lies_below(cli, tmp_path, block):
 def test_the_filter_and_the_noise_do_without_them(cli, tmp_path):
     """The noise of the sample is that of the tiles that are whole."""
     path, clean, want = tmp_path / "x.czi", tmp_path / "clean.czi", stack(8)
-    at = czi_pack.pack(path, [czi_pack.tile(p, Z=z) for z, p in enumerate(want)])
-    czi_pack.change(path, at[2], b"DELETED".ljust(16, b"\0"))
-    want[2] = 0
+    at = czi_pack.pack(path, [czi_pack.tile(p[:, x:x + 64], Z=z, X=x) for z, p in enumerate(want) for x in (0, 64)])
+    czi_pack.change(path, at[5], b"DELETED".ljust(16, b"\0"))
+    want[2, :, 64:] = 0
     czi_pack.pack(clean, [czi_pack.tile(p, Z=z) for z, p in enumerate(want)])
     cli.ok("gaussian", path, tmp_path / "a.ome.zarr", "--sigma", "1", "--damaged", "zero", *FEW)
     cli.ok("gaussian", clean, tmp_path / "b.ome.zarr", "--sigma", "1", *FEW)
@@ -144,3 +195,41 @@ def test_short_payloads_are_counted(cli, tmp_path):
     assert done.returncode == 0 and "blocks had tiles of the input" in done.stderr
     assert np.array_equal(converted(out), want)
     assert "1 tile is damaged or too short" in cli("checksum", path, "--quiet").stderr
+
+
+# ---- TIFF and Zarr: the same rule ------------------------------------------------------------------------------
+
+@OTHERS
+@pytest.mark.parametrize("block", ["z=1,y=64,x=64", "z=4,y=32,x=128"])
+def test_other_formats_follow_the_same_rule(cli, tmp_path, make, name, block):
+    path, out, want = tmp_path / name, tmp_path / "out.ome.zarr", stack()
+    make(path, want)
+    assert "--damaged zero" in cli.fails(3, "checksum", path, "--quiet")
+    said = cli("checksum", path, "--quiet", "--damaged", "zero")
+    assert said.returncode == 0 and "1 tile is damaged" in said.stderr and name in said.stderr, said.stderr
+    cli.ok("convert", path, out, "--damaged", "zero", "--memory", "200M", "--threads", "2", "--block", block, "--chunk", "z=1,y=32,x=32")
+    assert np.array_equal(converted(out), want)
+    assert cli.json("status", out)["blocks_damaged"] >= 1
+
+
+@pytest.mark.parametrize("how", [{}, {"tile": (64, 64)}, {"rowsperstrip": 10}], ids=["strip", "tiles", "strips"])
+@pytest.mark.parametrize("block", ["z=1,y=32,x=32", "z=1,y=128,x=128"])
+def test_an_uncompressed_tiff_that_was_cut_off(cli, tmp_path, how, block):
+    """Rows that lie whole in the file are read, whichever part is wanted; behind its end is zero."""
+    path, out, want = tmp_path / "x.tif", tmp_path / "out.ome.zarr", stack(1)
+    tifffile.imwrite(path, want[0], metadata=None, photometric="minisblack", **how)
+    with tifffile.TiffFile(path) as f:
+        page = f.pages[0]
+        offsets, height, width = page.dataoffsets, page.rowsperstrip if not page.is_tiled else page.tilelength, page.tilewidth if page.is_tiled else 128
+    end = offsets[-1] + 2 * width * (height // 3) + 6
+    os.truncate(path, end)
+    rows = np.arange(128)
+    for x in range(0, 128, width):
+        for y in rows:
+            number = y // height * (128 // width) + x // width
+            if offsets[number] + 2 * width * (y % height + 1) > end:
+                want[0, y, x:x + width] = 0
+    assert (want[0] == 0).any()
+    cli.fails(1, "convert", path, tmp_path / "no.ome.zarr", "--memory", "200M", "--threads", "2", "--block", block, "--chunk", "y=32,x=32")
+    cli.ok("convert", path, out, "--damaged", "zero", "--memory", "200M", "--threads", "2", "--block", block, "--chunk", "y=32,x=32")
+    assert np.array_equal(converted(out), want)

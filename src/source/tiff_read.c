@@ -9,6 +9,7 @@
 #include "core/block.h"
 #include "core/bytes.h"
 #include "core/region.h"
+#include "source/damage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -271,6 +272,7 @@ typedef struct target {
     int64_t at[PEL_AXES];   /* global t, c of sample 0, z; y and x unused */
     int64_t y0, y1, x0, x1; /* wanted pixels */
     int32_t s0, s1;         /* wanted samples */
+    pel__damage *damage;
 } target;
 
 static void spread(uint8_t *to, int64_t to_step, const uint8_t *from, int64_t from_step, int64_t n, size_t size)
@@ -310,14 +312,33 @@ typedef struct plain_part {
     bool swap;
 } plain_part;
 
-static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p, pel_error *err)
+/* Rows that do not lie whole in the file; where they read as zero they are counted and done. Whole rows, so that what is read does not
+ * depend on the columns that are wanted. Gives the first row behind those that are left to be read. */
+static int64_t pass_missing_rows(pel__tiff_handle *h, const target *w, const plain_part *p, int64_t piece)
+{
+    const int64_t whole = pel__max(0, pel__file_size(h->file) - p->at) / p->row_bytes;
+    const int64_t end = whole < p->y1 - p->top ? pel__max(p->y0, p->top + whole) : p->y1;
+    pel_error why = {0};
+    if (end == p->y1)
+        return end;
+    (void)pel__fail(&why, PEL_DAMAGED, "%s: pixels from row %" PRId64 " on lie behind the end of the file, at %" PRId64, pel__file_path(h->file), end,
+                    pel__file_size(h->file));
+    if (!pel__damage_take(w->damage, piece, &why))
+        return p->y1;
+    for (int64_t y = end; y < p->y1; y++)
+        place_row(w, NULL, y, p->x0, p->x1 - p->x0, p->first, p->samples);
+    return end;
+}
+
+static bool read_plain(pel__tiff_handle *h, const target *w, const plain_part *p, int64_t piece, pel_error *err)
 {
     const int64_t size = (int64_t)pel_dtype_size(w->dst->dtype), pixel = size * p->samples;
     const int64_t skip = (p->x0 - p->left) * pixel, line = (p->x1 - p->x0) * pixel;
     /* Many short pieces of long rows one by one, else whole rows at once. */
     const int64_t rows = line * 4 < p->row_bytes ? 1 : pel__max(1, CHUNK_BYTES / p->row_bytes);
-    for (int64_t y = p->y0; y < p->y1; y += rows) {
-        const int64_t n = pel__min(rows, p->y1 - y), bytes = (n - 1) * p->row_bytes + line;
+    const int64_t end = pass_missing_rows(h, w, p, piece);
+    for (int64_t y = p->y0; y < end; y += rows) {
+        const int64_t n = pel__min(rows, end - y), bytes = (n - 1) * p->row_bytes + line;
         int64_t at = 0;
         if (!pel__mul(y - p->top, p->row_bytes, &at) || !pel__add(at, p->at + skip, &at))
             return pel__fail(err, PEL_FORMAT, "%s: pixels lie beyond what 63 bits count", pel__file_path(h->file));
@@ -387,6 +408,8 @@ static bool decode(pel__tiff_handle *h, const pel__tiff_geometry *g, const tile 
     return true;
 }
 
+static int64_t piece_number(int64_t page, int64_t number) { return page << 32 | number; }
+
 static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometry *g, const target *w, tile *k, pel_error *err)
 {
     const int64_t y0 = pel__max(w->y0, k->y), y1 = pel__min(w->y1, k->y + g->tile_height), x0 = pel__max(w->x0, k->x), x1 = pel__min(w->x1, k->x + g->tile_width);
@@ -406,7 +429,7 @@ static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometr
     if (pel__tiff_plain(g)) {
         const plain_part p = {.at = k->at, .row_bytes = row_bytes, .top = k->y, .left = k->x, .y0 = y0, .y1 = y1, .x0 = x0, .x1 = x1,
                               .first = k->first, .samples = k->samples, .swap = t->set.files[h->file_index].swap};
-        return read_plain(h, w, &p, err);
+        return read_plain(h, w, &p, piece_number(h->page, k->number), err);
     }
     if (t->long_counts)
         k->bytes = pel__min(k->bytes, pel__max(1, pel__file_size(h->file) - k->at));
@@ -417,13 +440,24 @@ static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometr
     return true;
 }
 
+/* Does a strip or tile that failed read as zero? */
+static bool tile_is_zero(pel__tiff *t, int64_t page, const pel__tiff_geometry *g, const target *w, const tile *k, pel_error *why)
+{
+    const int64_t x0 = pel__max(w->x0, k->x), x1 = pel__min(w->x1, k->x + g->tile_width);
+    if (!pel__damage_take(t->base.damage, piece_number(page, k->number), why))
+        return false;
+    for (int64_t y = pel__max(w->y0, k->y); y < pel__min(w->y1, k->y + g->tile_height); y++)
+        place_row(w, NULL, y, x0, x1 - x0, k->first, k->samples);
+    return true;
+}
+
 /* A page without a directory. */
 static bool read_raw(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_page *page, const target *w, pel_error *err)
 {
     const pel__tiff_geometry *g = &t->set.geometries[page->geometry];
     const plain_part p = {.at = page->offset, .row_bytes = g->tile_bytes / g->tile_height, .y0 = w->y0, .y1 = w->y1, .x0 = w->x0, .x1 = w->x1,
                           .samples = g->samples, .swap = t->set.files[page->file].swap};
-    return use_file(t, h, page->file, err) && read_plain(h, w, &p, err);
+    return use_file(t, h, page->file, err) && read_plain(h, w, &p, piece_number(page - t->set.pages, 0), err);
 }
 
 static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const target *w, pel_error *err)
@@ -431,8 +465,12 @@ static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const tar
     const pel__tiff_geometry *g = &t->set.geometries[t->set.pages[page].geometry];
     if (g->raw)
         return read_raw(t, h, &t->set.pages[page], w, err);
-    if (!use_page(t, h, page, err))
-        return false;
+    pel_error unusable = {0};
+    if (!use_page(t, h, page, &unusable)) {
+        const tile all = {.number = UINT32_MAX, .samples = g->samples};
+        const pel__tiff_geometry whole = {.tile_width = g->width, .tile_height = g->height};
+        return tile_is_zero(t, page, &whole, w, &all, &unusable) || pel__fail(err, unusable.code, "%s", unusable.text);
+    }
     const int64_t across = pel__ceil_div(g->width, g->tile_width), down = pel__ceil_div(g->height, g->tile_height);
     for (int32_t s = g->planar ? w->s0 : 0; s < (g->planar ? w->s1 : 1); s++)
         for (int64_t ty = w->y0 / g->tile_height; ty * g->tile_height < w->y1; ty++)
@@ -441,8 +479,9 @@ static bool read_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, const tar
                           .samples = g->planar ? 1 : g->samples};
                 if (k.number > UINT32_MAX)
                     return pel__fail(err, PEL_UNSUPPORTED, "%s: more than 4294967295 strips or tiles in a page", t->base.path);
-                if (!read_tile(t, h, g, w, &k, err))
-                    return false;
+                pel_error why = {0};
+                if (!read_tile(t, h, g, w, &k, &why) && !tile_is_zero(t, page, g, w, &k, &why))
+                    return pel__fail(err, why.code, "%s", why.text);
             }
     return true;
 }
@@ -478,7 +517,7 @@ bool pel__tiff_read(pel_source *s, int32_t image, const pel_block *dst, pel_erro
     pel__tiff_handle *h = take_handle(t, first_page < 0 ? 0 : t->set.pages[first_page].file);
     if (!h)
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", s->path);
-    target w = {.dst = dst, .y0 = r->origin[PEL_Y], .y1 = r->origin[PEL_Y] + r->shape[PEL_Y], .x0 = r->origin[PEL_X], .x1 = r->origin[PEL_X] + r->shape[PEL_X]};
+    target w = {.dst = dst, .damage = s->damage, .y0 = r->origin[PEL_Y], .y1 = r->origin[PEL_Y] + r->shape[PEL_Y], .x0 = r->origin[PEL_X], .x1 = r->origin[PEL_X] + r->shape[PEL_X]};
     pel_error trouble = {0};
     bool ok = true;
     for (int64_t it = r->origin[PEL_T]; ok && it < r->origin[PEL_T] + r->shape[PEL_T]; it++)

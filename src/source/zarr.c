@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/region.h"
+#include "source/damage.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -211,6 +212,12 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
     return ok;
 }
 
+static bool chunk_is_damaged(void *arg, int64_t chunk, pel_error *why)
+{
+    const pel__zarr_source *const s = arg;
+    return pel__damage_take(s->base.damage, chunk, why);
+}
+
 static void keep_sizes(pel__zarr_source *s)
 {
     s->base.far = pel__store_errands(s->store) != NULL;
@@ -218,7 +225,9 @@ static void keep_sizes(pel__zarr_source *s)
     keep_mtime(s, "zarr.json");
     keep_mtime(s, ".zattrs");
     for (int32_t i = 0; i < s->base.image_count; i++) {
-        const pel__zarr_array *const a = s->list[i].array;
+        pel__zarr_array *const a = s->list[i].array;
+        a->on_damage = chunk_is_damaged;
+        a->on_damage_arg = s;
         if (s->list[i].shares) {
             s->base.resident_bytes += (int64_t)(sizeof(pel_image) + sizeof(pel__zarr_image));
             continue;

@@ -114,6 +114,27 @@ static void fill(const reading *r, const pel_region *part)
     pel__strided_fill(&s, address(r, part), r->array->fill);
 }
 
+/* Does the part of the box in a chunk that failed read as zero? entry: of inner chunks their number, else -1. */
+static bool reads_as_zero(const reading *r, const pel_region *chunk, int64_t entry, pel_error *why)
+{
+    static const uint8_t zero[8] = {0};
+    pel__zarr_array *const a = r->array;
+    const int64_t id = (int64_t)pel__crc32c(0, r->key, strlen(r->key)) << 24 | ((entry + 1) & 0xFFFFFF);
+    if (entry >= 0)
+        (void)pel__where(why, "inner chunk %lld: ", (long long)entry);
+    pel_error told = *why;
+    (void)pel__where(&told, "%s/%s: ", pel__store_root(a->store), r->key);
+    if (!a->on_damage || !a->on_damage(a->on_damage_arg, id, &told)) {
+        if (entry < 0)
+            *why = told;
+        return false;
+    }
+    const pel_region part = pel__region_intersect(chunk, r->box);
+    const pel__strided s = copy_plan(r, pel__chain_leaf(&a->chain), &part);
+    pel__strided_fill(&s, address(r, &part), zero);
+    return true;
+}
+
 static bool same_layout(const reading *r, const pel__zarr_chain *leaf, const pel_region *part)
 {
     for (int32_t i = 0; i < part->ndim; i++)
@@ -244,9 +265,16 @@ static bool list_entry(reading *r, shard *s, int64_t i, pel_error *err)
         fill(r, &part);
         return true;
     }
+    const int64_t most = pel__chain_stored_max(s->chain->inner);
+    pel_error why = {0};
     if (at > (uint64_t)s->n || bytes > (uint64_t)s->n - at)
-        return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: bytes %llu + %llu, the shard has %lld", (long long)i,
-                         (unsigned long long)at, (unsigned long long)bytes, (long long)s->n);
+        (void)pel__fail(&why, PEL_DAMAGED, "bytes %llu + %llu, the shard has %lld", (unsigned long long)at, (unsigned long long)bytes, (long long)s->n);
+    else if (bytes > (uint64_t)most)
+        (void)pel__fail(&why, PEL_DAMAGED, "%llu bytes stored for a chunk of %lld", (unsigned long long)bytes, (long long)s->chain->inner->bytes);
+    if (why.code != PEL_OK) {
+        const pel_region cell = entry_cell(s, i);
+        return reads_as_zero(r, &cell, i, &why) || pel__fail(err, why.code, "%s", why.text);
+    }
     s->list[s->count++] = (uint32_t)i;
     return true;
 }
@@ -275,13 +303,10 @@ static bool fetch_stretch(void *arg, pel_error *err)
     return pel__object_read(t->object, t->offset, t->bytes, t->n, err);
 }
 
-static bool plan_stretch(const reading *r, const shard *s, int64_t first, stretch *t, pel_error *err)
+static void plan_stretch(const reading *r, const shard *s, int64_t first, stretch *t)
 {
     const int64_t begin = entry_offset(s, s->list[first]);
     int64_t end = begin + entry_bytes(s, s->list[first]), k = first + 1;
-    if (end - begin > pel__chain_stored_max(s->chain->inner))
-        return pel__fail(err, PEL_DAMAGED, "inner chunk %lld: %lld bytes stored for a chunk of %lld", (long long)s->list[first],
-                         (long long)(end - begin), (long long)s->chain->inner->bytes);
     for (; k < s->count; k++) {
         const int64_t at = entry_offset(s, s->list[k]), stop = pel__max(end, at + entry_bytes(s, s->list[k]));
         if (at > end + PEL__STORE_GAP || stop - begin > PEL__STORE_WINDOW)
@@ -290,15 +315,15 @@ static bool plan_stretch(const reading *r, const shard *s, int64_t first, stretc
     }
     *t = (stretch){.errand = {.run = fetch_stretch, .arg = t}, .object = r->object, .offset = s->offset + begin, .n = end - begin,
                    .first = first, .count = k - first};
-    return true;
 }
 
 static bool read_entry(reading *r, const shard *s, int64_t k, pel_error *err)
 {
     const int64_t i = s->list[k];
     const pel_region cell = entry_cell(s, i);
-    return read_chunk(r, s->chain->inner, s->offset + entry_offset(s, i), entry_bytes(s, i), &cell, err)
-        || pel__where(err, "inner chunk %lld: ", (long long)i);
+    pel_error why = {0};
+    return read_chunk(r, s->chain->inner, s->offset + entry_offset(s, i), entry_bytes(s, i), &cell, &why) || reads_as_zero(r, &cell, i, &why) ||
+           pel__fail(err, why.code, "%s", why.text);
 }
 
 /* Decodes what has come while the next stretches are on their way. */
@@ -308,16 +333,14 @@ static bool read_ahead(reading *r, const shard *s, stretch *ring, int64_t room, 
     int64_t next = 0, sent = 0, taken = 0;
     bool ok = true;
     while (ok && (taken < sent || next < s->count)) {
-        for (; ok && sent - taken < room && next < s->count; sent++) {
+        for (; sent - taken < room && next < s->count; sent++) {
             stretch *const t = &ring[sent % room];
-            ok = plan_stretch(r, s, next, t, err);
-            if (!ok)
-                break;
+            plan_stretch(r, s, next, t);
             next += t->count;
             pel__errand_send(errands, &t->errand);
         }
         stretch *const t = &ring[taken % room];
-        if (!ok || !(ok = pel__errand_wait(errands, &t->errand, err)))
+        if (!(ok = pel__errand_wait(errands, &t->errand, err)))
             break;
         r->near = t->bytes;
         r->near_offset = t->offset;
@@ -452,8 +475,9 @@ static bool read_cell(reading *r, cell *c, pel_error *err)
     }
     r->object = c->object;
     r->key = c->key;
-    const bool ok = read_chunk(r, &r->array->chain, 0, pel__object_size(c->object), &chunk, err)
-        || pel__where(err, "%s/%s: ", pel__store_root(r->array->store), c->key);
+    pel_error why = {0};
+    const bool ok = read_chunk(r, &r->array->chain, 0, pel__object_size(c->object), &chunk, &why) || reads_as_zero(r, &chunk, -1, &why) ||
+                    pel__fail(err, why.code, "%s", why.text);
     pel__object_close(c->object);
     c->object = NULL;
     return ok;

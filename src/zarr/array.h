@@ -46,6 +46,9 @@ typedef struct pel__zarr_array {
     char name[PEL_MAX_NDIM][32]; /* of the axes; "" = none */
     pel__zarr_chain chain;
     pel__stamps *stamps; /* of the chunks read; NULL: nobody asked */
+    /* Asked when a chunk cannot be decoded: true, it reads as zero; false, reading it fails with why. NULL: it fails. Any thread. */
+    bool (*on_damage)(void *arg, int64_t chunk, pel_error *why);
+    void *on_damage_arg;
 } pel__zarr_array;
 
 /* node must be an array. */
