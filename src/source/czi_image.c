@@ -9,6 +9,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 /* ---- what the tiles of one image say ------------------------------------------------------------------------- */
 
@@ -278,8 +280,13 @@ static void name_image(pel_image *im, const pel__czi *czi, int32_t scene)
             return;
         }
     }
-    if (czi->base.image_count > 1)
+    if (czi->base.image_count > 1) {
         (void)snprintf(im->name, sizeof im->name, "scene %d", scene);
+        return;
+    }
+    const char *const slash = strrchr(czi->base.path, '/'), *const file = slash ? slash + 1 : czi->base.path;
+    const size_t n = strlen(file), stem = n > 4 && strcasecmp(file + n - 4, ".czi") == 0 ? n - 4 : n;
+    (void)snprintf(im->name, sizeof im->name, "%.*s", (int)stem, file);
 }
 
 static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel_error *err)

@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/number.h"
 
 #include <expat.h>
 #include <locale.h>
@@ -205,7 +206,7 @@ static void end(state *s)
     else if (strncmp(p, OBJECTIVE "/", sizeof OBJECTIVE) == 0 && m->objective_count > 0)
         end_in_objective(s, &m->objectives[m->objective_count - 1], p + sizeof OBJECTIVE - 1);
     else if (strcmp(p, DISTANCE "/Value") == 0 && s->axis >= 0)
-        m->size_um[s->axis] = fmax(0, number(s, s->text) * 1e6); /* the file has metres */
+        m->size_um[s->axis] = fmax(0, pel__converted(number(s, s->text), 1e6)); /* the file has metres */
     else if (strcmp(p, IMAGE "ComponentBitCount") == 0)
         m->bits = (int32_t)fmin(64, fmax(0, number(s, s->text)));
     else if (strcmp(p, IMAGE "AcquisitionDateAndTime") == 0)

@@ -3,6 +3,7 @@
 #include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
+#include "core/number.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -42,7 +43,7 @@ static void take_scale(pel_image *im, const pel__tiff_head *head)
     um[1] = word(head, "yunit", text, sizeof text) ? pel__tiff_micrometres(text) : um[0];
     um[2] = word(head, "zunit", text, sizeof text) ? pel__tiff_micrometres(text) : um[0];
     pel__tiff_take_resolution(im, head, um[0], um[1]);
-    im->pixel_size[PEL_Z] = fabs(spacing) * um[2];
+    im->pixel_size[PEL_Z] = pel__converted(fabs(spacing), um[2]);
     im->pixel_size[PEL_T] = im->shape[PEL_T] < 2 ? 0.0 : interval(head);
 }
 

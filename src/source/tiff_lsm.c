@@ -3,6 +3,7 @@
 #include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
+#include "core/number.h"
 #include "core/text.h"
 
 #include <inttypes.h>
@@ -49,7 +50,7 @@ static bool load_info(lsm *l, const pel__tiff_head *head, pel_error *err)
 
 static double step(const lsm *l, int at, double unit)
 {
-    const double v = pel__load_f64(l->info + at) * unit;
+    const double v = pel__converted(pel__load_f64(l->info + at), unit);
     return v > 0.0 && v < 1e12 ? v : 0.0;
 }
 

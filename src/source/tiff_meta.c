@@ -3,6 +3,7 @@
 #include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
+#include "core/number.h"
 
 #include <inttypes.h>
 #include <locale.h>
@@ -98,9 +99,9 @@ double pel__tiff_word_number(const char *text, const char *key, const char *ends
 void pel__tiff_take_resolution(pel_image *im, const pel__tiff_head *head, double um_x, double um_y)
 {
     if (head->resolution[0] > 0.0 && um_x > 0.0)
-        im->pixel_size[PEL_X] = um_x / head->resolution[0];
+        im->pixel_size[PEL_X] = pel__rounded(um_x / head->resolution[0]);
     if (head->resolution[1] > 0.0 && um_y > 0.0)
-        im->pixel_size[PEL_Y] = um_y / head->resolution[1];
+        im->pixel_size[PEL_Y] = pel__rounded(um_y / head->resolution[1]);
 }
 
 bool pel__tiff_same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b)

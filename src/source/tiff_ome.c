@@ -5,6 +5,7 @@
 #include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
+#include "core/number.h"
 
 #include <expat.h>
 #include <inttypes.h>
@@ -126,7 +127,7 @@ static void begin_pixels(ome *o, pixels_record *p, const char **a)
     p->size[2] = whole(a, "SizeT", 1);
     for (int i = 0; i < 3; i++) {
         const char *unit = attribute(a, lengths[i].unit);
-        const double v = number(a, lengths[i].size) * (unit ? pel__tiff_micrometres(unit) : 1.0);
+        const double v = pel__converted(number(a, lengths[i].size), unit ? pel__tiff_micrometres(unit) : 1.0);
         p->pixel_size[lengths[i].axis] = v > 0.0 ? v : 0.0;
     }
     const double dt = number(a, "TimeIncrement") * (attribute(a, "TimeIncrementUnit") ? pel__tiff_seconds(attribute(a, "TimeIncrementUnit")) : 1.0);

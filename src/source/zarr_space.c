@@ -3,6 +3,7 @@
  * pel_image. Scales and translations are read, one after the other; what else moves voxels makes size and place unknown, because
  * half of it would be wrong. */
 #include "core/bytes.h"
+#include "core/number.h"
 #include "source/zarr.h"
 
 #include <math.h>
@@ -128,7 +129,7 @@ static void list_axis(char *text, size_t size, const pel__zarr_axis *axis, doubl
 
 static void keep_axis(pel_image *image, int32_t k, const placing *p, int32_t i, double unit)
 {
-    const double scale = fabs(p->scale[i]), size = scale * unit, place = p->shift[i] * unit;
+    const double scale = fabs(p->scale[i]), size = pel__converted(scale, unit), place = pel__converted(p->shift[i], unit);
     const bool known = size > 0 && isfinite(size) && isfinite(place);
     image->pixel_size[k] = known ? size : 0;
     image->scale[k] = known ? 0 : scale;

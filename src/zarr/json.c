@@ -189,6 +189,8 @@ static bool differs(json_object *a, json_object *b, char *path, size_t size, int
         return objects_differ(a, b, path, size, depth);
     if (ta == json_type_array && tb == json_type_array)
         return arrays_differ(a, b, path, size, depth);
+    if (ta == json_type_double && tb == json_type_double) /* older versions wrote 0.09999999999999999 for 0.1 */
+        return pel__rounded(json_object_get_double(a)) != pel__rounded(json_object_get_double(b));
     const bool numbers = (ta == json_type_int || ta == json_type_double) && (tb == json_type_int || tb == json_type_double);
     if (numbers && ta != tb)
         return json_object_get_double(a) != json_object_get_double(b);

@@ -24,7 +24,7 @@ json_object *pel__json_double(double value); /* shortest text that reads back th
 /* Text of a document, with a newline at its end; free() it. */
 char *pel__json_text(json_object *document);
 
-/* False where equal; otherwise `path` is where they differ first ("attributes/ome/multiscales/0/axes"). */
+/* False where equal, of fractions 15 digits; otherwise `path` is where they differ first ("attributes/ome/multiscales/0/axes"). */
 bool pel__json_differs(json_object *a, json_object *b, char *path, size_t size);
 
 /* Lookups. NULL where absent or of another type. */
