@@ -24,6 +24,7 @@ static int verb_version(const verb *self, int argc, char **argv)
     }
     json_object *const document = json_object_new_object();
     json_object_object_add(document, "version", json_object_new_string(PELLUCID_VERSION));
+    json_object_object_add(document, "commit", json_object_new_string(pel_commit()));
     json_print(document);
     return EXIT_DONE;
 }

@@ -57,6 +57,9 @@ typedef struct pel_error {
     char text[508];
 } pel_error;
 
+/* The commit of its source, shortened; "-dirty" behind it where that was changed; "": built from no repository. */
+PEL_API const char *pel_commit(void);
+
 /* ---- regions ----------------------------------------------------------------------------------------------- */
 
 #define PEL_MAX_NDIM 8 /* of any region: arrays in a Zarr store may have more axes than an image */

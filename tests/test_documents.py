@@ -216,6 +216,12 @@ def test_the_page_shows_the_members_of_today(cli, tmp_path):
     kept = list(plan["settings"])
     parameters = set(kept[kept.index("numeric version") + 1:kept.index("noise")])
     plan["settings"] = {k: v for k, v in plan["settings"].items() if k not in parameters}
+    attributes = json.load(open(out + "/zarr.json"))["attributes"]["pellucid"]
+    assert plan["provenance"] == {k: v for k, v in attributes.items() if k != "complete"}
+    attributes["settings"] = {k: v for k, v in attributes["settings"].items() if k not in parameters}
+    other = open(os.path.join(os.path.dirname(OLD), "..", "docs", "formats-zarr.md"), encoding="utf-8").read().split("\n### Metadata\n")[1].split("\n## ")[0]
+    assert members(attributes) | {"changed"} == set(re.findall(r'"(\w+)":', "\n".join(line for line in other.splitlines() if line.startswith("    "))))
+    plan["provenance"] = {}
     assert members(plan) == named
     version = re.search(r'"numeric version": "(\d+)"', shown)[1]
     assert version == plan["settings"]["numeric version"]

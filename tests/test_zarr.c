@@ -123,7 +123,7 @@ static bool write_store(fixture *f, int32_t threads, records *r, pel_error *err)
     bool ok = pel__sink_omezarr.create(&s, &f->spec, NULL, NULL, err);
     for (int32_t i = 0; ok && i < f->spec.image_count; i++)
         ok = write_pixels(f, s, i, threads, r, err);
-    ok = ok && pel__sink_omezarr.finish(s, NULL, NULL, err);
+    ok = ok && pel__sink_omezarr.finish(s, &f->spec, NULL, NULL, err);
     pel__sink_omezarr.destroy(s);
     return ok;
 }
@@ -498,7 +498,7 @@ CASE(complete_only_after_finish_and_swept)
     pel_source_destroy(source);
     (void)snprintf(path, sizeof path, "%s/0/c/0/0/0/0/.tmp-host-1-1-0", f.path);
     CHECK(put_file(path, "left by a kill"));
-    CHECK_OK(pel__sink_omezarr.finish(s, NULL, NULL, &e), e);
+    CHECK_OK(pel__sink_omezarr.finish(s, &f.spec, NULL, NULL, &e), e);
     CHECK(access(path, F_OK) != 0);
     pel__sink_omezarr.destroy(s);
     source = NULL;

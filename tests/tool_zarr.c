@@ -78,7 +78,7 @@ static bool write_store(const pel__sink_spec *spec, pel_error *err)
     for (int32_t i = 0; ok && i < spec->image_count; i++)
         for (int32_t k = 0; ok && k < spec->layouts[i].level_count; k++)
             ok = write_level(spec, s, i, k, pool, err);
-    ok = ok && pel__sink_omezarr.finish(s, NULL, NULL, err);
+    ok = ok && pel__sink_omezarr.finish(s, spec, NULL, NULL, err);
     if (s)
         pel__sink_omezarr.destroy(s);
     if (pool)

@@ -84,7 +84,7 @@ static bool write_all(bench *b, int64_t *allocated, pel_error *err)
     void *const scratch = malloc((size_t)pel__sink_omezarr.write_bytes(&b->spec, 0, 0, pel__pool_threads(b->pool)));
     const bool ok = scratch && pel__sink_omezarr.write(s, 0, 0, &b->all, b->pool, scratch, no_file, NULL, err)
         && pel__sink_omezarr.settle(s, no_file, NULL, err)
-        && pel__sink_omezarr.finish(s, NULL, NULL, err);
+        && pel__sink_omezarr.finish(s, &b->spec, NULL, NULL, err);
     free(scratch);
     pel__sink_omezarr.destroy(s);
     return ok;

@@ -6,6 +6,7 @@
 #include "core/region.h"
 #include "run/run.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 pel_region pel__run_halo_region(const pel_run *run, int32_t image, const pel_region *block)
@@ -72,6 +73,7 @@ void pel__bench_free(pel_run *run)
     for (int32_t s = 0; s < PEL__SLOTS; s++) {
         pel__budget_free(run->budget, b->slot[s].in, b->need.in);
         pel__budget_free(run->budget, b->slot[s].out, b->need.out);
+        free(b->slot[s].range);
     }
     pel__budget_free(run->budget, b->result, b->need.result);
     pel__budget_free(run->budget, b->filter, b->need.filter);

@@ -2,7 +2,7 @@
  * plan.json: what was settled when the run began. Section "settings" is what the result depends on: a later command
  * must agree with every member of it or is refused with the list of differences. "request" keeps what was left to the
  * plan ("auto"), "input" where the pixels are and how to know them again, "place" the output where it does not lie beside
- * this folder, "images" the blocks and levels. */
+ * this folder, "images" the blocks and levels, "provenance" what the output's attributes say; plans of versions before 2026-12 have none. */
 #include "core/bytes.h"
 #include "core/error.h"
 #include "core/digest.h"
@@ -290,6 +290,7 @@ json_object *pel__document_make(const pel_run *run, const pel_run_options *optio
         json_object_object_add(o, "ground", ground_json(run));
     json_object_object_add(o, "tuning", tuning_json(run));
     json_object_object_add(o, "notes", pel__run_source_notes(run));
+    json_object_object_add(o, "provenance", pel__provenance_make(run, &options->open, o));
     json_object *images = json_object_new_array();
     for (int32_t i = 0; i < run->plan.image_count; i++)
         json_object_array_add(images, image_json(&run->plan.images[i], run->images[i]));
@@ -447,6 +448,18 @@ bool pel__document_read_images(pel__plan *out, const json_object *document, cons
             return pel__fail(err, PEL_FORMAT, "%s/plan.json: image %zu: blocks or levels are not as pellucid writes them", folder, i);
     }
     return true;
+}
+
+void pel__document_take_names(pel_run *run)
+{
+    const json_object *const images = member(run->document, "images", json_type_array);
+    for (int32_t i = 0; images && i < run->image_count; i++) {
+        const json_object *const o = json_object_array_get_idx(images, (size_t)i);
+        json_object *const name = o ? member(o, "name", json_type_string) : NULL;
+        pel_image *const image = &run->source->images[i];
+        if (name)
+            (void)snprintf(image->name, sizeof image->name, "%s", json_object_get_string(name));
+    }
 }
 
 bool pel__document_read_plan(pel_run *run, pel_error *err)

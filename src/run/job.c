@@ -152,11 +152,33 @@ MEASURE_WHOLE(measure_i8, int8_t, int8_t, 0)
 MEASURE_WHOLE(measure_u16, uint16_t, int16_t, 0x8000) /* the oldest x86 vectors know the least and most of signed 16 bits only */
 MEASURE_WHOLE(measure_i16, int16_t, int16_t, 0)
 
+/* Of types that float32 does not hold. */
+#define MEASURE_WIDE(name, type)                                  \
+    static void name(band_result *r, const void *data, int64_t n) \
+    {                                                             \
+        const type *const v = data;                               \
+        for (int64_t i = 0; i < n; i++) {                         \
+            const double x = (double)v[i];                        \
+            if (!isfinite(x))                                     \
+                continue;                                         \
+            r->minimum = fmin(r->minimum, x);                     \
+            r->maximum = fmax(r->maximum, x);                     \
+            r->sum += x;                                          \
+        }                                                         \
+    }
+MEASURE_WIDE(measure_u32, uint32_t)
+MEASURE_WIDE(measure_i32, int32_t)
+MEASURE_WIDE(measure_u64, uint64_t)
+MEASURE_WIDE(measure_i64, int64_t)
+MEASURE_WIDE(measure_f64, double)
+
 typedef void measure_whole(band_result *r, const void *data, int64_t n);
 
 static measure_whole *whole_measure(pel_dtype dtype)
 {
-    return dtype == PEL_U8 ? measure_u8 : dtype == PEL_I8 ? measure_i8 : dtype == PEL_U16 ? measure_u16 : dtype == PEL_I16 ? measure_i16 : NULL;
+    static measure_whole *const all[] = {[PEL_U8] = measure_u8, [PEL_I8] = measure_i8, [PEL_U16] = measure_u16, [PEL_I16] = measure_i16, [PEL_U32] = measure_u32,
+                                         [PEL_I32] = measure_i32, [PEL_U64] = measure_u64, [PEL_I64] = measure_i64, [PEL_F64] = measure_f64, [PEL_F32] = NULL};
+    return all[dtype];
 }
 
 static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *err)
@@ -189,24 +211,57 @@ static bool convert_band(void *arg, int64_t index, int32_t worker, pel_error *er
     return true;
 }
 
-/* Fills the slot's statistics, converting src to the slot's out_block unless that is src itself. */
-static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, pel_error *err)
+/* A part of the block that follows in memory, of one channel; its range is added to that of the channel. */
+static bool convert_part(const pel_run *run, const pel_block *src, const pel_block *dst, int64_t voxels, int64_t channel, pel__slot *slot, pel_error *err)
 {
-    conversion c = {.src = src, .dst = &slot->out_block, .voxels = pel__region_voxels(&src->region)};
-    if (src->data == slot->out_block.data)
-        c.dst = src;
+    conversion c = {.src = src, .dst = src->data == dst->data ? src : dst, .voxels = voxels};
     c.per_band = pel__ceil_div(c.voxels, MOST_BANDS);
     const int64_t bands = pel__ceil_div(c.voxels, c.per_band);
     if (!pel__pool_run(run->pool, PEL__COMPUTE_LAST, bands, convert_band, &c, err))
         return false;
-    slot->minimum = INFINITY;
-    slot->maximum = -INFINITY;
-    slot->sum = 0;
     for (int64_t i = 0; i < bands; i++) {
         slot->clipped += c.band[i].clipped;
         slot->minimum = fmin(slot->minimum, c.band[i].minimum);
         slot->maximum = fmax(slot->maximum, c.band[i].maximum);
+        slot->range[channel][0] = fmin(slot->range[channel][0], c.band[i].minimum);
+        slot->range[channel][1] = fmax(slot->range[channel][1], c.band[i].maximum);
         slot->sum += c.band[i].sum;
+    }
+    return true;
+}
+
+static bool clear_statistics(pel__slot *slot, int64_t channels, pel_error *err)
+{
+    if (channels > slot->range_room) {
+        double (*const more)[2] = realloc(slot->range, (size_t)channels * sizeof *more);
+        if (!more)
+            return pel__fail(err, PEL_NO_MEMORY, "no memory for the ranges of %lld channels", (long long)channels);
+        slot->range = more;
+        slot->range_room = channels;
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        slot->range[c][0] = INFINITY;
+        slot->range[c][1] = -INFINITY;
+    }
+    slot->minimum = INFINITY;
+    slot->maximum = -INFINITY;
+    slot->sum = 0;
+    return true;
+}
+
+/* Fills the slot's statistics, converting src to the slot's out_block unless that is src itself. */
+static bool convert(const pel_run *run, const pel_block *src, pel__slot *slot, pel_error *err)
+{
+    const int64_t *const shape = src->region.shape, channels = shape[PEL_C], all = pel__region_voxels(&src->region);
+    const int64_t parts = channels > 1 ? shape[PEL_T] * channels : 1, voxels = all / parts;
+    if (!clear_statistics(slot, channels, err))
+        return false;
+    for (int64_t i = 0; i < parts; i++) {
+        pel_block from = *src, to = slot->out_block;
+        from.data = (char *)src->data + i * voxels * (int64_t)pel_dtype_size(src->dtype);
+        to.data = (char *)slot->out_block.data + i * voxels * (int64_t)pel_dtype_size(slot->out_block.dtype);
+        if (!convert_part(run, &from, &to, voxels, i % channels, slot, err))
+            return false;
     }
     return true;
 }
@@ -404,9 +459,10 @@ static bool record_job(pel_run *run, int64_t number, const pel__slot *slot, cons
 {
     const int64_t voxels = pel__region_voxels(&slot->out_block.region);
     const bool any = slot->minimum <= slot->maximum;
+    const int64_t channels = run->phase_level == 0 ? slot->out_block.region.shape[PEL_C] : 1;
     const pel__ledger_record r = {.job = number, .ok = true, .voxels = run->phase_level == 0 ? voxels : 0,
-                                  .clipped = slot->clipped, .damaged = slot->damaged > 0, .minimum = any ? slot->minimum : 0,
-                                  .maximum = any ? slot->maximum : 0, .mean = slot->sum / (double)voxels, .seconds = seconds,
+                                  .clipped = slot->clipped, .damaged = slot->damaged > 0, .minimum = any ? slot->minimum : NAN,
+                                  .maximum = any ? slot->maximum : NAN, .channels = slot->range, .channel_count = channels > 1 ? (int32_t)channels : 0, .mean = slot->sum / (double)voxels, .seconds = seconds,
                                   .rss_bytes = pel__resident_bytes(), .attempt = pel__ledger_attempts(run->ledger, number) + 1,
                                   .files = files->list, .file_count = files->count};
     return pel__ledger_append(run->ledger, &r, err);

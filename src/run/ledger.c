@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,25 @@ static void read_checksum(pel__ledger_file *file, json_object *v)
     }
 }
 
+static double number_or_nan(json_object *v)
+{
+    return json_object_is_type(v, json_type_double) || json_object_is_type(v, json_type_int) ? json_object_get_double(v) : NAN;
+}
+
+static bool read_channels(json_object *o, pel__ledger_record *r)
+{
+    json_object *const list = member(o, "channels");
+    const size_t n = list && json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    r->channels = n > 0 ? calloc(n, sizeof *r->channels) : NULL;
+    for (size_t i = 0; r->channels && i < n; i++) {
+        json_object *const pair = json_object_array_get_idx(list, i);
+        for (size_t k = 0; k < 2; k++)
+            r->channels[i][k] = json_object_is_type(pair, json_type_array) ? number_or_nan(json_object_array_get_idx(pair, k)) : NAN;
+    }
+    r->channel_count = (int32_t)n;
+    return n == 0 || r->channels;
+}
+
 static bool read_files(json_object *o, pel__ledger_file **out, int32_t *count)
 {
     json_object *list = member(o, "files");
@@ -164,16 +184,17 @@ static bool visit_line(sieve *s, pel__ledger_visit *visit, void *arg, const char
                             .damaged = json_object_get_boolean(member(o, "damaged")),
                             .withdraw = json_object_get_boolean(member(o, "withdraw")),
                             .voxels = integer(o, "voxels"), .clipped = integer(o, "clipped"),
-                            .minimum = number(o, "min"), .maximum = number(o, "max"), .mean = number(o, "mean"),
+                            .minimum = number_or_nan(member(o, "min")), .maximum = number_or_nan(member(o, "max")), .mean = number(o, "mean"),
                             .seconds = number(o, "seconds"), .rss_bytes = integer(o, "rss"),
                             .attempt = (int32_t)integer(o, "attempt"), .at_us = integer(o, "at")};
     json_object *host = member(o, "host"), *error = member(o, "error");
     r.host = pel__text_or(json_object_get_string(host), "");
     r.error = pel__text_or(json_object_get_string(error), "");
-    bool ok = read_files(o, &files, &r.file_count);
+    bool ok = read_files(o, &files, &r.file_count) && read_channels(o, &r);
     r.files = files;
     ok = ok ? visit(arg, &r, err) : pel__fail(err, PEL_NO_MEMORY, "ledger: no memory for a record");
     free(files);
+    free(r.channels);
     json_object_put(o);
     return ok;
 }
@@ -509,6 +530,23 @@ static json_object *files_json(const pel__ledger_record *r, const char *run)
     return list;
 }
 
+static json_object *finite_or_null(double v)
+{
+    return isfinite(v) ? json_object_new_double(v) : NULL;
+}
+
+static json_object *channels_json(const pel__ledger_record *r)
+{
+    json_object *const list = json_object_new_array();
+    for (int32_t i = 0; i < r->channel_count; i++) {
+        json_object *const pair = json_object_new_array();
+        json_object_array_add(pair, finite_or_null(r->channels[i][0]));
+        json_object_array_add(pair, finite_or_null(r->channels[i][1]));
+        json_object_array_add(list, pair);
+    }
+    return list;
+}
+
 static json_object *record_json(const pel__ledger_record *r, const char *run, const char *host)
 {
     json_object *o = json_object_new_object();
@@ -531,8 +569,10 @@ static json_object *record_json(const pel__ledger_record *r, const char *run, co
     json_object_object_add(o, "clipped", json_object_new_int64(r->clipped));
     if (r->damaged)
         json_object_object_add(o, "damaged", json_object_new_boolean(true));
-    json_object_object_add(o, "min", json_object_new_double(r->minimum));
-    json_object_object_add(o, "max", json_object_new_double(r->maximum));
+    json_object_object_add(o, "min", finite_or_null(r->minimum));
+    json_object_object_add(o, "max", finite_or_null(r->maximum));
+    if (r->channel_count > 0)
+        json_object_object_add(o, "channels", channels_json(r));
     json_object_object_add(o, "mean", json_object_new_double(r->mean));
     json_object_object_add(o, "seconds", json_object_new_double(r->seconds));
     json_object_object_add(o, "rss", json_object_new_int64(r->rss_bytes));

@@ -9,7 +9,8 @@
  * of all files, read in the order of their records' "at" (microseconds since 1970), the later record of a job winning.
  * Members: job, run (which each record of it names; none in a run without a number), at, host, pid, attempt, and either
  *   ok: true, files: [[path, bytes, checksum]…] (checksum: XXH3-128 of path, run and contents, 32 hex digits; a number, of older
- *       versions: CRC-32C of the contents; bytes -1: left out, all fill value), voxels, clipped, damaged: true where damaged tiles of the input read as zero, min, max, mean, seconds, rss — the files are in place and synced before the record is written; or
+ *       versions: CRC-32C of the contents; bytes -1: left out, all fill value), voxels, clipped, damaged: true where damaged tiles of the input read
+ *       as zero, min, max (null: no voxel is finite), mean, channels: [[min, max]…] of a block of several, seconds, rss — the files are in place and synced before the record is written; or
  *   ok: false, error: text, withdraw: true where it takes back what was done (the audit found it missing or damaged).
  * Job -1 (PEL__LEDGER_DOCUMENTS): files are the metadata documents of the output as they are stored.
  * A failure that does not withdraw never undoes a job that another process finished. */
@@ -34,7 +35,9 @@ typedef struct pel__ledger_record {
     bool ok, withdraw;
     bool damaged; /* damaged pieces of the input read as zero */
     int64_t voxels, clipped;
-    double minimum, maximum, mean, seconds;
+    double minimum, maximum, mean, seconds; /* NaN: no voxel is finite */
+    double (*channels)[2]; /* least and most of each, where there are several; the first above the second: none is finite */
+    int32_t channel_count;
     int64_t rss_bytes;
     int32_t attempt;
     int64_t at_us;

@@ -8,14 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The attributes that go with the pixels: written by whoever begins the run, kept for those who go on. */
-bool pel__run_provenance(pel_run *run, pel_error *err)
+static json_object *kept_provenance(const pel_run *run)
 {
-    if (run->provenance)
-        return true;
+    json_object *o = NULL;
+    return run->document && json_object_object_get_ex(run->document, "provenance", &o) && json_object_is_type(o, json_type_object) ? o : NULL;
+}
+
+bool pel__run_is_older(const pel_run *run)
+{
+    return !kept_provenance(run);
+}
+
+static json_object *older_provenance(const pel_run *run)
+{
     json_object *o = json_object_new_object(), *v = NULL;
-    static const char *const names[] = {"program", "created", "settings", "noise", "notes"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const names[] = {"program", "created", "settings", "noise"};
+    for (int i = 0; i < 4; i++) {
         if (json_object_object_get_ex(run->document, names[i], &v))
             json_object_object_add(o, names[i], json_object_get(v));
     }
@@ -23,6 +31,15 @@ bool pel__run_provenance(pel_run *run, pel_error *err)
     const char *first = pel__document_text(run->document, "input", "name"), *path = first[0] ? first : run->input, *input = strrchr(path, '/');
     json_object_object_add(o, "command", json_object_new_string(command));
     json_object_object_add(o, "input", json_object_new_string(input ? input + 1 : path));
+    return o;
+}
+
+/* The attributes that go with the pixels: made by whoever begins the run, kept for those who go on. */
+bool pel__run_provenance(pel_run *run, pel_error *err)
+{
+    if (run->provenance)
+        return true;
+    json_object *const o = pel__run_is_older(run) ? older_provenance(run) : json_object_get(kept_provenance(run));
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     run->provenance = text ? strdup(text) : NULL;
     json_object_put(o);
@@ -114,10 +131,14 @@ bool pel__run_mend_documents(pel_run *run, pel_error *err)
     return run->sink_type->put_documents(run->sink, &spec, keep, &k, err) && record(&k, err);
 }
 
+/* What an older version began is finished as it would have. */
 bool pel__run_finish_output(pel_run *run, pel_error *err)
 {
     keeping k = {.run = run};
-    return run->sink_type->finish(run->sink, keep, &k, err) && record(&k, err);
+    if (!pel__run_is_older(run) && !pel__run_display(run, err))
+        return false;
+    const pel__sink_spec spec = pel__run_spec(run);
+    return run->sink_type->finish(run->sink, &spec, keep, &k, err) && record(&k, err);
 }
 
 static bool count_document(void *arg, const pel__document_found *f, pel_error *err)

@@ -44,6 +44,8 @@ typedef struct pel__slot {
     int64_t clipped;
     int64_t in_damaged, damaged; /* pieces of the input that were damaged and read as zero: while reading, in all */
     double minimum, maximum, sum;
+    double (*range)[2]; /* least and most of each channel of out_block; the first above the second: none is finite */
+    int64_t range_room;
     double seconds; /* of reading and working, without waiting */
 } pel__slot;
 
@@ -80,6 +82,7 @@ struct pel_run {
     char threads_by[PEL_LIMIT_TEXT];
     json_object *document; /* plan.json */
     char *provenance;
+    pel__window **windows; /* display ranges, an image each, one a channel; NULL: nothing is finished yet */
     pel__file_record *known; /* metadata documents as they are stored, by the ledger and by what was written since */
     int32_t known_count;
     pel__values typed;     /* of the first filter, as typed, before "auto" was resolved */
@@ -152,6 +155,7 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err); 
 void pel__document_set_input(json_object *document, const char *path); /* it was moved */
 bool pel__document_save(const pel_run *run, pel_error *err);
 bool pel__document_read_images(pel__plan *out, const json_object *document, const char *folder, pel_error *err);
+void pel__document_take_names(pel_run *run); /* the images are called as when the run began, whatever the input's file is called now */
 bool pel__document_read_plan(pel_run *run, pel_error *err);  /* images' blocks and layouts into run->plan */
 bool pel__document_read_noise(pel_run *run, pel_error *err);
 void pel__document_read_ground(pel_run *run); /* zeros where the plan has none */
@@ -162,6 +166,10 @@ const char *pel__document_run(const json_object *document); /* the number of the
 
 /* notes.c */
 json_object *pel__run_source_notes(const pel_run *run); /* as plan.json keeps them */
+
+/* provenance.c; the document has settings, request, noise and notes */
+json_object *pel__provenance_make(const pel_run *run, const pel_open_options *open, json_object *document);
+json_object *pel__setting_json(const char *text); /* "0.35" as a number, "1,2,4" and "a;b" as lists, "z=1,y=3" as an object */
 
 /* estimate.c */
 bool pel__noise_parse(pel_noise *out, int64_t channels, const char *text, pel_error *err);
@@ -226,8 +234,13 @@ typedef struct pel__audit {
 
 /* metadata.c; the ledger is open */
 bool pel__run_provenance(pel_run *run, pel_error *err);
+bool pel__run_is_older(const pel_run *run); /* begun by a version before 2026-12, whose plans hold no provenance */
 bool pel__run_create_output(pel_run *run, pel_error *err); /* makes the sink; of a run that was begun before documents are mended */
 bool pel__run_mend_documents(pel_run *run, pel_error *err);
+/* display.c: of a run whose jobs are all done: fills windows. Before, does the display range of the input hold for the output? */
+bool pel__run_display(pel_run *run, pel_error *err);
+bool pel__run_keeps_greys(const pel_run *run, int32_t image);
+void pel__run_free_display(pel_run *run);
 bool pel__run_finish_output(pel_run *run, pel_error *err);
 bool pel__run_audit_documents(pel_run *run, bool complete, pel__audit *out, pel_error *err); /* adds to out */
 bool pel__run_find_strays(pel_run *run, pel__audit *out, pel_error *err);

@@ -284,6 +284,7 @@ static bool plan_or_resume(pel_run *run, const pel_run_options *o, pel_error *er
     run->moved = same && strcmp(pel__document_text(run->document, "input", "path"), run->input) != 0;
     if (run->moved)
         pel__document_set_input(run->document, run->input);
+    pel__document_take_names(run);
     return same && pel__document_read_plan(run, err) && check_plan(run, err) && pel__plan_settle(&run->plan, &run->request, err);
 }
 
@@ -560,6 +561,7 @@ void pel_run_destroy(pel_run *run)
     free(run->images);
     free(run->layouts);
     free(run->provenance);
+    pel__run_free_display(run);
     free(run->known);
     json_object_put(run->document);
     pel__plan_destroy(&run->plan);
@@ -580,12 +582,14 @@ bool pel__run_layouts(pel_run *run, pel_error *err)
     return true;
 }
 
+
 pel__sink_spec pel__run_spec(const pel_run *run)
 {
+    const bool older = pel__run_is_older(run);
     return (pel__sink_spec){.path = run->output, .remote = run->remote, .ome_version = run->ome_version, .dtype = run->dtype, .codec = run->codec,
                             .image_count = run->image_count, .images = run->images, .layouts = run->layouts,
                             .keep = pel__worker_keeps, .keep_arg = (void *)run->folder, .run = pel__document_run(run->document), .provenance = run->provenance, .ours = run->resumed,
-                            .known = run->known, .known_count = run->known_count};
+                            .windows = run->windows, .older = older, .other_greys = !older && !pel__run_keeps_greys(run, 0), .known = run->known, .known_count = run->known_count};
 }
 
 bool pel__run_open_output(pel_source **out, const pel_run *run, int32_t image, int32_t level, pel_error *err)

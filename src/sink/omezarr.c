@@ -258,12 +258,14 @@ static int64_t most_file_bytes(const char *path)
 
 /* ---- finish ------------------------------------------------------------------------------------------------ */
 
-static bool finish(pel__sink *s, pel__on_file *on_document, void *arg, pel_error *err)
+static bool finish(pel__sink *s, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err)
 {
-    pel__ome_docs docs = {0};
-    if (!sweep(s, err) || !pel__ome_docs_make(&docs, &s->spec, true, err))
-        return false;
-    const bool ok = pel__ome_put_root(s->store, &docs, on_document, arg, err);
+    pel__ome_docs docs = {0}, before = {0};
+    pel__sink_spec beginning = *spec;
+    beginning.windows = NULL;
+    const bool ok = sweep(s, err) && pel__ome_docs_make(&before, &beginning, false, err) && pel__ome_docs_make(&docs, spec, true, err) &&
+                    pel__ome_finish_docs(s->store, spec, &before, &docs, on_document, arg, err);
+    pel__ome_docs_free(&before);
     pel__ome_docs_free(&docs);
     return ok;
 }

@@ -49,10 +49,11 @@ typedef struct pel__ome_docs {
 bool pel__ome_docs_make(pel__ome_docs *docs, const pel__sink_spec *spec, bool complete, pel_error *err);
 void pel__ome_docs_free(pel__ome_docs *docs);
 
-/* omezarr_docs.c: them in the store; see sink.h. put_root writes the first one, whatever is there. */
+/* omezarr_docs.c: them in the store; see sink.h. finish_docs writes over those of the beginning what they end with, the first one last. */
 bool pel__ome_put_docs(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err);
 bool pel__ome_provenance(const pel__sink_spec *spec, char **out, pel_error *err); /* sink.h */
-bool pel__ome_put_root(pel__store *store, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err);
+bool pel__ome_finish_docs(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *before, const pel__ome_docs *docs, pel__on_file *on_document,
+                          void *arg, pel_error *err);
 bool pel__ome_audit_docs(pel__store *store, const pel__sink_spec *spec, bool complete, pel__on_document *on_document, void *arg, pel_error *err);
 bool pel__ome_strays(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *docs, pel__names *strays, pel_error *err);
 
@@ -61,6 +62,6 @@ char *pel__ome_xml(const pel__sink_spec *spec);
 
 /* Colour and display range of a channel as written: never black by mistake, never an empty range. */
 uint32_t pel__ome_color(const pel_image *image, int64_t channel);
-void pel__ome_window(const pel_image *image, int64_t channel, double *min, double *max, double *start, double *end);
+pel__window pel__ome_window(const pel__sink_spec *spec, int32_t image, int64_t channel);
 
 #endif

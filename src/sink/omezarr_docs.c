@@ -44,8 +44,21 @@ static bool take_complete(json_object *doc)
     return complete;
 }
 
+/* Display ranges are known when the run has ended. */
+static void drop_windows(json_object *doc)
+{
+    json_object *const attributes = pel__json_get(doc, "attributes", json_type_object);
+    json_object *const ome = attributes ? pel__json_get(attributes, "ome", json_type_object) : doc;
+    json_object *const channels = pel__json_get(pel__json_get(ome, "omero", json_type_object), "channels", json_type_array);
+    for (size_t i = 0; channels && i < json_object_array_length(channels); i++) {
+        json_object *const channel = json_object_array_get_idx(channels, i);
+        if (json_object_is_type(channel, json_type_object))
+            json_object_object_del(channel, "window");
+    }
+}
+
 /* Both documents without the member that says whether the store is complete. */
-static void compare_json(looked *out, const char *old, size_t size, const char *text)
+static void compare_json(looked *out, const pel__sink_spec *spec, const char *old, size_t size, const char *text)
 {
     json_object *a = NULL, *b = NULL;
     if (!pel__json_parse(&a, old, size, "", NULL)) {
@@ -55,6 +68,10 @@ static void compare_json(looked *out, const char *old, size_t size, const char *
     if (pel__json_parse(&b, text, strlen(text), "", NULL)) {
         out->unfinished = !take_complete(a);
         (void)take_complete(b);
+        if (!spec->windows && !spec->older) {
+            drop_windows(a);
+            drop_windows(b);
+        }
         json_object *const mine = run_of(b), *const theirs = run_of(a);
         char where[sizeof out->where];
         out->of_this_run = mine && theirs && !pel__json_differs(theirs, mine, where, sizeof where);
@@ -106,7 +123,7 @@ static bool look_at(const documents *d, int32_t number, pel_error *err)
     if (xml)
         out->state = strcmp(old, doc->text) == 0 ? RIGHT : size == 0 ? NO_DOCUMENT : OTHER;
     else
-        compare_json(out, old, size, doc->text);
+        compare_json(out, d->spec, old, size, doc->text);
     const pel__digest *const known = known_digest(d->spec, doc->key);
     if (ok && known && pel__digest_equal(known, &out->digest))
         out->state = RIGHT;
@@ -213,13 +230,52 @@ bool pel__ome_put_docs(pel__store *store, const pel__sink_spec *spec, const pel_
     return ok;
 }
 
-bool pel__ome_put_root(pel__store *store, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err)
+static bool finish_task(void *arg, int64_t i, int32_t worker, pel_error *err)
 {
-    const pel__ome_doc *const root = &docs->list[0];
-    pel__file_record r = {.bytes = 0};
-    (void)snprintf(r.path, sizeof r.path, "%s", root->key);
-    return pel__store_put_text(store, root->key, root->text, err) && pel__store_sync(store, err) && digest_of(&r.digest, store, root->key, root->text, strlen(root->text), err) &&
-           (!on_document || on_document(arg, &r, err));
+    return i == 0 || put_task(arg, i, worker, err);
+}
+
+/* What the end of the run makes of a document is written over what was written at its beginning, and over nothing else: not over what
+ * was finished before, nor over what another version recorded. */
+static bool is_to_be_finished(const pel__store *store, const pel__sink_spec *spec, const pel__ome_doc *before, const pel__ome_doc *doc, bool *out, pel_error *err)
+{
+    pel__digest digest;
+    const pel__digest *const known = known_digest(spec, doc->key);
+    if (!digest_of(&digest, store, before->key, before->text, strlen(before->text), err))
+        return false;
+    *out = strcmp(before->text, doc->text) != 0 && (!known || pel__digest_equal(known, &digest));
+    return true;
+}
+
+static bool report_finished(const documents *d, const bool *written, pel__on_file *on_document, void *arg, pel_error *err)
+{
+    bool ok = true;
+    for (int32_t i = 0; on_document && ok && i < d->docs->count; i++) {
+        pel__file_record r = {.bytes = 0, .digest = d->found[i].digest};
+        (void)snprintf(r.path, sizeof r.path, "%s", d->docs->list[i].key);
+        ok = !written[i] || on_document(arg, &r, err);
+    }
+    return ok;
+}
+
+bool pel__ome_finish_docs(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *before, const pel__ome_docs *docs, pel__on_file *on_document,
+                          void *arg, pel_error *err)
+{
+    documents d = {.store = store, .spec = spec, .docs = docs, .found = calloc((size_t)docs->count, sizeof *d.found)};
+    bool *const written = calloc((size_t)docs->count, sizeof *written);
+    pel__pool *const crew = crew_of(store, docs, err);
+    bool ok = crew && ((d.found && written) || pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata"));
+    for (int32_t i = 0; ok && i < docs->count; i++) {
+        ok = is_to_be_finished(store, spec, &before->list[i], &docs->list[i], &written[i], err);
+        written[i] = written[i] || i == 0;
+        d.found[i].state = written[i] ? ABSENT : RIGHT;
+    }
+    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, finish_task, &d, err) && put_task(&d, 0, 0, err) && pel__store_sync(store, err) &&
+         report_finished(&d, written, on_document, arg, err);
+    pel__pool_destroy(crew);
+    free(written);
+    free(d.found);
+    return ok;
 }
 
 /* ---- auditing ------------------------------------------------------------------------------------------------------ */

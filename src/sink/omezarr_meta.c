@@ -3,6 +3,7 @@
  * .zarray, .zattrs). Written in the plainest form that all readers take: configurations as objects, v2 ones without
  * the members that old readers reject. docs/formats-zarr.md shows them. */
 #include "core/bytes.h"
+#include "core/number.h"
 #include "sink/omezarr.h"
 #include "zarr/json.h"
 
@@ -176,7 +177,7 @@ static json_object *transformation(const char *type, const double *values)
 
 /* Coordinates mean voxel centres: the mean of f voxels lies (f-1)/2 of the full resolution further on. A part of an image
  * lies where the whole has it, so that parts can be put together again. */
-static json_object *dataset(const pel_image *image, const pel__level *level, int32_t number)
+static json_object *dataset(const pel__sink_spec *spec, const pel_image *image, const pel__level *level, int32_t number)
 {
     double scale[PEL_AXES], shift[PEL_AXES], step[PEL_AXES];
     bool shifted = false;
@@ -184,6 +185,7 @@ static json_object *dataset(const pel_image *image, const pel__level *level, int
     for (int i = 0; i < PEL_AXES; i++) {
         scale[i] = (double)level->factor[i] * step[i];
         shift[i] += (double)(level->factor[i] - 1) / 2 * step[i];
+        shift[i] = spec->older || level->factor[i] == 1 ? shift[i] : pel__rounded(shift[i]);
         shifted = shifted || level->factor[i] > 1 || shift[i] != 0;
     }
     json_object *list = pel__json_push(json_object_new_array(), transformation("scale", scale));
@@ -201,7 +203,7 @@ static json_object *multiscales(const pel__sink_spec *spec, int32_t number)
     const pel__layout *const layout = &spec->layouts[number];
     json_object *datasets = json_object_new_array();
     for (int32_t i = 0; i < layout->level_count; i++)
-        datasets = pel__json_push(datasets, dataset(image, &layout->level[i], i));
+        datasets = pel__json_push(datasets, dataset(spec, image, &layout->level[i], i));
     json_object *o = json_object_new_object();
     if (spec->ome_version == 4)
         o = pel__json_put(o, "version", str("0.4"));
@@ -239,23 +241,29 @@ static void dtype_range(pel_dtype dtype, double *min, double *max)
     *max -= 1;
 }
 
-void pel__ome_window(const pel_image *image, int64_t channel, double *min, double *max, double *start, double *end)
+/* Before there are data: what the type can hold, and the display range of the input where that holds. */
+static pel__window first_window(const pel__sink_spec *spec, const pel_image *image, int64_t channel)
 {
-    dtype_range(image->dtype, min, max);
-    const bool counts = *min == 0 && *max > 1; /* unsigned integers */
-    if (counts && image->significant_bits > 0 && image->significant_bits < 8 * (int32_t)pel_dtype_size(image->dtype))
-        *max = (double)(((uint64_t)1 << image->significant_bits) - 1);
-    const pel_channel *const c = image->channels ? &image->channels[channel] : NULL;
-    *start = *min;
-    *end = *max;
+    pel__window w;
+    dtype_range(spec->other_greys ? spec->dtype : image->dtype, &w.min, &w.max);
+    const bool counts = w.min == 0 && w.max > 1; /* unsigned integers */
+    if (!spec->other_greys && counts && image->significant_bits > 0 && image->significant_bits < 8 * (int32_t)pel_dtype_size(image->dtype))
+        w.max = (double)(((uint64_t)1 << image->significant_bits) - 1);
+    const pel_channel *const c = image->channels && !spec->other_greys ? &image->channels[channel] : NULL;
+    w.start = w.min;
+    w.end = w.max;
     if (c && c->window_start < c->window_end && c->window_end - c->window_start < 1e300) {
-        *start = c->window_start;
-        *end = c->window_end;
+        w.start = c->window_start;
+        w.end = c->window_end;
     }
-    if (*start < *min)
-        *min = *start;
-    if (*end > *max)
-        *max = *end;
+    w.min = w.start < w.min ? w.start : w.min;
+    w.max = w.end > w.max ? w.end : w.max;
+    return w;
+}
+
+pel__window pel__ome_window(const pel__sink_spec *spec, int32_t image, int64_t channel)
+{
+    return spec->windows ? spec->windows[image][channel] : first_window(spec, spec->images[image], channel);
 }
 
 /* Whole numbers without a fraction, as other writers have them. */
@@ -264,15 +272,15 @@ static json_object *grey(double v)
     return v > -9e15 && v < 9e15 && v == (double)(int64_t)v ? num((int64_t)v) : pel__json_double(v);
 }
 
-static json_object *omero_channel(const pel_image *image, int64_t c)
+static json_object *omero_channel(const pel__sink_spec *spec, int32_t number, int64_t c)
 {
     char text[40];
-    double min, max, start, end;
-    pel__ome_window(image, c, &min, &max, &start, &end);
-    json_object *window = pel__json_put(json_object_new_object(), "min", grey(min));
-    window = pel__json_put(window, "max", grey(max));
-    window = pel__json_put(window, "start", grey(start));
-    window = pel__json_put(window, "end", grey(end));
+    const pel_image *const image = spec->images[number];
+    const pel__window w = pel__ome_window(spec, number, c);
+    json_object *window = pel__json_put(json_object_new_object(), "min", grey(w.min));
+    window = pel__json_put(window, "max", grey(w.max));
+    window = pel__json_put(window, "start", grey(w.start));
+    window = pel__json_put(window, "end", grey(w.end));
     (void)snprintf(text, sizeof text, "%06X", pel__ome_color(image, c));
     json_object *o = pel__json_put(json_object_new_object(), "active", json_object_new_boolean(true));
     o = pel__json_put(o, "coefficient", num(1));
@@ -285,11 +293,12 @@ static json_object *omero_channel(const pel_image *image, int64_t c)
     return pel__json_put(o, "window", window);
 }
 
-static json_object *omero(const pel_image *image)
+static json_object *omero(const pel__sink_spec *spec, int32_t number)
 {
+    const pel_image *const image = spec->images[number];
     json_object *list = json_object_new_array();
     for (int64_t c = 0; c < image->shape[PEL_C]; c++)
-        list = pel__json_push(list, omero_channel(image, c));
+        list = pel__json_push(list, omero_channel(spec, number, c));
     const bool grey_only = image->shape[PEL_C] == 1 && pel__ome_color(image, 0) == 0xFFFFFF;
     json_object *rdefs = pel__json_put(json_object_new_object(), "defaultT", num(0));
     rdefs = pel__json_put(rdefs, "defaultZ", num(image->shape[PEL_Z] / 2));
@@ -363,7 +372,7 @@ static json_object *ome_put(const pel__sink_spec *spec, json_object *attributes,
 static json_object *image_attributes(const pel__sink_spec *spec, int32_t number, json_object *attributes)
 {
     attributes = ome_put(spec, attributes, "multiscales", multiscales(spec, number));
-    return ome_put(spec, attributes, "omero", omero(spec->images[number]));
+    return ome_put(spec, attributes, "omero", omero(spec, number));
 }
 
 static bool add_levels(pel__ome_docs *docs, const pel__sink_spec *spec, int32_t image, const char *prefix, pel_error *err)

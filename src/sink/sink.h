@@ -41,6 +41,11 @@ bool pel__codec_parse(pel__codec *out, const char *text, pel_error *err);
 pel__codec pel__codec_default(void);
 void pel__codec_text(const pel__codec *codec, char *text, size_t size);
 
+/* A display range in grey values: least and most of the data, and what is shown as black and as full colour. */
+typedef struct pel__window {
+    double min, max, start, end;
+} pel__window;
+
 /* All that a sink needs to know; what it points at outlives the sink. */
 typedef struct pel__sink_spec {
     const char *path;          /* the store, e.g. embryo.ome.zarr or s3://bucket/embryo.ome.zarr */
@@ -57,6 +62,9 @@ typedef struct pel__sink_spec {
     const char *run;           /* number of the run, which digests bind; "" or NULL: none */
     const char *provenance;    /* JSON object text: command, version, settings, noise; kept under "pellucid" in attributes */
     bool ours;                 /* the run was begun before: what lies under the path is its own, whole or harmed */
+    pel__window *const *windows; /* an image each, one a channel; NULL: those of the images */
+    bool older;                /* begun by a version before 2026-12: documents are as that wrote them */
+    bool other_greys;          /* grey values are not those of the images, nor are their display ranges */
     const struct pel__file_record *known; /* metadata documents as they were reported last, whichever version made them */
     int32_t known_count;
 } pel__sink_spec;
@@ -148,8 +156,8 @@ typedef struct pel__sink_type {
     int32_t (*lookers)(const pel__sink *s, int32_t threads);
     /* Removes what killed writers left. */
     bool (*sweep)(pel__sink *s, pel_error *err);
-    /* Marks the store complete: final attributes, whose document is reported. */
-    bool (*finish)(pel__sink *s, pel__on_file *on_document, void *arg, pel_error *err);
+    /* Marks the store complete: final attributes, with the spec's windows; documents are reported. The root's is written last. */
+    bool (*finish)(pel__sink *s, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err);
     void (*destroy)(pel__sink *s);
 } pel__sink_type;
 
