@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What CZI files of the field say in their own way: clocks, channels by Id, entries without a size, sets with a part missing, streamed cameras.
-Made files, compared with numpy and pylibCZIrw."""
+Made files, compared with numpy, czifile and pylibCZIrw."""
 import czi_pack
+import czifile
 import numpy as np
 import pytest
 import zarr
@@ -154,3 +155,56 @@ def test_packed_cameras_are_refused_with_a_way_out(cli, tmp_path, number):
     for words in ((), ("--damaged", "zero")):
         said = cli.fails(3, "checksum", path, "--quiet", *words)
         assert f"compression {number}" in said and "save the file once in ZEN" in said
+
+
+# ---- line scans ------------------------------------------------------------------------------------------------
+
+def series(n, shape, seed=4):
+    return np.random.default_rng(seed).integers(0, 4000, (n, *shape)).astype("u2")
+
+
+@pytest.mark.parametrize("axis", "TZ")
+@pytest.mark.parametrize("shape", [(1, 128), (24, 40)], ids=["lines", "planes"])
+def test_a_series_in_each_tile(cli, tmp_path, axis, shape):
+    """Lines in three tiles, the last of them shorter."""
+    path, want = tmp_path / "x.czi", series(250, shape)
+    parts = [(0, 100), (100, 100), (200, 50)]
+    czi_pack.pack(path, [czi_pack.tile(want[0], payload=want[a:a + n].tobytes(), C=0, **{axis: (a, n)}) for a, n in parts])
+    info = image(cli, path)
+    assert list(info["shape"].values()) == ([250, 1, 1] if axis == "T" else [1, 1, 250]) + list(shape) and info["notes"] == []
+    got = converted(cli, path, tmp_path / "out.ome.zarr").reshape(want.shape)
+    assert np.array_equal(got, want)
+    with czifile.CziFile(str(path)) as f:
+        assert np.array_equal(got, f.asarray().reshape(want.shape))
+    again = converted(cli, path, tmp_path / "part.ome.zarr", "--time" if axis == "T" else "--z", "190:205").reshape(15, *shape)
+    assert np.array_equal(again, want[190:205])
+
+
+def test_series_beside_tiles_and_in_channels(cli, tmp_path):
+    path, want = tmp_path / "x.czi", series(16, (20, 30))
+    czi_pack.pack(path, [czi_pack.tile(want[0], payload=want[:8].tobytes(), C=0, T=(0, 8)), czi_pack.tile(want[0], payload=want[8:].tobytes(), C=1, T=(0, 8)),
+                         czi_pack.tile(want[3], C=0, T=8)])
+    got = converted(cli, path, tmp_path / "out.ome.zarr")[:, :, 0]
+    assert np.array_equal(got[:8, 0], want[:8]) and np.array_equal(got[:8, 1], want[8:]) and np.array_equal(got[8, 0], want[3]) and not got[8, 1].any()
+    assert [n["count"] for n in image(cli, path)["notes"] if n["kind"] == "missing"] == [1]
+
+
+@pytest.mark.parametrize("change", ["short", "huge", "first", "two", "compressed", "channel"])
+def test_series_that_are_not_sure_are_refused(cli, tmp_path, change):
+    """And nothing is said to be missing."""
+    path, want = tmp_path / "x.czi", series(8, (20, 30))
+    t = czi_pack.tile(want[0], payload=want.tobytes(), C=0, T=(0, 8), comp=5 if change == "compressed" else 0)
+    if change == "short":
+        t["data"] = t["data"][:-2]
+    elif change == "huge":
+        t["dims"] = [("T", 0, 1 << 30, 1 << 30) if d[0] == "T" else d for d in t["dims"]]
+    elif change == "first":
+        t["dims"] = sorted(t["dims"], key=lambda d: d[0] != "T")
+    elif change == "two":
+        t["dims"].append(("Z", 0, 2, 2))
+    elif change == "channel":
+        t["dims"] = [("H", 0, 8, 8) if d[0] == "T" else d for d in t["dims"]]
+    czi_pack.pack(path, [t, czi_pack.tile(want[0], C=0, T=200)])
+    notes = image(cli, path)["notes"]
+    assert [n["kind"] for n in notes] == ["unreadable"] and "whole stack or time series" in notes[0]["text"]
+    assert "whole series along" in cli.fails(3, "checksum", path, "--quiet")

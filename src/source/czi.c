@@ -72,6 +72,8 @@ static bool add_siblings(pel__czi *czi, pel_error *err)
 static void forget_tiles(pel__czi *czi, int64_t before)
 {
     czi->tile_count = before;
+    while (czi->stack_count > 0 && czi->stacks[czi->stack_count - 1].tile >= before)
+        czi->stack_count--;
     if (before == 0) {
         pel__czi_tuples_free(&czi->tuples);
         memset(&czi->tuples, 0, sizeof czi->tuples);
@@ -127,6 +129,7 @@ static void add_up_memory(pel__czi *czi)
 {
     int64_t n = (int64_t)sizeof *czi + czi->tile_count * (int64_t)sizeof *czi->tiles + czi->order_count * 4;
     n += (int64_t)czi->base.image_count * (int64_t)(sizeof *czi->base.images + sizeof *czi->scenes + 16 * sizeof(void *));
+    n += czi->stack_count * 2 * (int64_t)sizeof *czi->stacks;
     n += czi->tuples.capacity * (int64_t)(sizeof *czi->tuples.tuple + 8);
     for (int i = 0; i < 3; i++)
         n += czi->channel_sets[i] ? czi->groups * (i + 1 + (i > 0)) * (int64_t)sizeof(pel_channel) : 0;
@@ -165,7 +168,7 @@ static bool open_czi(pel_source **out, const char *path, const pel_open_options 
         (void)pel__fail(err, PEL_NO_MEMORY, "%s: no memory to open it", path);
         goto fail;
     }
-    if (!open_parts(czi, options, err) || !pel__czi_doubt(czi, err) || !pel__czi_index(czi, err))
+    if (!open_parts(czi, options, err) || !pel__czi_doubt(czi, err) || !pel__czi_unstack(czi, err) || !pel__czi_index(czi, err))
         goto fail;
     for (int64_t i = 0; i < czi->order_count; i++)
         pel__czi_count_tile(czi, &czi->tiles[czi->order[i]]);
@@ -203,6 +206,7 @@ static void destroy_czi(pel_source *s)
     free(czi->base.images);
     free(czi->scenes);
     free(czi->order);
+    free(czi->stacks);
     free(czi->tiles);
     free(czi->parts);
     free(czi->jxr_helper);

@@ -30,6 +30,7 @@ enum pel__czi_flag {
     PEL__CZI_HAS_SCENE = 1,
     PEL__CZI_LEFT_OUT = 2, /* a pyramid tile: never painted */
     PEL__CZI_SCALED = 4,   /* stored at another size than it covers, and yet the data itself */
+    PEL__CZI_SLICE = 32,   /* one plane of several in its payload: pel__czi_slice tells which */
     PEL__CZI_FLIPPED = 16, /* stored with its last row first */
     PEL__CZI_DOUBTED = 8,  /* its sub-block says otherwise: it has its place, reading it fails */
 };
@@ -131,6 +132,13 @@ typedef struct pel__czi_scene {
     int32_t t_low, z_low;            /* starts of voxel 0 */
 } pel__czi_scene;
 
+/* A tile of several planes. */
+typedef struct pel__czi_stack {
+    int64_t tile;                    /* its first plane */
+    int64_t first;                   /* tiles [first, first + size - 1) are the others */
+    int32_t size;
+} pel__czi_stack;
+
 typedef struct pel__czi_scratch pel__czi_scratch;
 typedef struct pel__czi_cache pel__czi_cache;
 typedef struct pel__czi_slot pel__czi_slot;
@@ -141,6 +149,8 @@ typedef struct pel__czi {
     int32_t part_count;
     pel__czi_tile *tiles;            /* directory order */
     int64_t tile_count, left_out;    /* left_out: entries without a size, or damaged */
+    pel__czi_stack *stacks;          /* as they were found; after pel__czi_unstack those that were split */
+    int32_t stack_count;
     int32_t *order;                  /* L0 tiles by image, folded channel, t, z, y */
     int64_t order_count;
     pel__czi_scene *scenes;          /* one an image */
@@ -203,6 +213,13 @@ bool pel__czi_read_copy(pel__czi_tile *out, pel__czi *czi, const pel__czi_tile *
 
 /* Flags tiles whose entry is an outlier that their sub-block contradicts: one damaged number spoils its own tile only. */
 bool pel__czi_doubt(pel__czi *czi, pel_error *err);
+
+/* ---- czi_stack.c -------------------------------------------------------------------------------------------- */
+
+bool pel__czi_keep_stack(pel__czi *czi, int64_t tile, int32_t size, pel_error *err);
+/* Splits the tiles that hold a series of plain planes; the others keep their stack_axis, and reading them fails. */
+bool pel__czi_unstack(pel__czi *czi, pel_error *err);
+int64_t pel__czi_slice(const pel__czi *czi, int64_t tile); /* which plane of its payload a tile with PEL__CZI_SLICE is */
 
 /* ---- czi_xml.c, czi_times.c --------------------------------------------------------------------------------- */
 

@@ -180,6 +180,26 @@ static bool parse_entry(pel__czi_tile *t, const uint8_t *raw, int32_t n, pel__cz
     return pel__czi_tuples_find(tuples, folded, &t->fold, err);
 }
 
+/* Planes of a tile that holds a series along one axis, behind X and Y in the order of the entry, so that they lie one behind the other; 0
+ * where it is otherwise. */
+static int32_t stack_size(const uint8_t *raw, int32_t n)
+{
+    int32_t size = 0;
+    int planar = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const uint8_t *const d = raw + ENTRY_FIXED + ENTRY_DIMENSION * (int64_t)i;
+        const char letter = (char)toupper(d[0]);
+        const int32_t here = pel__load_i32(d + 8), stored = pel__load_i32(d + 16);
+        planar += letter == 'X' || letter == 'Y';
+        if (letter == 'X' || letter == 'Y' || letter == 'M' || here == 0 || here == 1)
+            continue;
+        if (size != 0 || planar != 2 || here < 0 || (stored != 0 && stored != here))
+            return 0;
+        size = here;
+    }
+    return size;
+}
+
 /* Checks schema and dimension count of the entry at raw, of which `have` bytes are there; gives its size. */
 static bool entry_size(size_t *size, int32_t *n, const uint8_t *raw, size_t have, pel_error *err)
 {
@@ -279,6 +299,8 @@ static bool read_entries(pel__czi *czi, int32_t part, reader *r, int64_t count, 
         if (why.code != PEL_OK)
             continue;
         tile->part = resolve_part(czi, part, pel__load_i32(raw + 14));
+        if (tile->stack_axis && !pel__czi_keep_stack(czi, czi->tile_count, stack_size(raw, n), err))
+            return false;
         czi->tile_count++;
     }
     return true;
@@ -379,6 +401,8 @@ static bool recover_tile(recovery *r, const pel__czi_segment *s, pel_error *err)
     }
     tile.position = s->position; /* where it was found, whatever its own copy says */
     tile.part = (uint16_t)r->part;
+    if (tile.stack_axis && !pel__czi_keep_stack(czi, czi->tile_count, stack_size(raw, n), err))
+        return false;
     czi->tiles[czi->tile_count++] = tile;
     return true;
 }

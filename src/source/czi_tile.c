@@ -205,7 +205,14 @@ static bool open_tile(pel__czi_subblock *out, bool *raw, const pel__czi *czi, co
         return pel__fail(err, PEL_UNSUPPORTED, "it holds a whole series along %c, which pellucid does not read", t->stack_axis);
     if (size < 0 || size > PEL__CZI_LARGEST_TILE)
         return pel__fail(err, PEL_DAMAGED, "it is said to hold %d x %d pixels", t->stored_w, t->stored_h);
-    return pel__czi_read_subblock(out, file, t->position, err) && settle_raw(raw, file, t, out, size, err);
+    if (!pel__czi_read_subblock(out, file, t->position, err))
+        return false;
+    if (t->flags & PEL__CZI_SLICE) {
+        const int64_t before = size * pel__czi_slice(czi, t - czi->tiles); /* checked when it was split */
+        out->data += pel__min(before, out->data_size);
+        out->data_size = pel__min(size, out->data_size - pel__min(before, out->data_size));
+    }
+    return settle_raw(raw, file, t, out, size, err);
 }
 
 bool pel__czi_missing_part(const pel__czi *czi, uint16_t part, char *text, size_t size)
