@@ -4,6 +4,7 @@ import json
 import random
 import struct
 import subprocess
+import unittest.mock
 import zlib
 
 import imagecodecs
@@ -176,6 +177,73 @@ def test_tifffile_nonsense(tmp_path, text):
         for page in a:
             w.write(page, description=text, metadata=None, contiguous=False)
     assert survives(tmp_path / "a.tif").returncode in (0, 11, 14, 15, 16)  # 11: more voxels than the tool reads
+
+
+# ---- ScanImage ----
+
+def scanimage(path, a, words, where="software"):
+    with tifffile.TiffWriter(path, bigtiff=True) as w:
+        for page in a:
+            w.write(page, photometric="minisblack", metadata=None, contiguous=False, **{where: words})
+
+
+def image_words(path):
+    with tifffile.TiffFile(path) as f:
+        return f.pages[0].software
+
+
+SI = "SI.LINE_FORMAT_VERSION = 1\nSI.hChannels.channelSave = {save}\nSI.hChannels.channelName = {{'GCaMP';'off';'tdTomato';'x'}}\n" \
+     "SI.hRoiManager.imagingFovUm = [-300 -200;300 -200;300 200;-300 200]\nSI.hRoiManager.scanFramePeriod = 0.05\nSI.hRoiManager.scanVolumeRate = {rate}\n" \
+     "SI.hStackManager.stackZStepSize = -2\nSI.hStackManager.framesPerSlice = {frames}\nSI.hStackManager.numSlices = {slices}\n{more}"
+
+
+@pytest.mark.parametrize("save, frames, slices, more, shape, order", [
+    ("[1;3]", "Inf", 1, "", (6, 2, 1), "tc"),                                     # a movie
+    ("[1;3]", "3", 2, "SI.hStackManager.enable = true\nSI.hStackManager.stackMode = 'slow'\n", (3, 2, 2), "ztc"),
+    ("1", "1", 12, "SI.hStackManager.enable = true\nSI.hStackManager.stackMode = 'slow'\n", (1, 1, 12), "ztc"),
+    ("[1 3]", "1", 3, "SI.hStackManager.enable = true\nSI.hStackManager.stackMode = 'fast'\n", (2, 2, 3), "tzc"),
+    ("[1;3]", "1", 2, "SI.hFastZ.enable = true\nSI.hFastZ.numFramesPerVolume = 3\n", (2, 2, 3), "tzc"),
+    ("[1;3]", "6", 1, "SI.hScan2D.logAverageFactor = 2\n", (3, 2, 2), "ztc"),
+])
+def test_scanimage(tmp_path, save, frames, slices, more, shape, order):
+    a = values((12, 20, 30), "i2")
+    scanimage(tmp_path / "a.tif", a, SI.format(save=save, frames=frames, slices=slices, more=more, rate=1 / 0.15))
+    size = dict(zip("tcz", shape))
+    if order != "tzc" and "Average" not in more:  # tifffile takes neither fast volumes nor averaging into account
+        words = {"FrameData": tifffile.matlabstr2py(image_words(tmp_path / "a.tif"))}  # which tifffile looks for in the header of the file
+        with unittest.mock.patch.object(tifffile.TiffFile, "scanimage_metadata", words), tifffile.TiffFile(tmp_path / "a.tif") as f:
+            assert f.series[0].kind == "scanimage" and f.series[0].get_shape(squeeze=True) == tuple(n for n in (size["z"], size["t"], size["c"]) if n > 1) + (20, 30)
+    full = a.reshape([size[k] for k in order if k in size] + [20, 30])
+    check(tmp_path / "a.tif", np.transpose(full, [order.index(k) for k in "tcz" if k in order] + [len(order), len(order) + 1]).reshape(*shape, 20, 30))
+    image = image_of(tmp_path / "a.tif")
+    want = {"y_um": 20, "x_um": 20}
+    want |= {"z_um": 2} if size["z"] > 1 else {}
+    want |= {"t_s": 0.15 if size["z"] > 1 and order == "tzc" else 0.1 if "Average" in more else 0.05} if size["t"] > 1 else {}
+    if order == "tzc" or size["z"] == 1:
+        assert size_of(tmp_path / "a.tif") == pytest.approx(want)
+    assert [c["name"] for c in image["channels"]] == ["GCaMP", "tdTomato"][:size["c"]]
+
+
+@pytest.mark.parametrize("words", ["state.configName='x'\nstate.acq.savingChannel1=1\nstate.acq.savingChannel2=1\nstate.acq.savingChannel3=0\nstate.acq.numberOfFrames=5\n",
+                                   "frameNumbers = 1\nscanimage.SI5.channelsSave = [1;2]\nscanimage.SI5.acqNumFrames = 5\n"])
+def test_scanimage_of_old(tmp_path, words):
+    a = values((10, 20, 30), "i2")
+    scanimage(tmp_path / "a.tif", a, words, "description")
+    check(tmp_path / "a.tif", a.reshape(5, 2, 1, 20, 30))
+
+
+def test_scanimage_that_stopped_between_channels(tmp_path):
+    a = values((7, 20, 30), "i2")
+    scanimage(tmp_path / "a.tif", a, SI.format(save="[1;3]", frames="Inf", slices=1, more="", rate=20))
+    check(tmp_path / "a.tif", np.concatenate([a, np.zeros((1, 20, 30), "i2")]).reshape(4, 2, 1, 20, 30))
+
+
+@pytest.mark.parametrize("words", ["SI.", "SI.hChannels.channelSave = [" + "1;" * 500 + "]", "SI.hChannels.channelSave = [", "SI.hChannels.channelSave = ]]]]",
+                                   "SI.hStackManager.framesPerSlice = 99999999999999999999\nSI.hFastZ.enable = 1\nSI.hFastZ.numFramesPerVolume = 1e300",
+                                   "SI.hChannels.channelName = {'a", "SI.hRoiManager.imagingFovUm = [NaN Inf;x"])
+def test_scanimage_nonsense(tmp_path, words):
+    scanimage(tmp_path / "a.tif", values((4, 20, 30), "i2"), words)
+    assert survives(tmp_path / "a.tif").returncode == 0
 
 
 # ---- axes that the user says ----

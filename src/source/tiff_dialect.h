@@ -15,7 +15,7 @@ typedef struct pel__tiff_dialect {
     bool (*describe)(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
 } pel__tiff_dialect;
 
-extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped;
+extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage;
 
 /* The first that knows the words; NULL: none. */
 const pel__tiff_dialect *pel__tiff_dialect_of(const pel__tiff *t, const pel__tiff_head *head);

@@ -8,6 +8,7 @@ static const pel__tiff_dialect *const dialects[] = {
     &pel__tiff_lsm,
     &pel__tiff_imagej,
     &pel__tiff_shaped,
+    &pel__tiff_scanimage,
 };
 
 const pel__tiff_dialect *pel__tiff_dialect_of(const pel__tiff *t, const pel__tiff_head *head)
