@@ -20,9 +20,11 @@ bad=0
 for t in $names; do
     mkdir -p "$build/grown/$t"
     log="$build/finds/$t.log"
-    if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/fuzz/fuzz_$t" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 \
+    if UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$build/fuzz/fuzz_$t" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1 -close_fd_mask=2 \
         -artifact_prefix="$build/finds/$t-" "$build/grown/$t" "$here/fuzz/corpus/$t" >"$log" 2>&1; then
-        echo "ok   $t: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs in $seconds s, no finds"
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        [ -n "$runs" ] || bad=1
+        echo "ok   $t: ${runs:-NOT COUNTED} runs in $seconds s, no finds"
     else
         bad=1
         echo "FIND $t: $(grep -m1 -E 'ERROR|runtime error|SUMMARY' "$log" || tail -1 "$log")"
