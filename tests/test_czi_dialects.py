@@ -80,6 +80,36 @@ def test_the_order_of_samples(cli, tmp_path, pixels, want):
     assert image(cli, tmp_path / "x.czi")["sample_order"] == want
 
 
+@pytest.mark.parametrize("gray_first", [False, True])
+def test_gray_beside_colour_is_one_channel(cli, tmp_path, gray_first):
+    path = tmp_path / "x.czi"
+    colour, gray = [plane(k, (40, 64, 3), "u1") for k in (1, 2)], [plane(k) for k in (3, 4)]
+    c, g = (1, 0) if gray_first else (0, 1)
+    words = "".join(f'<Channel Id="Channel:{k}" Name="{n}"/>' for k, n in ((c, "colour"), (g, "gray")))
+    czi_pack.pack(path, [czi_pack.tile(p, C=k, T=t) for k, planes in ((c, colour), (g, gray)) for t, p in enumerate(planes)],
+                  czi_pack.xml(f"<Dimensions><Channels>{words}</Channels></Dimensions>"))
+    info = image(cli, path)
+    names = ["colour R", "colour G", "colour B"]
+    assert [x["name"] for x in info["channels"]] == (["gray", *names] if gray_first else [*names, "gray"])
+    assert info["sample_order"] is None and info["notes"][0]["kind"] == "mixed types"
+    want = np.stack([np.concatenate([[g], np.moveaxis(c[..., ::-1], -1, 0)] if gray_first else [np.moveaxis(c[..., ::-1], -1, 0), [g]])
+                     for c, g in zip(colour, gray)])
+    got = converted(cli, path, tmp_path / "out.ome.zarr")[:, :, 0]
+    assert got.dtype == np.uint16 and np.array_equal(got, want)
+    one = converted(cli, path, tmp_path / "one.ome.zarr", "--channel", "1:3")[:, :, 0]
+    assert np.array_equal(one, want[:, 1:3])
+    with pyczi.open_czi(str(path)) as other:
+        assert np.array_equal(other.read(plane={"C": g, "T": 1})[..., 0], got[1, 0 if gray_first else 3])
+
+
+def test_a_gray_tile_in_a_colour_channel(cli, tmp_path):
+    path, colour, gray, alone = tmp_path / "x.czi", plane(1, (40, 64, 3), "u1"), plane(2, dtype="u1"), plane(3, dtype="u1")
+    czi_pack.pack(path, [czi_pack.tile(colour, C=0, T=0), czi_pack.tile(gray, C=0, T=1), czi_pack.tile(alone, C=1, T=0), czi_pack.tile(alone, C=1, T=1)])
+    got = converted(cli, path, tmp_path / "out.ome.zarr")[:, :, 0]
+    want = np.stack([[*np.moveaxis(colour[..., ::-1], -1, 0), alone], [gray, gray, gray, alone]])
+    assert np.array_equal(got, want)
+
+
 # ---- entries and parts -----------------------------------------------------------------------------------------
 
 def test_an_entry_without_a_size_is_left_out(cli, tmp_path):

@@ -131,8 +131,9 @@ static void add_up_memory(pel__czi *czi)
     n += (int64_t)czi->base.image_count * (int64_t)(sizeof *czi->base.images + sizeof *czi->scenes + 16 * sizeof(void *));
     n += czi->stack_count * 2 * (int64_t)sizeof *czi->stacks;
     n += czi->tuples.capacity * (int64_t)(sizeof *czi->tuples.tuple + 8);
-    for (int i = 0; i < 3; i++)
-        n += czi->channel_sets[i] ? czi->groups * (i + 1 + (i > 0)) * (int64_t)sizeof(pel_channel) : 0;
+    for (int i = 0; i < 4; i++)
+        n += czi->channel_sets[i] ? czi->groups * (i + 1 + (i > 0)) * (int64_t)sizeof(pel_channel) : 0; /* uneven: less than that */
+    n += czi->channel_start ? (czi->groups + 1) * (int64_t)sizeof *czi->channel_start : 0;
     for (int32_t i = 0; i < czi->base.image_count; i++)
         n += (int64_t)czi->image_notes[i].count * 256;
     n += ((int64_t)czi->meta.channel_count + czi->meta.display_count) * 2 * (int64_t)sizeof(pel__czi_channel_info);
@@ -199,8 +200,9 @@ static void destroy_czi(pel_source *s)
         pel__file_close(czi->parts[i].file);
     for (int32_t i = 0; czi->image_notes && i < czi->base.image_count; i++)
         pel__notes_free(&czi->image_notes[i]);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         free(czi->channel_sets[i]);
+    free(czi->channel_start);
     free(czi->image_notes);
     pel__notes_free(&czi->notes);
     free(czi->base.images);

@@ -130,6 +130,7 @@ typedef struct pel__czi_scene {
     int64_t first, count;            /* its run in `order` */
     int32_t max_h;                   /* tallest tile */
     int32_t t_low, z_low;            /* starts of voxel 0 */
+    bool uneven;                     /* gray beside colour: channels are laid out by channel_start */
 } pel__czi_scene;
 
 /* A tile of several planes. */
@@ -159,7 +160,8 @@ typedef struct pel__czi {
     int32_t t_low, t_count, z_low, z_count; /* over all images: what `order` ranks by */
     int64_t groups;
     pel__czi_meta meta;
-    pel_channel *channel_sets[3];    /* shared by images of 1, 3, 4 samples */
+    int32_t *channel_start;          /* of each group and behind the last; NULL: all groups are gray, or all colour */
+    pel_channel *channel_sets[4];    /* shared by images of 1, 3, 4 samples, and by uneven ones */
     pel__notes notes;                /* of the file, for all images */
     pel__notes *image_notes;         /* those and its own, an image each */
     bool use_mask, zero_damaged, flip_streamed; /* see pel_open_options */

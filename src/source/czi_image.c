@@ -41,6 +41,7 @@ typedef struct survey {
     int32_t samples;
     int64_t planes;                  /* distinct ones with a tile */
     int64_t kinds[KINDS], pixel_types[16];
+    int64_t gray;                    /* tiles of gray groups beside colour ones */
     int64_t scaled, stacked, outside, partless, unread, doubted;
     int64_t tile_w, tile_h, votes;   /* majority vote */
     uint16_t part;                   /* the first that is not here */
@@ -102,6 +103,7 @@ static bool survey_tile(survey *s, const pel__czi *czi, const pel__czi_tile *t, 
     s->pixel_types[t->pixel]++;
     vote(s, t);
     count_oddities(s, czi, t);
+    s->gray += czi->channel_start && czi->channel_start[t->fold + 1] - czi->channel_start[t->fold] == 1;
     return true;
 }
 
@@ -206,20 +208,48 @@ static void fold_label(char *text, size_t size, const pel__czi *czi, int64_t gro
     }
 }
 
-/* The channels of images with this many samples; made once, shared by all such images. */
-static const pel_channel *channels_for(pel__czi *czi, int32_t samples, pel_dtype dtype)
+/* Gray groups beside colour ones have one channel each, not one a colour. */
+static bool lay_out_channels(pel__czi *czi, pel_error *err)
 {
-    pel_channel **set = &czi->channel_sets[samples == 1 ? 0 : samples == 3 ? 1 : 2];
+    int32_t most = 1;
+    int64_t colours = 0;
+    int32_t *const start = calloc((size_t)czi->groups + 1, sizeof *start);
+    if (!start)
+        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for %lld channels", czi->base.path, (long long)czi->groups);
+    for (int64_t i = 0; i < czi->order_count; i++) {
+        const pel__czi_tile *t = &czi->tiles[czi->order[i]];
+        const pel__czi_pixel *p = pel__czi_pixel_type(t->pixel);
+        if (!p || p->samples == 1)
+            continue;
+        most = p->samples > most ? p->samples : most;
+        colours += start[t->fold + 1] == 0;
+        start[t->fold + 1] = 1;
+    }
+    for (int64_t g = 0; g < czi->groups; g++)
+        start[g + 1] = start[g] + (start[g + 1] ? most : 1);
+    if (colours > 0 && colours < czi->groups)
+        czi->channel_start = start;
+    else
+        free(start);
+    return true;
+}
+
+/* The channels of images with this many samples; made once, shared by all such images. */
+static const pel_channel *channels_for(pel__czi *czi, int32_t most, bool uneven, pel_dtype dtype)
+{
+    pel_channel **set = &czi->channel_sets[uneven ? 3 : most == 1 ? 0 : most == 3 ? 1 : 2];
     if (*set)
         return *set;
-    *set = calloc((size_t)pel__max(1, czi->groups * samples), sizeof **set);
+    *set = calloc((size_t)pel__max(1, uneven ? czi->channel_start[czi->groups] : czi->groups * most), sizeof **set);
     for (int64_t g = 0; *set && g < czi->groups; g++) {
+        const int64_t first = uneven ? czi->channel_start[g] : g * most;
+        const int32_t samples = uneven ? czi->channel_start[g + 1] - czi->channel_start[g] : most;
         char label[128];
         pel_channel base = {0};
         fill_channel(&base, czi, (int64_t)czi->c_low + g % czi->c_count, dtype);
         fold_label(label, sizeof label, czi, g);
         for (int32_t s = 0; s < samples; s++) {
-            pel_channel *out = *set + g * samples + s;
+            pel_channel *out = *set + first + s;
             char name[sizeof base.name + sizeof label + 4];
             *out = base;
             if (czi->groups == 1 && samples > 1) /* a plain colour picture */
@@ -293,8 +323,9 @@ static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel
 {
     pel_image *im = &czi->base.images[image];
     const pel__czi_meta *m = &czi->meta;
+    const bool uneven = s->gray > 0 && s->samples > 1;
     im->shape[PEL_T] = (int64_t)s->t1 - s->t0 + 1;
-    im->shape[PEL_C] = czi->groups * s->samples;
+    im->shape[PEL_C] = uneven ? czi->channel_start[czi->groups] : czi->groups * s->samples;
     im->shape[PEL_Z] = (int64_t)s->z1 - s->z0 + 1;
     im->shape[PEL_Y] = s->y1 - s->y0;
     im->shape[PEL_X] = s->x1 - s->x0;
@@ -303,7 +334,7 @@ static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel
     im->origin[PEL_Y] = s->y0;
     im->origin[PEL_X] = s->x0;
     im->tile[PEL_T] = im->tile[PEL_Z] = 1;
-    im->tile[PEL_C] = s->samples;
+    im->tile[PEL_C] = uneven ? 1 : s->samples;
     im->tile[PEL_Y] = s->tile_h;
     im->tile[PEL_X] = s->tile_w;
     im->pixel_size[PEL_X] = m->size_um[0];
@@ -311,13 +342,14 @@ static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel
     im->pixel_size[PEL_Z] = m->size_um[2] > 0 ? m->size_um[2] : m->z_step_um;
     im->pixel_size[PEL_T] = czi->t_count > 1 ? m->interval_s : 0;
     im->dtype = s->dtype;
-    im->samples = s->samples;
-    im->file_is_bgr = s->samples > 1;
+    im->samples = uneven ? 1 : s->samples;
+    im->file_is_bgr = im->samples > 1;
     const bool whole = s->dtype == PEL_U8 || s->dtype == PEL_U16;
     im->significant_bits = whole && m->bits > 0 && m->bits <= 8 * (int32_t)pel_dtype_size(s->dtype) ? m->bits : 0;
     im->planes = im->shape[PEL_T] * czi->groups * im->shape[PEL_Z];
     im->planes_missing = s->stacked > 0 ? 0 : im->planes - s->planes; /* a stack in a tile: who knows */
-    im->channels = channels_for(czi, s->samples, s->dtype);
+    im->channels = channels_for(czi, s->samples, uneven, s->dtype);
+    czi->scenes[image].uneven = uneven;
     czi->scenes[image].t_low = s->t0;
     czi->scenes[image].z_low = s->z0;
     return im->channels || pel__fail(err, PEL_NO_MEMORY, "%s: no memory for %lld channels", czi->base.path,
@@ -332,7 +364,10 @@ static bool note_pixels(pel__notes *n, const pel_image *im, const survey *s)
     for (int i = 0; i < 16; i++)
         types += s->pixel_types[i] > 0;
     return pel__note_planes(n, im) &&
-           (types < 2 || pel__note_add(n, PEL__NOTE_MIXED_TYPES, types, "Channels have different pixel types; all are given as %s with %d sample%s a pixel.",
+           (types < 2 || s->gray == 0 || s->samples == 1 ||
+            pel__note_add(n, PEL__NOTE_MIXED_TYPES, types, "Channels have different pixel types; all are given as %s, the samples of colour as channels of their own.",
+                          pel_dtype_name(im->dtype))) &&
+           (types < 2 || (s->gray > 0 && s->samples > 1) || pel__note_add(n, PEL__NOTE_MIXED_TYPES, types, "Channels have different pixel types; all are given as %s with %d sample%s a pixel.",
                                        pel_dtype_name(im->dtype), im->samples, im->samples > 1 ? "s" : "")) &&
            (s->scaled == 0 || pel__note_add(n, PEL__NOTE_RESAMPLED, s->scaled, "%lld tiles are stored at another size than they cover; their pixels are "
                                             "repeated or dropped to fit.", (long long)s->scaled));
@@ -439,6 +474,8 @@ bool pel__czi_describe(pel__czi *czi, pel_error *err)
     czi->image_notes = calloc(n, sizeof *czi->image_notes);
     if (!czi->base.images || !czi->image_notes || !note_file(czi))
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory for %zu images", czi->base.path, n);
+    if (!lay_out_channels(czi, err))
+        return false;
     const bool hilo = peek_hilo(czi);
     for (int32_t i = 0; i < czi->base.image_count; i++) {
         if (!describe_image(czi, i, hilo, err))

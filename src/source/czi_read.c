@@ -29,7 +29,8 @@ typedef struct job {
     pel__czi *czi;
     pel__czi_scratch *scratch;
     const pel_block *dst;
-    int32_t samples;          /* of a channel group in dst */
+    int32_t samples;          /* of a channel group in dst: of all, in an uneven image of the one under way */
+    int64_t group, group_c;   /* the group under way, its first channel */
     int64_t origin_y, origin_x; /* raw coordinates of dst's coordinate 0 */
     int64_t t, c0, c1, z;     /* dst coordinates of the plane: channels [c0, c1) of one group */
     rect roi;                 /* raw */
@@ -112,7 +113,7 @@ static void put_run(const job *j, const pel__czi_pixel *p, int64_t y, int64_t x,
 {
     const int64_t sample_bytes = (int64_t)pel_dtype_size(p->dtype), stride = j->dst->stride[PEL_X];
     for (int64_t c = j->c0; c < j->c1; c++) {
-        const int64_t s = c % j->samples;
+        const int64_t s = c - j->group_c;
         void *to = dst_at(j, c, y, x);
         if (s == 3 && p->samples < 4)
             widen(to, j->dst->dtype, stride, opaque(p->dtype), p->dtype, 0, n);
@@ -363,7 +364,7 @@ static bool paint_plane(const job *j, int32_t image, int32_t t, int32_t z, bool 
 {
     int64_t first = 0, count = 0, n = 0;
     hit *hits = NULL;
-    pel__czi_plane_tiles(j->czi, image, j->c0 / j->samples, t, z, &first, &count);
+    pel__czi_plane_tiles(j->czi, image, j->group, t, z, &first, &count);
     if (count > 0) {
         hits = malloc((size_t)count * sizeof *hits);
         if (!hits)
@@ -406,6 +407,25 @@ static void set_roi(job *j, int64_t origin_y, int64_t origin_x)
     j->roi.x1 = j->roi.x0 + r->shape[PEL_X];
 }
 
+/* The group that channel c0 belongs to. */
+static void set_group(job *j, bool uneven)
+{
+    const int32_t *const start = j->czi->channel_start;
+    int64_t low = 0, high = j->czi->groups;
+    if (!uneven) {
+        j->group = j->c0 / j->samples;
+        j->group_c = j->group * j->samples;
+        return;
+    }
+    while (high - low > 1) {
+        const int64_t mid = low + (high - low) / 2;
+        *(start[mid] <= j->c0 ? &low : &high) = mid;
+    }
+    j->group = low;
+    j->group_c = start[low];
+    j->samples = start[low + 1] - start[low];
+}
+
 /* The channels of dst group by group, planes in C order. */
 static bool paint_all(job *j, int32_t image, const pel__czi_scene *scene, pel_error *err)
 {
@@ -413,7 +433,8 @@ static bool paint_all(job *j, int32_t image, const pel__czi_scene *scene, pel_er
     const int64_t c_end = r->origin[PEL_C] + r->shape[PEL_C];
     for (j->t = r->origin[PEL_T]; j->t < r->origin[PEL_T] + r->shape[PEL_T]; j->t++) {
         for (j->c0 = r->origin[PEL_C]; j->c0 < c_end; j->c0 = j->c1) {
-            j->c1 = pel__min(c_end, (j->c0 / j->samples + 1) * j->samples);
+            set_group(j, scene->uneven);
+            j->c1 = pel__min(c_end, j->group_c + j->samples);
             for (j->z = r->origin[PEL_Z]; j->z < r->origin[PEL_Z] + r->shape[PEL_Z]; j->z++) {
                 if (!paint_plane(j, image, (int32_t)(scene->t_low + j->t), (int32_t)(scene->z_low + j->z), false, err))
                     return false;
@@ -450,6 +471,7 @@ bool pel__czi_plane(pel__czi *czi, const pel_block *dst, pel_error *err)
     j.z = z;
     j.c0 = r->origin[PEL_C];
     j.c1 = j.c0 + r->shape[PEL_C];
+    set_group(&j, czi->scenes[0].uneven);
     bool ok = true;
     for (int32_t i = 0; ok && i < czi->base.image_count; i++)
         ok = paint_plane(&j, i, (int32_t)t, (int32_t)z, i > 0, err);
