@@ -10,6 +10,8 @@ import pytest
 import tifffile
 import zarr
 
+from test_audit import line_of
+
 FEW = ("--memory", "300M", "--threads", "2", "--quiet")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -68,14 +70,24 @@ def test_range_is_that_of_the_output(cli, tmp_path, dtype):
     cli.ok("verify", out, "--quiet")
 
 
+def test_range_in_the_older_format(cli, tmp_path):
+    """OME-Zarr 0.4 keeps it in .zattrs."""
+    out = tmp_path / "out.ome.zarr"
+    cli.ok("convert", stack(tmp_path / "a.ome.tif", cells((2, 4, 280, 300), "uint16")), out, "--format", "0.4", *FEW)
+    full, low = [zarr.open_array(str(out / n), mode="r")[:] for n in "01"]
+    found = [c["window"] for c in json.loads((out / ".zattrs").read_text())["omero"]["channels"]]
+    assert found == [wanted(full[:, c], low[:, c]) for c in range(2)]
+    cli.ok("verify", out, "--quiet")
+
+
 @pytest.mark.parametrize("dtype", ["uint64", "int64"])
 def test_range_of_64_bits(cli, tmp_path, dtype):
+    """Of one level, which is looked at piece by piece."""
     a = cells((1, 1, 280, 300), dtype)[0, 0]
     zarr.create_array(str(tmp_path / "in.zarr"), data=a, chunks=(100, 100))
     out = str(tmp_path / "out.ome.zarr")
-    cli.ok("convert", tmp_path / "in.zarr", out, *FEW)
-    full, low = [level[0, 0].astype("f8") for level in levels(out)]
-    assert windows(out) == [wanted(full, low)]
+    cli.ok("convert", tmp_path / "in.zarr", out, "--levels", "1", *FEW)
+    assert windows(out) == [wanted(a.astype("f8"), a.astype("f8"))]
 
 
 @pytest.mark.parametrize("words", [("dog", "--sigma", "1,3"), ("convert", "--dtype", "uint8"), ("gaussian", "--sigma", "1", "--dtype", "float32")], ids=lambda w: w[0])
@@ -284,3 +296,22 @@ def test_commit_is_that_of_the_source(cli):
     assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?", said)
     head = subprocess.run(["git", "-C", ROOT, "cat-file", "-t", said.removesuffix("-dirty")], capture_output=True, text=True)
     assert head.stdout.strip() == "commit"
+
+
+def test_records_of_no_numbers_do_not_spoil_the_documents(cli, tmp_path):
+    """A ledger that somebody changed: JSON has no infinity, and viewers no range up to it."""
+    out = str(tmp_path / "out.ome.zarr")
+    words = ("convert", stack(tmp_path / "a.ome.tif", cells((1, 2, 280, 300), "float32")), out, "--block", "z=2,y=64,x=64", "--chunk", "z=2,y=32,x=32", *FEW)
+    cli.ok(*words)
+    path = os.path.join(out + ".run/ledger", os.listdir(out + ".run/ledger")[0])
+    with open(path, encoding="utf-8") as f:
+        lines = f.readlines()
+    for i, line in enumerate(lines):
+        record = json.loads(line[9:])
+        if record["job"] in (0, 1):
+            lines[i] = line_of({**record, "min": -float("inf"), "max": float("inf") if record["job"] else None})
+    with open(path, "w", encoding="utf-8") as f:
+        f.writelines(lines)
+    os.remove(os.path.join(out, "zarr.json"))
+    cli.ok(*words)
+    assert all(np.isfinite(list(w.values())).all() for w in windows(out))

@@ -147,10 +147,11 @@ static bool find_ranks(search *s, pel_error *err)
 
 /* ---- least and most of all voxels ---------------------------------------------------------------------------------------- */
 
+/* Of blocks without a finite voxel, and of records that anybody wrote, what is not finite counts for nothing. */
 static void add_range(pel__window *w, double least, double most)
 {
-    w->min = fmin(w->min, least);
-    w->max = fmax(w->max, most);
+    w->min = isfinite(least) ? fmin(w->min, least) : w->min;
+    w->max = isfinite(most) ? fmax(w->max, most) : w->max;
 }
 
 /* Of a block of several channels that an older version recorded each gets what is known of all. */
