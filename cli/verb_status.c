@@ -208,5 +208,6 @@ int verb_verify(const verb *self, int argc, char **argv)
         print_verified_json(&r);
     else
         print_verified(&r);
+    print_run_notes(stderr, output, NOTE_LABEL, false);
     return r.missing + r.damaged + r.different + r.strays > 0 ? EXIT_FAILED : EXIT_DONE;
 }

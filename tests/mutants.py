@@ -110,6 +110,8 @@ MUTANTS = [
     Mutant("every slice of a series is the second", "src/source/czi_stack.c", "tile - czi->stacks[low].first + 1", "1", "tests/test_czi_dialects.py::test_a_series_in_each_tile[lines-T]"),
     Mutant("the order of a series' axes is not looked at", "src/source/czi_directory.c", "planar != 2 || ", "false || ", "tests/test_czi_dialects.py::test_series_that_are_not_sure_are_refused[first]"),
     Mutant("a gray channel beside colour is tripled", "src/source/czi_image.c", "(start[g + 1] ? most : 1)", "most", "tests/test_czi_dialects.py::test_gray_beside_colour_is_one_channel[True]"),
+    Mutant("a short stream is forgotten once it is decoded", "src/source/czi_cache.c", "*form = s->form;", "*form = s->form & PEL__CZI_HILO;",
+           "tests/test_damaged.py::test_short_payloads_are_counted[zstd]"),
     Mutant("seconds are taken for days", "src/source/czi_times.c", "if (day > 0 && fabs(first - day) <= 2)", "if (true)", "tests/test_czi_dialects.py::test_the_frame_interval"),
     Mutant("every stamp is a frame", "src/source/czi_times.c", "data + 8 + 8 * tracks * (count - 1)", "data + 8 + 8 * (count - 1)", "tests/test_czi_dialects.py::test_the_frame_interval"),
     Mutant("rows read together are not turned", "src/source/czi_read.c", "(stored_row(t, y + i) - first) * row", "i * row", "tests/test_czi_dialects.py::test_streamed_tiles_turned"),

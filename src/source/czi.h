@@ -241,11 +241,16 @@ void pel__czi_plane_tiles(const pel__czi *czi, int32_t image, int64_t group, int
 
 /* ---- czi_tile.c --------------------------------------------------------------------------------------------- */
 
+enum pel__czi_form {
+    PEL__CZI_HILO = 1,  /* all low bytes, then all high bytes */
+    PEL__CZI_SHORT = 2, /* its stream has less; the rest is zero */
+};
+
 /* Decoded pixels of one tile, borrowed from the scratch or from the cache: give them back by pel__czi_release. */
 typedef struct pel__czi_pixels {
     const uint8_t *data;
     int64_t w, h;
-    bool hilo;                       /* all low bytes, then all high bytes */
+    uint8_t form;                    /* of the flags below */
     pel__czi_slot *slot;             /* pinned; NULL = of the scratch */
 } pel__czi_pixels;
 
@@ -259,7 +264,7 @@ struct pel__czi_scratch {
     uint8_t *payload, *decoded, *row, *mask;
     int64_t payload_size, decoded_size, row_size, mask_size;
     int64_t held;                    /* tile that `decoded` holds, -1 = none */
-    bool held_hilo;
+    uint8_t held_form;
     bool passes;                     /* the tile being decoded will not be wanted again */
     struct pel__unzstd *zstd;
     struct pel__jxr *jxr;
@@ -296,9 +301,9 @@ pel__czi_cache *pel__czi_cache_create(int64_t bytes, int64_t tile_bytes); /* NUL
 void pel__czi_cache_destroy(pel__czi_cache *c);
 
 /* The decoded tile, pinned, or NULL. All of these take a NULL cache. */
-pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t **data, bool *hilo);
+pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t **data, uint8_t *form);
 /* Takes over *data and gives an old buffer (or NULL) in its place; the slot is pinned. NULL: not taken, *data is as it was. */
-pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **data, int64_t *size, bool hilo);
+pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **data, int64_t *size, uint8_t form);
 void pel__czi_cache_release(pel__czi_cache *c, pel__czi_slot *slot);
 void pel__czi_cache_counts(pel__czi_cache *c, int64_t *hits, int64_t *misses);
 

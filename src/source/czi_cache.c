@@ -16,7 +16,7 @@ struct pel__czi_slot {
     uint8_t *data;
     int64_t size;
     int32_t pins;
-    bool hilo;
+    uint8_t form;
 };
 
 struct pel__czi_cache {
@@ -103,7 +103,7 @@ void pel__czi_cache_destroy(pel__czi_cache *c)
     free(c);
 }
 
-pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t **data, bool *hilo)
+pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t **data, uint8_t *form)
 {
     if (!c)
         return NULL;
@@ -115,13 +115,13 @@ pel__czi_slot *pel__czi_cache_get(pel__czi_cache *c, int64_t tile, const uint8_t
         unlink_use(c, s);
         make_newest(c, s);
         *data = s->data;
-        *hilo = s->hilo;
+        *form = s->form;
     }
     (void)pthread_mutex_unlock(&c->lock);
     return s;
 }
 
-pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **data, int64_t *size, bool hilo)
+pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **data, int64_t *size, uint8_t form)
 {
     if (!c)
         return NULL;
@@ -134,7 +134,7 @@ pel__czi_slot *pel__czi_cache_put(pel__czi_cache *c, int64_t tile, uint8_t **dat
         const int64_t old_size = s->size;
         forget(c, s);
         s->tile = tile;
-        s->hilo = hilo;
+        s->form = form;
         s->data = *data;
         s->size = *size;
         *data = old;

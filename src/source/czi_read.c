@@ -169,14 +169,14 @@ static const uint8_t *decoded_row(const pel__czi_pixels *px, const pel__czi_tile
     const int64_t sy = stored_row(t, y), first = sy * px->w, total = px->w * px->h * p->samples;
     if (!(t->flags & PEL__CZI_SCALED)) {
         const int64_t at = first + (x - t->x);
-        if (!px->hilo)
+        if (!(px->form & PEL__CZI_HILO))
             return px->data + at * p->bytes;
         pel__hilo_unpack((void *)row, px->data + at * p->samples, px->data + total + at * p->samples, n * p->samples);
         return row;
     }
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = first + stored_at(x + i - t->x, t->stored_w, t->w);
-        if (px->hilo)
+        if (px->form & PEL__CZI_HILO)
             pel__hilo_unpack((void *)(row + i * p->bytes), px->data + at * p->samples, px->data + total + at * p->samples,
                              p->samples);
         else
@@ -253,10 +253,10 @@ static bool paint_raw(const job *j, const pel__czi_tile *t, rect r, const pel__c
     return true;
 }
 
-static void note_padding(const job *j, int64_t tile, const pel__czi_subblock *sub)
+static void note_padding(const job *j, int64_t tile)
 {
     pel_error e = {0};
-    (void)pel__fail(&e, PEL_DAMAGED, "it has %lld of %lld bytes", (long long)sub->data_size, (long long)pel__czi_decoded_bytes(&j->czi->tiles[tile]));
+    (void)pel__fail(&e, PEL_DAMAGED, "it has less than the %lld bytes of its pixels", (long long)pel__czi_decoded_bytes(&j->czi->tiles[tile]));
     (void)pel__czi_where_tile(j->czi, tile, &e);
     pel__damage_pad(j->czi->base.damage, tile, e.text);
 }
@@ -273,12 +273,14 @@ static bool paint_pixels(const job *j, int64_t tile, pel_error *err)
         !pel__czi_load_mask(&mask, j->czi, j->scratch, tile, &sub, err))
         return false;
     if (raw && sub.data_size < pel__czi_decoded_bytes(t))
-        note_padding(j, tile, &sub);
+        note_padding(j, tile);
     if (raw && !(t->flags & PEL__CZI_SCALED))
         return paint_raw(j, t, r, &sub, &mask, err) || pel__czi_where_tile(j->czi, tile, err);
     j->scratch->passes = j->czi->read_once && contains(j->roi, tile_rect(t));
     if (!pel__czi_decode(&pixels, j->czi, j->scratch, tile, &sub, raw, err))
         return false;
+    if (pixels.form & PEL__CZI_SHORT)
+        note_padding(j, tile);
     paint_decoded(j, t, r, &pixels, &mask);
     pel__czi_release(j->czi, &pixels);
     return true;

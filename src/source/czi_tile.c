@@ -262,9 +262,11 @@ static bool decode_zstd(const pel__czi *czi, pel__czi_scratch *s, const pel__czi
     const int64_t most = pel__max(size, czi->max_decoded);
     int64_t skip = 0;
     size_t got = 0;
-    if (t->compression == PEL__CZI_ZSTD1 && !zstd1_header(&skip, &s->held_hilo, s->payload, n, err))
+    bool hilo = false;
+    if (t->compression == PEL__CZI_ZSTD1 && !zstd1_header(&skip, &hilo, s->payload, n, err))
         return false;
-    if (s->held_hilo && pel_dtype_size(pel__czi_pixel_type(t->pixel)->dtype) != 2)
+    s->held_form = hilo ? PEL__CZI_HILO : 0;
+    if (hilo && pel_dtype_size(pel__czi_pixel_type(t->pixel)->dtype) != 2)
         return pel__fail(err, PEL_FORMAT, "hi-lo packing of pixels that do not have 16 bits");
     const int64_t told = pel__unzstd_size(s->payload + skip, (size_t)(n - skip));
     if (told > surplus_bound(size))
@@ -272,8 +274,10 @@ static bool decode_zstd(const pel__czi *czi, pel__czi_scratch *s, const pel__czi
     if (!pel__czi_grow(&s->decoded, &s->decoded_size, pel__max(told, most), err) ||
         !pel__unzstd_decode(&s->zstd, s->decoded, (size_t)s->decoded_size, &got, s->payload + skip, (size_t)(n - skip), err))
         return false;
-    if ((int64_t)got < size)
+    if ((int64_t)got < size) {
         memset(s->decoded + got, 0, (size_t)size - got);
+        s->held_form |= PEL__CZI_SHORT;
+    }
     return true;
 }
 
@@ -316,7 +320,7 @@ static pel__czi_slot *share(pel__czi *czi, pel__czi_scratch *s)
 {
     if (!czi->cache || s->passes || s->decoded_size > czi->max_decoded)
         return NULL;
-    pel__czi_slot *slot = pel__czi_cache_put(czi->cache, s->held, &s->decoded, &s->decoded_size, s->held_hilo);
+    pel__czi_slot *slot = pel__czi_cache_put(czi->cache, s->held, &s->decoded, &s->decoded_size, s->held_form);
     if (slot)
         s->held = -1;
     return slot;
@@ -328,17 +332,17 @@ bool pel__czi_decode(pel__czi_pixels *out, pel__czi *czi, pel__czi_scratch *s, i
     const pel__czi_tile *t = &czi->tiles[tile];
     *out = (pel__czi_pixels){.w = t->stored_w, .h = t->stored_h};
     if (s->held != tile) {
-        out->slot = pel__czi_cache_get(czi->cache, tile, &out->data, &out->hilo);
+        out->slot = pel__czi_cache_get(czi->cache, tile, &out->data, &out->form);
         if (out->slot)
             return true;
         s->held = -1;
-        s->held_hilo = false;
+        s->held_form = 0;
         if (!decode(czi, s, t, sub, raw, err))
             return pel__czi_where_tile(czi, tile, err);
         s->held = tile;
     }
     out->data = s->decoded;
-    out->hilo = s->held_hilo;
+    out->form = s->held_form;
     out->slot = share(czi, s);
     return true;
 }
@@ -412,7 +416,7 @@ bool pel__czi_load_mask(pel__czi_mask *out, pel__czi *czi, pel__czi_scratch *s, 
 static void hand_out(void *out, const pel__czi_pixels *p, int64_t size)
 {
     assert(p->data);
-    if (p->hilo)
+    if (p->form & PEL__CZI_HILO)
         pel__hilo_unpack(out, p->data, p->data + size / 2, size / 2);
     else
         memcpy(out, p->data, (size_t)size);
