@@ -252,6 +252,8 @@ MUTANTS = [
     Mutant("sizes: the fastest axis comes first", "src/source/tiff.c", "t->given_order[i] = slow_first[2 - i];", "t->given_order[i] = slow_first[i];",
            f"{DIALECTS}axes_with_sizes[--input-axes-plain-z=5,t=4,c=3]"),
     Mutant("ScanImage: one channel", "src/source/tiff_scanimage.c", "s->size[1] = channels;", "s->size[1] = 1;", f"{DIALECTS}scanimage_that_stopped_between_channels"),
+    Mutant("OME: names lead out of the folder", "src/source/tiff_ome.c", "if (strncmp(p, \"..\", 2) == 0 &&", "if (false &&",
+           f"{DIALECTS}ome_companion_never_leaves_its_folder[../s.tif]"),
     Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
            f"{DIALECTS}imagej_calibration[minutes]"),
     # ---- what lasts through a power cut

@@ -14,7 +14,7 @@ import tiff_make
 import tifffile
 import zarr
 from conftest import program
-from test_tiff import check, info, ome, smooth, survives, tool, values
+from test_tiff import OME, check, info, ome, smooth, survives, tool, values
 
 
 def image_of(path, number=0):
@@ -53,6 +53,61 @@ def test_ome_pages_that_the_xml_does_not_name_are_an_image(tmp_path):
     check(tmp_path / "a.ome.tif", a[None, None, :1], 0)
     check(tmp_path / "a.ome.tif", a[None, None, 1:], 1)
     assert "4 pages that the OME-XML words" in notes_of(tmp_path / "a.ome.tif", 1)
+
+
+@pytest.mark.parametrize("names", [["a.tif", "b.tif", "c.tif"], ["f/1/a.tif", "f/2/a.tif", "f/3/a.tif"], ["f\\\\1.tif", "f\\\\2.tif", "g\\\\1.tif"]],
+                         ids=["beside it", "below it", "from Windows"])
+def test_ome_set_opened_by_its_companion(tmp_path, names):
+    """The members say nothing of the set."""
+    a = values((3, 64, 64), "u2")
+    data = "".join(f'<TiffData FirstZ="{z}" IFD="0"><UUID FileName="{names[z]}">urn:uuid:{z}</UUID></TiffData>' for z in range(3))
+    companion = tmp_path / "set.companion.ome"
+    companion.write_text(OME.format(order="XYZCT", z=3, c=1, t=1, data=data, root=' UUID="urn:uuid:9"').replace('X="30"', 'X="64"').replace('Y="20"', 'Y="64"'))
+    for z, name in enumerate(names):
+        path = tmp_path / name.replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, a[z], metadata=None)
+    check(companion, a[None, None])
+    assert info(companion)["format"] == "tiff" and not notes_of(companion)
+    done = subprocess.run([program(), "convert", str(companion), str(tmp_path / "o.zarr"), "--quiet"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (zarr.open(tmp_path / "o.zarr")["0"][:] == a).all()
+    (tmp_path / names[1].replace("\\", "/")).unlink()
+    a[1] = 0
+    check(companion, a[None, None])
+    assert image_of(companion)["planes_missing"] == 1
+
+
+def test_ome_members_that_were_flattened_are_found_where_their_names_differ(tmp_path):
+    a = values((3, 20, 30), "u2")
+    names = ["f/1/a.tif", "f/2/a.tif", "f/3/b.tif"]
+    data = "".join(f'<TiffData FirstZ="{z}" IFD="0"><UUID FileName="{names[z]}">urn:uuid:{z}</UUID></TiffData>' for z in range(3))
+    (tmp_path / "x.companion.ome").write_text(OME.format(order="XYZCT", z=3, c=1, t=1, data=data, root=""))
+    for name, page in (("a.tif", a[0]), ("b.tif", a[2])):
+        tifffile.imwrite(tmp_path / name, page, metadata=None)
+    a[:2] = 0  # whose is a.tif?
+    check(tmp_path / "x.companion.ome", a[None, None])
+
+
+@pytest.mark.parametrize("name", ["../s.tif", "/s.tif", "f/../../s.tif", "C:/s.tif", "C:\\\\s.tif", "..\\\\s.tif", "f/.."])
+def test_ome_companion_never_leaves_its_folder(tmp_path, name):
+    (tmp_path / "in" / "f").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "s.tif", values((20, 30), "u2"), metadata=None)
+    path = tmp_path / "in" / "x.companion.ome"
+    path.write_text(OME.format(order="XYZCT", z=1, c=1, t=1, data=f'<TiffData IFD="0"><UUID FileName="{name}">u</UUID></TiffData>', root=""))
+    assert survives(path).returncode != 0
+
+
+@pytest.mark.parametrize("text, code, words", [
+    ("<OME></OME>", 15, "without an Image"), ("<OME><Image><Pixels", 14, "OME-XML, line"),
+    (OME.format(order="XYZCT", z=1, c=1, t=1, data="", root=""), 15, "none of its planes"),
+    (OME.format(order="XYZCT", z=1, c=1, t=1, data='<TiffData IFD="0"><UUID FileName="x.companion.ome">u</UUID></TiffData>', root=""), 14, "begins with other bytes"),
+    ("<svg></svg>", 14, "unknown kind of file"),
+])
+def test_ome_companion_nonsense(tmp_path, text, code, words):
+    (tmp_path / "x.companion.ome").write_text(text)
+    done = survives(tmp_path / "x.companion.ome")
+    assert done.returncode == code and words in done.stderr.decode(), done.stderr
 
 
 # ---- ImageJ ----

@@ -16,7 +16,7 @@ static enum pel__answer detect(const char *path, bool is_folder, const uint8_t *
     for (size_t i = 0; !is_folder && n >= 4 && i < sizeof starts / sizeof starts[0]; i++)
         if (memcmp(head, starts[i], 4) == 0)
             return PEL__YES;
-    return PEL__NO;
+    return !is_folder && pel__tiff_is_ome_xml((const char *)head, n) ? PEL__YES : PEL__NO; /* a companion file names its TIFFs */
 }
 
 static void destroy(pel_source *s)
@@ -41,10 +41,12 @@ static void destroy(pel_source *s)
 
 static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
-    if (t->set.page_count == 0)
+    if (t->set.page_count == 0 && t->set.file_count > 0)
         return pel__fail(err, PEL_FORMAT, "%s: no directory", t->base.path);
     const pel__tiff_dialect *d = pel__tiff_dialect_of(t, head);
-    if (d == &pel__tiff_ome && t->given_order[0])
+    if (t->set.file_count == 0 && d != &pel__tiff_ome)
+        return pel__fail(err, PEL_FORMAT, "%s: neither a TIFF file nor OME-XML that names some", t->base.path);
+    if (d == &pel__tiff_ome && t->given_order[0] && t->set.file_count > 0)
         d = NULL; /* its XML names each page, which sizes contradict */
     const bool ok = (!d || d->describe(t, head, err)) && pel__tiff_add_rest(t, head, d && t->base.image_count ? d->name : NULL, err);
     return ok || pel__where(err, "%s: ", t->base.path);
@@ -135,6 +137,7 @@ static bool identify(pel__tiff *t, pel_error *err)
 static bool open_tiff(pel_source **out, const char *path, const pel_open_options *options, pel_error *err)
 {
     pel__tiff_head head = {0};
+    int32_t first = -1;
     pel__tiff *t = calloc(1, sizeof *t);
     if (!t)
         return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
@@ -143,7 +146,7 @@ static bool open_tiff(pel_source **out, const char *path, const pel_open_options
     t->set.recover = options->recover;
     t->has_mutex = pthread_mutex_init(&t->mutex, NULL) == 0;
     bool ok = (t->base.path && t->has_mutex) || pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
-    ok = ok && choose_axis(t, options->axes, err) && identify(t, err) && pel__tiff_walk(&t->set, path, &head, err) && describe(t, &head, err);
+    ok = ok && choose_axis(t, options->axes, err) && identify(t, err) && pel__tiff_load_words(t, path, &head, &first, err) && describe(t, &head, err);
     pel__tiff_head_finish(&head);
     if (!ok) {
         destroy(&t->base);

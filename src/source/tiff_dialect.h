@@ -17,6 +17,12 @@ typedef struct pel__tiff_dialect {
 
 extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage;
 
+/* OME-XML, as far as its first n bytes tell. */
+bool pel__tiff_is_ome_xml(const char *text, size_t n);
+
+/* Of a TIFF, which becomes one more *file of the set, or of a file of bare XML, *file -1. */
+bool pel__tiff_load_words(pel__tiff *t, const char *path, pel__tiff_head *head, int32_t *file, pel_error *err);
+
 /* The first that knows the words; NULL: none. */
 const pel__tiff_dialect *pel__tiff_dialect_of(const pel__tiff *t, const pel__tiff_head *head);
 

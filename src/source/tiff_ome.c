@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define MOST_IMAGES 65536
+#define MOST_FLAT 10000 /* names of files that are compared with each other */
 #define MOST_XML ((size_t)256 << 20)
 #define MOST_RECORDS (INT64_C(1) << 22)
 
@@ -53,16 +54,22 @@ typedef struct ome {
     bool keep_text;
 } ome;
 
+bool pel__tiff_is_ome_xml(const char *text, size_t n)
+{
+    size_t at = 0;
+    while (at < n && strchr(" \n\r\t\xEF\xBB\xBF", text[at]) && text[at])
+        at++;
+    if (at == n || text[at] != '<')
+        return false;
+    for (const size_t end = (size_t)pel__min((int64_t)n, (int64_t)at + 8192); at + 5 < end; at++)
+        if ((memcmp(text + at, "<OME", 4) == 0 && text[at + 4] && strchr(" >\n\r\t", text[at + 4])) || memcmp(text + at, ":OME ", 5) == 0)
+            return true;
+    return false;
+}
+
 static bool detect(const pel__tiff *t, const pel__tiff_head *head)
 {
-    const char *d = head->description;
-    if (!d)
-        return false;
-    while (*d == ' ' || *d == '\n' || *d == '\r' || *d == '\t' || *d == '\xEF' || *d == '\xBB' || *d == '\xBF')
-        d++;
-    const char *root = *d == '<' ? strstr(d, "<OME") : NULL;
-    const char *prefixed = *d == '<' ? strstr(d, ":OME ") : NULL;
-    return (root && root - d < 8192 && strchr(" >\n\r\t", root[4])) || (prefixed && prefixed - d < 8192);
+    return head->description && pel__tiff_is_ome_xml(head->description, head->description_bytes);
 }
 
 /* ---- collecting ---------------------------------------------------------------------------------------------- */
@@ -353,24 +360,55 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* A file by its bare name: a name from inside a file never leads out of its folder. */
-static bool sibling(const pel__tiff *t, const char *name, char *path, size_t size)
+/* A name from inside a file never leads out of its folder: with folders below it, or only its bare name. */
+static bool sibling(const pel__tiff *t, const char *name, bool bare, char *path, size_t size)
 {
-    const char *self = t->base.path, *bare = base_name(name), *slash = strrchr(self, '/');
-    return bare[0] && strcmp(bare, "..") != 0 && snprintf(path, size, "%.*s%s", slash ? (int)(slash - self) + 1 : 0, self, bare) < (int)size;
+    const char *self = t->base.path, *slash = strrchr(self, '/');
+    const int folder = slash ? (int)(slash - self) + 1 : 0;
+    name = bare ? base_name(name) : name;
+    if (!name[0] || snprintf(path, size, "%.*s%s", folder, self, name) >= (int)size)
+        return false;
+    for (char *p = path + folder; *p; p++)
+        *p = *p == '\\' ? '/' : *p;
+    if (path[folder] == '/' || strchr(path + folder, ':'))
+        return false;
+    for (const char *p = path + folder; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
+            return false;
+    }
+    return true;
 }
 
-/* Number of the file in the set, walked now if it was not before; -1 where it cannot be. */
+/* Number of the file at this path, walked now if it was not before; -1 where it cannot be. */
+static int32_t open_path(const resolver *r, const char *path, pel_error *trouble)
+{
+    const pel__tiff_set *s = &r->t->set;
+    for (int32_t i = 0; i < s->file_count && i < 2; i++) /* the one that was opened, and the one with the metadata */
+        if (strcmp(path, s->files[i].path) == 0)
+            return i;
+    return pel__tiff_walk(&r->t->set, path, NULL, trouble) ? (int32_t)s->file_count - 1 : -1;
+}
+
+/* Several names that end alike mean several files, of which a flat folder can hold one. */
+static bool bare_name_is_unique(const resolver *r, const char *name)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->known_count && r->known_count <= MOST_FLAT; i++)
+        n += strcmp(base_name(r->known[i].name), base_name(name)) == 0;
+    return n == 1;
+}
+
+/* Where the name says below the folder, else beside the file that was opened. */
 static int32_t open_sibling(const resolver *r, const char *name, pel_error *trouble)
 {
     char path[PEL__PATH_MAX];
-    const pel__tiff_set *s = &r->t->set;
-    for (int32_t i = 0; i < s->file_count && i < 2; i++) /* the one that was opened, and the one with the metadata */
-        if (strcmp(base_name(name), base_name(s->files[i].path)) == 0)
-            return i;
-    if (!sibling(r->t, name, path, sizeof path) || !pel__tiff_walk(&r->t->set, path, NULL, trouble))
-        return -1;
-    return (int32_t)s->file_count - 1;
+    const bool plain = strcmp(base_name(name), name) == 0;
+    int32_t file = sibling(r->t, name, false, path, sizeof path) ? open_path(r, path, trouble) : -1;
+    if (file >= 0 || plain || (trouble->code && trouble->code != PEL_NOT_FOUND) || !bare_name_is_unique(r, name) || !sibling(r->t, name, true, path, sizeof path))
+        return file;
+    *trouble = (pel_error){0};
+    return open_path(r, path, trouble);
 }
 
 static bool names_other(const resolver *r, const data_record *d) { return d->file && (!d->self || r->self < 0); }
@@ -587,26 +625,39 @@ static bool describe_image(resolver *r, int32_t image, pel_error *err)
     return true;
 }
 
+bool pel__tiff_load_words(pel__tiff *t, const char *path, pel__tiff_head *head, int32_t *file, pel_error *err)
+{
+    char begin[2] = "";
+    size_t n = 0;
+    pel__file *f = NULL;
+    *file = -1;
+    if (!pel__file_open(&f, path, err))
+        return false;
+    bool ok = pel__file_read_some(f, 0, begin, sizeof begin, &n, err);
+    pel__file_close(f);
+    if (ok && (memcmp(begin, "II", 2) == 0 || memcmp(begin, "MM", 2) == 0)) {
+        ok = pel__tiff_walk(&t->set, path, head, err);
+        *file = ok ? (int32_t)t->set.file_count - 1 : -1;
+    } else if (ok) {
+        ok = pel__file_slurp(&head->description, &head->description_bytes, path, MOST_XML, err);
+        t->set.crc32c = ok && t->set.file_count == 0 ? pel__crc32c(t->set.crc32c, head->description, head->description_bytes) : t->set.crc32c;
+    }
+    return ok;
+}
+
 /* BinaryOnly: the XML of another file takes the place of this one's. */
 static bool borrow_words(resolver *r, ome *o, pel_error *err)
 {
     char path[PEL__PATH_MAX];
     pel__tiff_head head = {0};
     pel_error trouble = {0};
-    if (!o->metadata_file[0] || !sibling(r->t, o->metadata_file, path, sizeof path))
+    if (!o->metadata_file[0] || !sibling(r->t, o->metadata_file, true, path, sizeof path))
         return pel__fail(err, PEL_UNSUPPORTED, "OME-XML without an Image");
-    bool ok = pel__file_slurp(&head.description, &head.description_bytes, path, MOST_XML, &trouble);
-    r->self = -1;
-    if (ok && (strncmp(head.description, "II", 2) == 0 || strncmp(head.description, "MM", 2) == 0)) {
-        free(head.description);
-        head = (pel__tiff_head){0};
-        ok = pel__tiff_walk(&r->t->set, path, &head, &trouble);
-        r->self = ok ? (int32_t)r->t->set.file_count - 1 : -1;
-    }
+    bool ok = pel__tiff_load_words(r->t, path, &head, &r->self, &trouble);
     finish(o);
     *o = (ome){0};
     if (!ok)
-        (void)pel__fail(err, trouble.code, "its metadata are in another file: %s", trouble.text);
+        (void)pel__fail(err, trouble.code, "its metadata are in another file, which may be opened where it lies: %s", trouble.text);
     else if (!head.description || !parse(o, &head, err))
         ok = pel__where(err, "%s: ", path);
     else if (o->images.count == 0)
@@ -618,7 +669,7 @@ static bool borrow_words(resolver *r, ome *o, pel_error *err)
 static bool describe(pel__tiff *t, const pel__tiff_head *head, pel_error *err)
 {
     ome o = {0};
-    resolver r = {.t = t, .o = &o};
+    resolver r = {.t = t, .o = &o, .self = t->set.file_count ? 0 : -1};
     bool ok = parse(&o, head, err);
     if (ok && o.images.count == 0)
         ok = borrow_words(&r, &o, err);
