@@ -128,7 +128,7 @@ MUTANTS = [
     Mutant("negative floats are in the wrong order", "src/run/display.c", "bits & sign ? ~bits & (sign | (sign - 1)) : bits | sign", "bits | sign",
            "tests/test_display.py::test_range_is_that_of_the_output[float32]"),
     Mutant("dog keeps the input's display range", "src/run/display.c", "return !pel__pipeline_makes_float(run->pipeline) && run->dtype", "return run->dtype",
-           "tests/test_display.py::test_other_grey_values_have_another_range[gaussian]"),
+           "tests/test_display.py::test_other_grey_values_have_another_range[dog-uint16]"),
     Mutant("a range beside the data is kept", "src/run/display.c", "c->window_start < w->max && c->window_end > w->min;", "true;",
            "tests/test_display.py::test_a_range_that_shows_nothing_is_not_kept[5000-60000]"),
     Mutant("blocks of several channels have one range", "src/run/job.c", "channels > 1 ? (int32_t)channels : 0", "0 * (int32_t)channels",

@@ -90,7 +90,8 @@ def test_range_of_64_bits(cli, tmp_path, dtype):
     assert windows(out) == [wanted(a.astype("f8"), a.astype("f8"))]
 
 
-@pytest.mark.parametrize("words", [("dog", "--sigma", "1,3"), ("convert", "--dtype", "uint8"), ("gaussian", "--sigma", "1", "--dtype", "float32")], ids=lambda w: w[0])
+@pytest.mark.parametrize("words", [("dog", "--sigma", "1,3"), ("dog", "--sigma", "1,3", "--dtype", "uint16"), ("convert", "--dtype", "uint8"),
+                                   ("gaussian", "--sigma", "1", "--dtype", "float32")], ids=lambda w: f"{w[0]}-{w[-1]}")
 def test_other_grey_values_have_another_range(cli, tmp_path, words):
     """The input's own display range says nothing of them."""
     cli.ok("phantom", tmp_path / "a.czi", "--size", "c=2,z=4,y=280,x=300", "--quiet")
