@@ -13,8 +13,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHAINS 8
+#define CHAINS 12
 #define LITTLE "{\"name\":\"bytes\",\"configuration\":{\"endian\":\"little\"}}"
+#define SCALE                                                                                                     \
+    "{\"name\":\"numcodecs.fixedscaleoffset\",\"configuration\":{\"dtype\":\"<u2\",\"astype\":\"<f8\",\"scale\":3,\"offset\":-7}}"
 #define SHARD(chunk, codecs, index, location)                                                                     \
     "[{\"name\":\"sharding_indexed\",\"configuration\":{\"chunk_shape\":" chunk ",\"codecs\":" codecs                    \
     ",\"index_codecs\":[" LITTLE index "],\"index_location\":\"" location "\"}}]"
@@ -28,6 +30,10 @@ static const char *const chains[CHAINS] = {
     SHARD("[4,4]", "[" LITTLE ",\"blosc\"]", "", "start"),
     SHARD("[4,4]", "[" LITTLE ",\"blosc\",\"crc32c\"]", ",\"crc32c\"", "end"),
     SHARD("[4,4]", SHARD("[2,2]", "[" LITTLE "]", "", "end"), "", "end"),
+    "[" LITTLE ",\"numcodecs.bz2\"]",
+    "[" LITTLE ",\"numcodecs.lzma\"]",
+    "[" LITTLE ",\"numcodecs.shuffle\"]",
+    "[" SCALE "," LITTLE ",\"numcodecs.bz2\"]",
 };
 
 static char folder[64];

@@ -5,7 +5,7 @@
 #   scripts/deps.sh tests    and those of the tests
 #   scripts/deps.sh fuzz     and those of the fuzz targets
 set -eu
-packages="gcc pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev libxxhash-dev
+packages="gcc pkg-config meson ninja-build libc6-dev libzstd-dev libblosc-dev libdeflate-dev zlib1g-dev liblz4-dev libbz2-dev liblzma-dev libxxhash-dev
 libjson-c-dev libexpat1-dev libtiff-dev libpng-dev libjxr-dev libcurl4-openssl-dev libssl-dev libyaml-dev python3"
 # Compilers, readers, schedulers and the cluster engine's library that only the tests need.
 test_packages="g++ python3-venv openssl iproute2 coop-computing-tools coop-computing-tools-dev slurm-wlm munge strace libhwloc15 libtirpc3 libdb5.3"

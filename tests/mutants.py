@@ -85,6 +85,15 @@ MUTANTS = [
            "tests/test_zarr_kinds.py::test_no_chunk_at_all_is_told"),
     Mutant("consolidated metadata go before the array's own", "src/zarr/array_meta.c", "node->stale = own && pel__json_differs", "node->stale = own && false && pel__json_differs",
            "tests/test_remote.py::test_stale_consolidated_metadata"),
+    # ---- rare codecs
+    Mutant("what lies behind a bz2 stream is overlooked", "src/codec/chunk_rare.c", "r == BZ_STREAM_END && s.avail_in == 0", "r == BZ_STREAM_END",
+           "tests/test_zarr_codecs.py::test_damage_is_found"),
+    Mutant("lzma takes what memory its stream asks for", "src/codec/chunk_rare.c", "(uint64_t)pel__lzma_decode_bytes(step), 0)", "UINT64_MAX, 0)",
+           "tests/test_zarr_codecs.py::test_a_dictionary_beyond_its_preset"),
+    Mutant("checksums are always behind", "src/codec/chunk_codec.c", "*at + (step->first ? 4 : 0)", "*at + (step->first ? 0 : 0)", "tests/test_zarr_codecs.py::test_v2_bytes"),
+    Mutant("differences are not signed", "src/codec/chunk_filter.c", "return has_sign(t->dtype) ? (bits ^ top) - top : bits;", "return bits;", "tests/test_zarr_codecs.py::test_v2_filters"),
+    Mutant("delta after a transpose sums along the wrong axis", "src/zarr/chain_parse.c", "if (p->delta && !in_order(chain, p))", "if (false)",
+           "tests/test_zarr_codecs.py::test_v3_filters"),
     # ---- where voxels lie
     Mutant("a selection stays at the whole's place", "src/core/image.c", "(double)image->origin[a] * step[a]", "0 * step[a]",
            "tests/test_zarr_space.py::test_parts_of_a_zarr"),

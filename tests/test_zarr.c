@@ -821,8 +821,8 @@ CASE(hostile_metadata_v2)
     check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<c8\"", "null", "null", "\"C\""), PEL_UNSUPPORTED, "<c8");
     check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"|O\"", "null", "null", "\"C\""), PEL_UNSUPPORTED, "|O");
     check_metadata(".zarray", V2("[8,8]", "[4,4]", "[[\"a\",\"<u2\"]]", "null", "null", "\"C\""), PEL_UNSUPPORTED, "dtype");
-    check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "{\"id\":\"lzma\"}", "null", "\"C\""), PEL_UNSUPPORTED, "lzma");
-    check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "null", "[{\"id\":\"bitround\"}]", "\"C\""), PEL_UNSUPPORTED, "bitround");
+    check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "{\"id\":\"lzma\",\"format\":3}", "null", "\"C\""), PEL_UNSUPPORTED, "lzma");
+    check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "null", "[{\"id\":\"packbits\"}]", "\"C\""), PEL_UNSUPPORTED, "packbits");
     check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "null", "[{\"id\":\"delta\",\"dtype\":\"<u4\"}]", "\"C\""), PEL_UNSUPPORTED, "delta");
     check_metadata(".zarray", V2("[8,8]", "[4,4]", "\"<u2\"", "null", "null", "\"K\""), PEL_FORMAT, "order");
     check_metadata(".zarray", "{\"zarr_format\":2}", PEL_UNSUPPORTED, "dtype");

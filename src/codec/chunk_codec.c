@@ -5,6 +5,7 @@
 #include "codec/chunk_codec.h"
 
 #include "codec/blosc_encode.h"
+#include "codec/chunk_rare.h"
 #include "codec/zstd_encode.h"
 #include "core/bytes.h"
 
@@ -13,6 +14,7 @@
 #include <lz4.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <zlib.h>
 #include <zstd.h>
 
 struct pel__codec_state {
@@ -31,7 +33,7 @@ struct pel__codec_shelf {
     pel__codec_state *first;
 };
 
-static const char *const step_names[] = {"blosc", "zstd", "gzip", "zlib", "lz4", "crc32c"};
+static const char *const step_names[] = {"blosc", "zstd", "gzip", "zlib", "lz4", "crc32c", "bz2", "lzma", "shuffle", "crc32", "adler32", "fletcher32"};
 
 const char *pel__step_name(enum pel__step_kind kind)
 {
@@ -131,8 +133,9 @@ int64_t pel__step_bound(const pel__step *step, int64_t n)
         return 4 + n + n / 255 + 16;
     case PEL__STEP_CRC32C:
         return n + 4;
+    default:
+        return n;
     }
-    return n;
 }
 
 /* Byte-shuffled zstd at level 1 of whole elements is made here, all else by the library. */
@@ -168,10 +171,9 @@ int64_t pel__step_encode_bytes(const pel__step *step, int64_t n)
         return 2 << 20;
     case PEL__STEP_LZ4:
         return small;
-    case PEL__STEP_CRC32C:
+    default:
         return 0;
     }
-    return 0;
 }
 
 int64_t pel__step_decode_bytes(const pel__step *step, int64_t n)
@@ -184,11 +186,13 @@ int64_t pel__step_decode_bytes(const pel__step *step, int64_t n)
     case PEL__STEP_GZIP:
     case PEL__STEP_ZLIB:
         return 64 << 10;
-    case PEL__STEP_LZ4:
-    case PEL__STEP_CRC32C:
+    case PEL__STEP_BZ2:
+        return 4 << 20;
+    case PEL__STEP_LZMA:
+        return pel__lzma_decode_bytes(step);
+    default:
         return 0;
     }
-    return 0;
 }
 
 /* ---- encode ------------------------------------------------------------------------------------------------ */
@@ -303,6 +307,8 @@ bool pel__step_encode(pel__codec_state *state, const pel__step *step, pel__codec
         return lz4_encode(io, err);
     case PEL__STEP_CRC32C:
         return crc32c_encode(io, err);
+    default:
+        break;
     }
     return pel__fail(err, PEL_INTERNAL, "no such codec: %d", (int)step->kind);
 }
@@ -396,25 +402,57 @@ static bool lz4_decode(pel__codec_io *io, pel_error *err)
     return true;
 }
 
-bool pel__step_crc32c_check(const void *src, int64_t n, int64_t *got, pel_error *err)
+bool pel__step_sums(enum pel__step_kind kind)
 {
-    if (n < 4)
-        return pel__fail(err, PEL_DAMAGED, "crc32c: only %lld bytes stored", (long long)n);
-    const uint32_t stored = pel__load_u32((const uint8_t *)src + n - 4);
-    const uint32_t found = pel__crc32c(0, src, (size_t)n - 4);
+    return kind == PEL__STEP_CRC32C || kind >= PEL__STEP_CRC32;
+}
+
+static uint32_t sum_of(enum pel__step_kind kind, const uint8_t *p, int64_t n)
+{
+    switch (kind) {
+    case PEL__STEP_CRC32:
+        return pel__crc32(0, p, (size_t)n);
+    case PEL__STEP_ADLER32:
+        return (uint32_t)adler32_z(1, p, (size_t)n);
+    case PEL__STEP_FLETCHER32:
+        return pel__fletcher32(p, n);
+    default:
+        return pel__crc32c(0, p, (size_t)n);
+    }
+}
+
+bool pel__step_sum_check(const pel__step *step, const uint8_t **at, int64_t *n, pel_error *err)
+{
+    const char *const name = pel__step_name(step->kind);
+    if (*n < 4)
+        return pel__fail(err, PEL_DAMAGED, "%s: only %lld bytes stored", name, (long long)*n);
+    const uint8_t *const bytes = *at + (step->first ? 4 : 0);
+    const uint32_t stored = pel__load_u32(step->first ? *at : *at + *n - 4), found = sum_of(step->kind, bytes, *n - 4);
     if (stored != found)
-        return pel__fail(err, PEL_DAMAGED, "crc32c: 0x%08x stored, the bytes give 0x%08x", stored, found);
-    *got = n - 4;
+        return pel__fail(err, PEL_DAMAGED, "%s: 0x%08x stored, the bytes give 0x%08x", name, stored, found);
+    *at = bytes;
+    *n -= 4;
     return true;
 }
 
-static bool crc32c_decode(pel__codec_io *io, pel_error *err)
+bool pel__step_crc32c_check(const void *src, int64_t n, int64_t *got, pel_error *err)
 {
-    if (!pel__step_crc32c_check(io->src, io->n, &io->got, err))
+    static const pel__step step = {.kind = PEL__STEP_CRC32C};
+    const uint8_t *at = src;
+    *got = n;
+    return pel__step_sum_check(&step, &at, got, err);
+}
+
+static bool sum_decode(const pel__step *step, pel__codec_io *io, pel_error *err)
+{
+    const uint8_t *at = io->src;
+    int64_t n = io->n;
+    if (!pel__step_sum_check(step, &at, &n, err))
         return false;
-    if (io->got > io->capacity)
-        return too_long(err, "crc32c", io->capacity);
-    memcpy(io->dst, io->src, (size_t)io->got);
+    if (n > io->capacity)
+        return too_long(err, pel__step_name(step->kind), io->capacity);
+    memcpy(io->dst, at, (size_t)n);
+    io->got = n;
     return true;
 }
 
@@ -430,8 +468,13 @@ bool pel__step_decode(pel__codec_state *state, const pel__step *step, pel__codec
         return inflate_decode(state, io, err);
     case PEL__STEP_LZ4:
         return lz4_decode(io, err);
-    case PEL__STEP_CRC32C:
-        return crc32c_decode(io, err);
+    case PEL__STEP_BZ2:
+        return pel__bz2_decode(io, err);
+    case PEL__STEP_LZMA:
+        return pel__lzma_decode(step, io, err);
+    case PEL__STEP_SHUFFLE:
+        return pel__unshuffle(step, io, err);
+    default:
+        return sum_decode(step, io, err);
     }
-    return pel__fail(err, PEL_INTERNAL, "no such codec: %d", (int)step->kind);
 }

@@ -15,16 +15,23 @@ enum pel__step_kind {
     PEL__STEP_ZLIB,
     PEL__STEP_LZ4, /* numcodecs' framing: u32 length, one raw LZ4 block */
     PEL__STEP_CRC32C,
+    PEL__STEP_BZ2, /* from here on nothing is encoded */
+    PEL__STEP_LZMA,
+    PEL__STEP_SHUFFLE,
+    PEL__STEP_CRC32,
+    PEL__STEP_ADLER32,
+    PEL__STEP_FLETCHER32,
 };
 
 typedef struct pel__step {
     enum pel__step_kind kind;
-    int32_t level;
+    int32_t level;       /* lzma: the preset */
     char cname[16];      /* blosc: inner compressor */
     int32_t shuffle;     /* blosc: 0 none, 1 bytes, 2 bits */
-    int32_t typesize;    /* blosc: bytes of an element */
+    int32_t typesize;    /* blosc, shuffle: bytes of an element */
     int64_t blocksize;   /* blosc: 0 = the library's choice */
     bool checksum;       /* zstd: its own frame checksum */
+    bool first;          /* checksums: in front of the bytes, not behind */
 } pel__step;
 
 #define PEL__STEP_MAX_BYTES ((int64_t)INT32_MAX - 4096) /* of one chunk, raw; blosc's own limit is a little higher */
@@ -67,6 +74,10 @@ bool pel__step_encode(pel__codec_state *state, const pel__step *step, pel__codec
 
 /* PEL_DAMAGED where src is no whole valid stream or holds more than capacity bytes. */
 bool pel__step_decode(pel__codec_state *state, const pel__step *step, pel__codec_io *io, pel_error *err);
+
+/* Checksums without a copy: checks four of *n bytes at *at against the rest, and cuts them off. */
+bool pel__step_sums(enum pel__step_kind kind);
+bool pel__step_sum_check(const pel__step *step, const uint8_t **at, int64_t *n, pel_error *err);
 
 /* crc32c without a copy: checks the last four of n bytes against the rest; *got = n - 4. */
 bool pel__step_crc32c_check(const void *src, int64_t n, int64_t *got, pel_error *err);

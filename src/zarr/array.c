@@ -158,11 +158,11 @@ static bool read_leaf(reading *r, const pel__zarr_chain *leaf, int64_t offset, i
     const pel_region part = pel__region_intersect(chunk, r->box);
     if (n > pel__chain_stored_max(leaf))
         return pel__fail(err, PEL_DAMAGED, "%lld bytes stored for a chunk of %lld", (long long)n, (long long)leaf->bytes);
-    if (pel__chain_expands_to(leaf, n) < leaf->bytes) /* before memory is asked for */
+    if (pel__chain_expands_to(leaf, n) < leaf->packed) /* before memory is asked for */
         return pel__fail(err, PEL_DAMAGED, "%lld bytes stored cannot hold a chunk of %lld", (long long)n, (long long)leaf->bytes);
     const bool half = r->array->type.half;
     const bool direct = !half && same_layout(r, leaf, &part);
-    const bool plain = leaf->steps == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
+    const bool plain = leaf->steps + leaf->filters == 0 && n == leaf->bytes; /* stored as it is: no buffer between */
     uint8_t *const raw = direct ? address(r, &part) : pel__codec_buffer(r->state, 3, leaf->bytes * (half ? 2 : 1), err);
     uint8_t *const stored = plain ? raw : pel__codec_buffer(r->state, 0, pel__chain_stored_max(leaf), err);
     if (!raw || !stored || !read_bytes(r, offset, stored, n, err) || !pel__chain_decode(leaf, r->state, stored, n, raw, err))

@@ -19,9 +19,11 @@ typedef struct pel__zarr_chain {
     int64_t shape[PEL_MAX_NDIM];  /* of the decoded chunk */
     int64_t stride[PEL_MAX_NDIM]; /* elements from voxel to voxel in the decoded bytes, by the array's axes */
     int64_t bytes;                /* of the decoded chunk */
+    int64_t packed, widest;       /* as the filters leave it, and the most on the way there */
     int32_t item;                 /* bytes of a voxel */
-    bool swap;                    /* stored big-endian */
-    pel__filter_step filter[PEL__CHAIN_FILTERS]; /* v2, in the order of encoding */
+    int32_t swap;                 /* bytes of what is turned round at last, 0: nothing */
+    int32_t swap_packed;          /* the same before filters are undone */
+    pel__filter_step filter[PEL__CHAIN_FILTERS]; /* in the order of encoding */
     int32_t filters;
     pel__step step[PEL__CHAIN_STEPS]; /* in the order of encoding */
     int32_t steps;

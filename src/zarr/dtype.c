@@ -139,12 +139,24 @@ static bool fill_integer(json_object *value, pel_dtype dtype, uint8_t *out)
     return true;
 }
 
-bool pel__zarr_fill(json_object *value, const pel__zarr_type *type, bool null_is_zero, uint8_t out[8], pel_error *err)
+/* "0": some writers of v2 put integers into quotes. */
+static bool fill_quoted(const char *text, pel_dtype dtype, uint8_t *out)
+{
+    const char *const digits = text + (text[0] == '-');
+    json_object *const value = digits[0] && strspn(digits, "0123456789") == strlen(digits) ? json_tokener_parse(text) : NULL;
+    const bool ok = value && json_object_is_type(value, json_type_int) && fill_integer(value, dtype, out);
+    json_object_put(value);
+    return ok;
+}
+
+bool pel__zarr_fill(json_object *value, const pel__zarr_type *type, bool v2, uint8_t out[8], pel_error *err)
 {
     memset(out, 0, 8);
     bool ok = false;
     if (!value)
-        ok = null_is_zero;
+        ok = v2;
+    else if (v2 && !type->boolean && type->dtype < PEL_F32 && json_object_is_type(value, json_type_string))
+        ok = fill_quoted(json_object_get_string(value), type->dtype, out);
     else if (type->boolean && json_object_is_type(value, json_type_boolean))
         ok = true, out[0] = json_object_get_boolean(value) != 0;
     else if (type->dtype == PEL_F32 || type->dtype == PEL_F64)

@@ -19,8 +19,9 @@ typedef struct pel__zarr_type {
 bool pel__zarr_dtype_v3(const char *name, pel__zarr_type *out, pel_error *err);
 bool pel__zarr_dtype_v2(const char *name, pel__zarr_type *out, pel_error *err);
 
-/* Fill value as native bytes, pel_dtype_size(type->dtype) of them. value NULL (JSON null) is zero where null_is_zero. */
-bool pel__zarr_fill(json_object *value, const pel__zarr_type *type, bool null_is_zero, uint8_t out[8], pel_error *err);
+/* Fill value as native bytes, pel_dtype_size(type->dtype) of them. In v2 NULL (JSON null) is zero, and integers may
+ * stand in quotes. */
+bool pel__zarr_fill(json_object *value, const pel__zarr_type *type, bool v2, uint8_t out[8], pel_error *err);
 
 /* n float16 values at `data` become as many float32 values, in place; there is room for them. */
 void pel__zarr_widen(void *data, int64_t n);
