@@ -36,6 +36,21 @@ def bad_zstd(path, want):
     czi_pack.pack(path, [czi_pack.tile(p, comp=5, payload=s, Z=z) for z, (p, s) in enumerate(zip(want, streams))])
 
 
+def bad_header(path, want):
+    """zstd with a header: its first byte is wrong."""
+    streams = [b"\x03\x01\x00" + imagecodecs.zstd_encode(p.tobytes()) for p in want]
+    streams[2] = b"\x43" + streams[2][1:]
+    czi_pack.pack(path, [czi_pack.tile(p, comp=6, payload=s, Z=z) for z, (p, s) in enumerate(zip(want, streams))])
+
+
+def behind_the_end(path, want):
+    """An entry points behind the end of the file."""
+    at = czi_pack.pack(path, [czi_pack.tile(p, Z=z) for z, p in enumerate(want)])
+    data = path.read_bytes()
+    entry = data.rindex(np.int64(at[2]).tobytes())
+    czi_pack.change(path, entry, np.int64(1 << 40).tobytes())
+
+
 def deleted_segment(path, want):
     at = czi_pack.pack(path, [czi_pack.tile(p, Z=z) for z, p in enumerate(want)])
     czi_pack.change(path, at[2], b"DELETED".ljust(16, b"\0"))
@@ -90,7 +105,7 @@ def cut_shard(path, want):
 
 OTHERS = pytest.mark.parametrize("make, name", [(bad_strip, "x.tif"), (bad_chunk, "x.zarr"), (bad_inner_chunk, "x.zarr"), (bad_index, "x.zarr"), (cut_shard, "x.zarr")],
                                  ids=lambda m: getattr(m, "__name__", ""))
-KINDS = pytest.mark.parametrize("make", [bad_stream, bad_zstd, deleted_segment], ids=lambda m: m.__name__)
+KINDS = pytest.mark.parametrize("make", [bad_stream, bad_zstd, bad_header, behind_the_end, deleted_segment], ids=lambda m: m.__name__)
 
 
 def converted(out):
@@ -153,6 +168,7 @@ def test_the_rule_is_part_of_the_run(cli, tmp_path):
 def test_the_rule_is_checked(cli, tmp_path):
     czi_pack.pack(tmp_path / "x.czi", [czi_pack.tile(stack(1)[0])])
     assert "expected refuse or zero" in cli.fails(2, "info", tmp_path / "x.czi", "--damaged", "ignore")
+    assert "give one of them" in cli.fails(2, "info", tmp_path / "x.czi", "--damaged", "zero", "--strict")
 
 
 @pytest.mark.parametrize("block", ["y=64,x=64", "y=32,x=128"])

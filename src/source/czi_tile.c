@@ -251,7 +251,7 @@ static bool zstd1_header(int64_t *length, bool *hilo, const uint8_t *p, int64_t 
     if (*length == 1)
         return true;
     if (n < 3 || *length != 3 || p[1] != 1)
-        return pel__fail(err, PEL_UNSUPPORTED, "zstd1 header %02X %02X %02X, expected 01 or 03 01", n > 0 ? p[0] : 0,
+        return pel__fail(err, PEL_DAMAGED, "zstd1 header %02X %02X %02X, expected 01 or 03 01", n > 0 ? p[0] : 0,
                          n > 1 ? p[1] : 0, n > 2 ? p[2] : 0);
     *hilo = (p[2] & 1) != 0;
     return true;

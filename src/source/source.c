@@ -149,6 +149,8 @@ static bool check_options(const pel_open_options *o, const char *path, pel_error
         return pel__fail(err, PEL_ARGUMENT, "%s: %d reading threads, expected 0 to 4096", path, o->threads);
     if (o->damaged && strcmp(o->damaged, "refuse") != 0 && strcmp(o->damaged, "zero") != 0)
         return pel__fail(err, PEL_ARGUMENT, "damaged: found \"%s\", expected refuse or zero", o->damaged);
+    if (o->strict && o->damaged && strcmp(o->damaged, "zero") == 0)
+        return pel__fail(err, PEL_ARGUMENT, "%s: \"strict\" takes no input with pixels missing, \"damaged zero\" makes some: give one of them", path);
     if (o->level < 0)
         return pel__fail(err, PEL_ARGUMENT, "%s: level %d, expected 0 or more", path, o->level);
     return true;
