@@ -5,7 +5,8 @@
  *     SHIM_CLOCK=3600               the clock of the day is ahead by so many seconds
  *     SHIM_FAULT="pread:116:2:/0/c/;rename:5:1"     the first 2 calls of pread on a path that holds "/0/c/" fail with errno 116, …;
  *                                   "short" instead of a number: half of what was asked for is done; 1@2 instead of 2: one, after two
- *                                   that are let pass. A close that fails has closed.
+ *                                   that are let pass. A close that fails has closed. Errno 0: nothing fails, the calls are told.
+ *     SHIM_LOSE=1                   a file whose fdatasync fails is empty from then on, as if the disk never had it
  *     SHIM_TOLD=FILE                a line a fault that was made */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -126,6 +127,8 @@ ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at) { return pwrite
     int name(int fd)                                                                                               \
     {                                                                                                              \
         const int reason = fails_fd(#name, fd);                                                                    \
+        if (reason > 0 && getenv("SHIM_LOSE"))                                                                     \
+            syscall(SYS_ftruncate, fd, (off_t)0);                                                                  \
         FAIL_IF(reason)                                                                                            \
         return REAL(#name, int (*)(int))(fd);                                                                      \
     }

@@ -25,6 +25,7 @@ MOVED = "tests/test_moved.py::test_"
 CHANGE = "tests/test_input_change.py::test_"
 QUOTING = "tests/test_quoting.py::test_"
 CONFIG = "tests/test_config.py::test_"
+RETRY = "tests/test_retry.py::test_"
 DURABLE = "tests/test_durable.py::test_"
 TIFF = "tests/test_tiff.py::test_"
 DIALECTS = "tests/test_tiff_dialects.py::test_"
@@ -274,11 +275,21 @@ MUTANTS = [
            f"{DURABLE}each_record_follows_its_files_and_their_folders"),
     Mutant("folders above are not synced", "src/core/folders.c", "bool ok = add_above(f, err);", "bool ok = true;",
            f"{DURABLE}each_new_folder_is_synced_into_the_one_above_before_a_record_needs_it"),
-    Mutant("the ledger's folder is not synced", "src/run/ledger.c", "pel__parents_sync(l->path, 3, err)", "pel__parents_sync(l->path, 0, err)",
+    Mutant("the ledger's folder is not synced", "src/run/ledger.c", "pel__parents_sync(l->path, 3, lost, err)", "pel__parents_sync(l->path, 0, lost, err)",
            f"{DURABLE}the_books_last_before_the_first_record"),
-    Mutant("plan.json's folder is not synced", "src/run/document.c", "pel__parents_sync(path, 2, err);", "true;", f"{DURABLE}the_books_last_before_the_first_record"),
-    Mutant("a record is not synced", "src/run/ledger.c", "(fdatasync(l->fd) == 0 ||", "(true ||", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
+    Mutant("plan.json's folder is not synced", "src/run/document.c", " && pel__parents_sync(path, 2, &lost, err);", ";", f"{DURABLE}the_books_last_before_the_first_record"),
+    Mutant("a record is not synced", "src/run/ledger.c", "if (ok && fdatasync(l->fd) != 0) {", "if (false) {", f"{DURABLE}each_record_follows_its_files_and_their_folders"),
     Mutant("a folder is synced once a file", "src/core/folders.c", "if (strcmp(f->list[i - 1], folder) == 0)", "if (false)", f"{DURABLE}a_folder_is_synced_once_a_job"),
+    # ---- syncs that fail for a reason that passes
+    Mutant("files that a failed sync lost are not written again", "src/zarr/store_write.c", "if (!ok && pel__passes(reason))", "if (false)",
+           f"{RETRY}a_sync_that_fails_once_has_the_bytes_written_again[fdatasync-/out.ome.zarr/1/-1-EIO]"),
+    Mutant("a sync that failed is made again", "src/zarr/store_write.c", "w->unsynced || fdatasync(w->fd) == 0;", "w->unsynced || fdatasync(w->fd) == 0 || fdatasync(w->fd) == 0;",
+           f"{RETRY}a_sync_that_fails_once_has_the_bytes_written_again[fdatasync-/out.ome.zarr/1/-1-EIO]"),
+    Mutant("a full disk passes", "src/core/retry.c", "{EINTR, ESTALE,", "{EINTR, ENOSPC, ESTALE,", f"{RETRY}a_sync_that_goes_on_failing_is_told[ENOSPC-1]"),
+    Mutant("a folder that failed is synced again, its files not written", "src/core/folders.c", "*lost = status != 0 && pel__passes(number);\n    return status == 0 ||",
+           "*lost = false;\n    return status == 0 || fsync(open(path, O_RDONLY | O_CLOEXEC)) == 0 ||", f"{RETRY}after_a_folder_that_cannot_be_synced_its_files_are_written_again"),
+    Mutant("a record that is written again is as old as the first", "src/run/ledger.c", "r.at_us = pel__max(now_us(), r.at_us + 1);", "if (!r.at_us || r.at_us == before) r.at_us = now_us();",
+           f"{RETRY}a_record_whose_sync_fails_is_written_again_and_counts_once[fdatasync:EIO:2@3:/ledger/]"),
 ]
 
 

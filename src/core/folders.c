@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/retry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static bool cannot_be_asked(int number)
     return number == EINVAL || number == ENOSYS || number == EOPNOTSUPP || number == EACCES || number == EPERM || number == EROFS;
 }
 
-static bool sync_folder(const char *path, pel_error *err)
+static bool sync_folder(const char *path, bool *lost, pel_error *err)
 {
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -60,6 +61,7 @@ static bool sync_folder(const char *path, pel_error *err)
     while (status != 0 && errno == EINTR);
     const int number = errno;
     (void)close(fd);
+    *lost = status != 0 && pel__passes(number);
     return status == 0 || cannot_be_asked(number) || pel__fail_errno(err, number, "%s: cannot sync the folder", path);
 }
 
@@ -166,27 +168,31 @@ static bool add_above(pel__folders *f, pel_error *err)
     return true;
 }
 
-bool pel__folders_sync(pel__folders *f, pel_error *err)
+bool pel__folders_sync(pel__folders *f, bool *lost, pel_error *err)
 {
+    *lost = false;
     (void)pthread_mutex_lock(&f->mutex);
     bool ok = add_above(f, err);
     for (int64_t i = 0; ok && i < f->count; i++)
-        ok = sync_folder(f->list[i], err);
+        ok = sync_folder(f->list[i], lost, err);
     if (!ok)
         memset(f->known, 0, sizeof f->known);
-    forget(f);
+    if (!*lost)
+        forget(f);
     (void)pthread_mutex_unlock(&f->mutex);
     return ok;
 }
 
-bool pel__parents_sync(const char *path, int levels, pel_error *err)
+bool pel__parents_sync(const char *path, int levels, bool *lost, pel_error *err)
 {
     char folder[PEL__PATH_MAX];
     if (strlen(path) >= sizeof folder)
         return pel__fail(err, PEL_ARGUMENT, "%s: path is too long", path);
     memcpy(folder, path, strlen(path) + 1);
-    for (int i = 0; i < levels && go_up(folder); i++)
-        if (!sync_folder(folder, err))
-            return false;
-    return true;
+    bool ok = true, failed = false;
+    for (int i = 0; ok && i < levels && go_up(folder); i++)
+        ok = sync_folder(folder, &failed, err);
+    if (lost)
+        *lost = failed;
+    return ok;
 }

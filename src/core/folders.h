@@ -16,10 +16,11 @@ void pel__folders_destroy(pel__folders *f); /* NULL allowed */
 /* The entry of this file in its folder has changed. Any thread. */
 bool pel__folders_note(pel__folders *f, const char *path, pel_error *err);
 
-/* Syncs every folder noted since the last time; the first time that a folder is noted also those above it. */
-bool pel__folders_sync(pel__folders *f, pel_error *err);
+/* Syncs every folder noted since the last time; the first time that a folder is noted also those above it. *lost: it failed for a
+ * reason that passes (core/retry.h); the folders stay noted, and what changed in them is to be written again. */
+bool pel__folders_sync(pel__folders *f, bool *lost, pel_error *err);
 
-/* Syncs the folder that holds `path` and the ones above it, `levels` in all. */
-bool pel__parents_sync(const char *path, int levels, pel_error *err);
+/* Syncs the folder that holds `path` and the ones above it, `levels` in all; *lost as above, may be NULL. */
+bool pel__parents_sync(const char *path, int levels, bool *lost, pel_error *err);
 
 #endif

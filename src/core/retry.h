@@ -14,8 +14,11 @@ typedef struct pel__retry {
 /* After a call that failed with errno `reason`: true, after a pause, where it is worth making again. At most five times and 3.2 s in
  * all; EINTR without a pause and without end. Any thread; errno is kept.
  *
- * Never for fsync and fdatasync: Linux reports a failed write-back once, so that a second call would succeed although the data are
- * gone. Where a sync fails everything is written anew. */
+ * Never for fsync, fdatasync and close: Linux reports a failed write-back once, so that a second call would succeed although the data
+ * are gone. Where one fails for a reason that passes, everything is written anew. */
 bool pel__try_again(pel__retry *r, int reason);
+
+/* Is this errno one of those that pass? EINTR, too. */
+bool pel__passes(int reason);
 
 #endif

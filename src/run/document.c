@@ -9,9 +9,11 @@
 #include "core/folders.h"
 #include "core/owner.h"
 #include "core/region.h"
+#include "core/retry.h"
 #include "core/text.h"
 #include "run/run.h"
 
+#include <errno.h>
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -317,8 +319,15 @@ bool pel__document_save(const pel_run *run, pel_error *err)
     if (!text)
         return pel__fail(err, PEL_NO_MEMORY, "no memory to write the plan");
     const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
-    return pel__path_join(path, sizeof path, run->folder, "plan.json", err) && pel__file_replace(path, piece, 2, err) &&
-           pel__parents_sync(path, 2, err); /* the run's folder may be new */
+    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err))
+        return false;
+    pel__retry again = {0};
+    bool ok = false, lost = false;
+    do {
+        lost = false;
+        ok = pel__file_replace(path, piece, 2, err) && pel__parents_sync(path, 2, &lost, err); /* the run's folder may be new */
+    } while (!ok && lost && pel__try_again(&again, EIO));
+    return ok;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -455,6 +455,21 @@ static bool write_lower(pel_run *run, const pel__plan_job *job, const pel_block 
     return true;
 }
 
+/* All of the job's files, and again where the system lost some on their way to the disk. */
+static bool write_files(pel_run *run, const pel__plan_job *job, const pel_block *block, file_list *files, pel_error *err)
+{
+    pel__retry again = {0};
+    bool ok = false;
+    do {
+        files->count = 0;
+        ok = run->sink_type->write(run->sink, job->image, job->level, block, run->pool, run->bench.write, add_file, files, err);
+        if (ok && job->level == 0)
+            ok = write_lower(run, job, block, files, err);
+        ok = run->sink_type->settle(run->sink, add_file, files, ok ? err : NULL) && ok;
+    } while (!ok && run->sink_type->again(run->sink, &again));
+    return ok;
+}
+
 static bool record_job(pel_run *run, int64_t number, const pel__slot *slot, const file_list *files, double seconds, pel_error *err)
 {
     const int64_t voxels = pel__region_voxels(&slot->out_block.region);
@@ -481,11 +496,7 @@ static bool write_stage(void *arg, int64_t number, int32_t out, pel_error *err)
         run->write_failures = MOST_WRITE_FAILURES;
         return false;
     }
-    bool ok = run->sink_type->write(run->sink, job.image, job.level, &slot->out_block, run->pool, run->bench.write, add_file,
-                                    &files, err);
-    if (ok && job.level == 0)
-        ok = write_lower(run, &job, &slot->out_block, &files, err);
-    ok = run->sink_type->settle(run->sink, add_file, &files, ok ? err : NULL) && ok;
+    bool ok = write_files(run, &job, &slot->out_block, &files, err);
     const double seconds = slot->seconds + pel__now() - start;
     ok = ok && record_job(run, number, slot, &files, seconds, err);
     free(files.list);

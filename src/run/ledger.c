@@ -496,7 +496,8 @@ static void host_name(char *out, size_t size)
     out[size - 1] = '\0';
 }
 
-static bool open_own_file(pel__ledger *l, pel_error *err)
+/* A file whose name may not last is no use: the next record begins another. */
+static bool open_own_file(pel__ledger *l, bool *lost, pel_error *err)
 {
     char name[200], tag[PEL__TAG_MAX], run[PEL__PATH_MAX];
     (void)snprintf(run, sizeof run, "%.*s", (int)(strlen(l->folder) - strlen("/ledger")), l->folder);
@@ -505,7 +506,14 @@ static bool open_own_file(pel__ledger *l, pel_error *err)
     if (!pel__path_join(l->path, sizeof l->path, run, name, err))
         return false;
     l->fd = pel__open_own(run, name, O_WRONLY | O_CREAT | O_APPEND, err);
-    return (l->fd >= 0 && pel__parents_sync(l->path, 3, err)) || pel__where(err, "cannot create the ledger: ");
+    if (l->fd >= 0 && pel__parents_sync(l->path, 3, lost, err))
+        return true;
+    if (l->fd >= 0) {
+        (void)close(l->fd);
+        (void)unlink(l->path);
+        l->fd = -1;
+    }
+    return pel__where(err, "cannot create the ledger: ");
 }
 
 /* Of a file that was left out nothing, in a run without a number. */
@@ -608,7 +616,7 @@ static bool has_name(const pel__ledger *l, pel_error *err)
 
 /* Mostly one write() a record; the checksum finds it torn after a crash. What a failed write left of a line is ended first,
  * so that it does not take the next one along. */
-static bool append_line(pel__ledger *l, const char *json, pel_error *err)
+static bool append_line(pel__ledger *l, const char *json, bool *lost, pel_error *err)
 {
     const size_t n = strlen(json), size = n + 12;
     char *line = malloc(size);
@@ -617,22 +625,39 @@ static bool append_line(pel__ledger *l, const char *json, pel_error *err)
     const int k = snprintf(line, size, "%s%08x %s\n", l->torn ? "\n" : "", (unsigned)pel__crc32c(0, json, n), json);
     const bool ok = write_all(l, line, (size_t)k, err);
     free(line);
-    return ok && (fdatasync(l->fd) == 0 || pel__fail_errno(err, errno, "%s: cannot sync the ledger", l->path)) && has_name(l, err);
+    if (ok && fdatasync(l->fd) != 0) {
+        *lost = pel__passes(errno);
+        return pel__fail_errno(err, errno, "%s: cannot sync the ledger", l->path);
+    }
+    return ok && has_name(l, err);
+}
+
+/* *lost: the record may not be on the disk, for a reason that passes. */
+static bool append_record(pel__ledger *l, const pel__ledger_record *r, bool *lost, pel_error *err)
+{
+    if (l->fd < 0 && !open_own_file(l, lost, err))
+        return false;
+    char host[64] = "";
+    host_name(host, sizeof host);
+    json_object *o = record_json(r, l->run, host);
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const bool ok = text ? append_line(l, text, lost, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
+    json_object_put(o);
+    return ok;
 }
 
 bool pel__ledger_append(pel__ledger *l, const pel__ledger_record *record, pel_error *err)
 {
-    if (l->fd < 0 && !open_own_file(l, err))
-        return false;
-    char host[64] = "";
-    host_name(host, sizeof host);
     pel__ledger_record r = *record;
     const int64_t before = r.job < 0 ? l->documents_at_us : pel__max(l->at_us[r.job], l->failed_at_us[r.job]);
-    r.at_us = pel__max(now_us(), before + 1); /* a clock set back must not make an old record win */
-    json_object *o = record_json(&r, l->run, host);
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    const bool ok = text ? append_line(l, text, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", l->path);
-    json_object_put(o);
+    r.at_us = before;
+    pel__retry again = {0};
+    bool ok = false, lost = false;
+    do { /* a record that is written again is a later one: it alone counts */
+        lost = false;
+        r.at_us = pel__max(now_us(), r.at_us + 1); /* a clock set back must not make an old record win */
+        ok = append_record(l, &r, &lost, err);
+    } while (!ok && lost && pel__try_again(&again, EIO));
     if (r.job == PEL__LEDGER_DOCUMENTS)
         return ok && note_documents(l, &r, err);
     (void)pthread_mutex_lock(&l->mutex);

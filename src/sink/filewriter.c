@@ -71,7 +71,7 @@ bool pel__out_commit(pel__out *o, pel_error *err)
         (void)unlink(o->temporary);
         return pel__fail_errno(err, number, "%s: cannot rename from %s", o->path, o->temporary);
     }
-    return pel__parents_sync(o->path, 1, err);
+    return pel__parents_sync(o->path, 1, NULL, err);
 }
 
 void pel__out_abandon(pel__out *o)

@@ -256,6 +256,11 @@ static int64_t most_file_bytes(const char *path)
     return pel__store_gathers(path) ? PEL__STORE_MOST : INT64_MAX;
 }
 
+static bool write_again(pel__sink *s, pel__retry *retry)
+{
+    return pel__store_write_again(s->store, retry);
+}
+
 /* ---- finish ------------------------------------------------------------------------------------------------ */
 
 static bool finish(pel__sink *s, const pel__sink_spec *spec, pel__on_file *on_document, void *arg, pel_error *err)
@@ -287,6 +292,7 @@ const pel__sink_type pel__sink_omezarr = {
     .most_file_bytes = most_file_bytes,
     .write = pel__ome_write,
     .settle = pel__ome_settle,
+    .again = write_again,
     .file_count = file_count,
     .file_name = file_name,
     .look = look,

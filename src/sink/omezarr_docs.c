@@ -17,6 +17,7 @@ typedef struct {
     bool unfinished;    /* of the root's: not marked as complete */
     bool of_this_run;   /* of the root's: begun by this very run, whatever else differs */
     char where[200];    /* of OTHER: what differs */
+    bool written;       /* by us, now */
     pel__digest digest; /* as it is stored */
 } looked;
 
@@ -192,9 +193,10 @@ static bool put_task(void *arg, int64_t i, int32_t worker, pel_error *err)
     const documents *const d = arg;
     const pel__ome_doc *const doc = &d->docs->list[i];
     (void)worker;
-    if (d->found[i].state == RIGHT)
+    if (d->found[i].state == RIGHT && !d->found[i].written)
         return true;
     d->found[i].state = RIGHT;
+    d->found[i].written = true;
     return pel__store_put_text(d->store, doc->key, doc->text, err) && digest_of(&d->found[i].digest, d->store, doc->key, doc->text, strlen(doc->text), err);
 }
 
@@ -216,6 +218,23 @@ static bool report(const documents *d, pel__on_file *on_document, void *arg, pel
     return ok;
 }
 
+static bool put_below_root(void *arg, int64_t i, int32_t worker, pel_error *err)
+{
+    return i == 0 || put_task(arg, i, worker, err);
+}
+
+/* The root's document first, or last: where it says complete. */
+static bool put_and_sync(documents *d, pel__pool *crew, bool root_first, pel_error *err)
+{
+    pel__retry again = {0};
+    bool ok = false;
+    do {
+        ok = (!root_first || put_task(d, 0, 0, err)) && pel__pool_run(crew, PEL__WRITE_FIRST, d->docs->count, put_below_root, d, err) &&
+             (root_first || put_task(d, 0, 0, err)) && pel__store_sync(d->store, err);
+    } while (!ok && pel__store_write_again(d->store, &again));
+    return ok;
+}
+
 /* Every document is looked at before the first is written. The root's comes first, so that a start that was killed
  * half way is known as ours. */
 bool pel__ome_put_docs(pel__store *store, const pel__sink_spec *spec, const pel__ome_docs *docs, pel__on_file *on_document, void *arg, pel_error *err)
@@ -224,15 +243,10 @@ bool pel__ome_put_docs(pel__store *store, const pel__sink_spec *spec, const pel_
     pel__pool *const crew = crew_of(store, docs, err);
     bool ok = crew && (d.found || pel__fail(err, PEL_NO_MEMORY, "out of memory: metadata"));
     ok = ok && look_at(&d, 0, err) && check_root(&d, err) && pel__pool_run(crew, PEL__READ_NEXT, docs->count, look_task, &d, err);
-    ok = ok && put_task(&d, 0, 0, err) && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, put_task, &d, err) && pel__store_sync(store, err) && report(&d, on_document, arg, err);
+    ok = ok && put_and_sync(&d, crew, true, err) && report(&d, on_document, arg, err);
     pel__pool_destroy(crew);
     free(d.found);
     return ok;
-}
-
-static bool finish_task(void *arg, int64_t i, int32_t worker, pel_error *err)
-{
-    return i == 0 || put_task(arg, i, worker, err);
 }
 
 /* What the end of the run makes of a document is written over what was written at its beginning, and over nothing else: not over what
@@ -270,8 +284,7 @@ bool pel__ome_finish_docs(pel__store *store, const pel__sink_spec *spec, const p
         written[i] = written[i] || i == 0;
         d.found[i].state = written[i] ? ABSENT : RIGHT;
     }
-    ok = ok && pel__pool_run(crew, PEL__WRITE_FIRST, docs->count, finish_task, &d, err) && put_task(&d, 0, 0, err) && pel__store_sync(store, err) &&
-         report_finished(&d, written, on_document, arg, err);
+    ok = ok && put_and_sync(&d, crew, false, err) && report_finished(&d, written, on_document, arg, err);
     pel__pool_destroy(crew);
     free(written);
     free(d.found);

@@ -8,6 +8,7 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/pool.h"
+#include "core/retry.h"
 #include "pellucid.h"
 
 #define PEL__MAX_LEVELS PEL_MOST_LEVELS
@@ -147,6 +148,9 @@ typedef struct pel__sink_type {
                   pel__on_file *on_file, void *arg, pel_error *err);
     /* Waits until all that was written is in its final place. False, as of write: nothing is on its way any more. */
     bool (*settle)(pel__sink *s, pel__on_file *on_file, void *arg, pel_error *err);
+    /* After one of these failed: true, after a pause, where all since the last settle is worth writing again: a sync failed for a
+     * reason that passes. */
+    bool (*again)(pel__sink *s, pel__retry *retry);
     /* Relative names of all files that a part of a level consists of, as write reports them: count, and the name of number
      * `index` in C order. */
     int64_t (*file_count)(const pel__sink_spec *spec, const pel__part *part);

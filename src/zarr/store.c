@@ -5,6 +5,7 @@
 #include "core/bytes.h"
 #include "zarr/url.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -274,6 +275,11 @@ bool pel__store_remove(pel__store *store, const char *key, pel_error *err)
 bool pel__store_sync(pel__store *store, pel_error *err)
 {
     return !store->type->writes->sync || store->type->writes->sync(store, err);
+}
+
+bool pel__store_write_again(pel__store *store, pel__retry *again)
+{
+    return atomic_exchange(&store->lost, false) && pel__try_again(again, EIO);
 }
 
 bool pel__store_look(pel__store *store, const char *key, enum pel__depth depth, pel__found *out, pel_error *err)

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/folders.h"
+#include "core/retry.h"
 #include "pellucid.h"
 #include "zarr/errand.h"
 #include "zarr/index_cache.h"
@@ -123,6 +124,10 @@ bool pel__store_remove(pel__store *store, const char *key, pel_error *err);
 /* Makes the names of all that was committed or removed since the last time last through a power cut. One call for many files. */
 bool pel__store_sync(pel__store *store, pel_error *err);
 
+/* After a commit or a sync that failed: true, after a pause, where all that was written since the last sync is worth writing again: the
+ * system has lost it for a reason that passes, and said so once. */
+bool pel__store_write_again(pel__store *store, pel__retry *again);
+
 /* What is stored under a key, as closely as asked: its length; also the checksums, by what the store itself vouches for or
  * else by reading it; also the checksums, in any case by reading. */
 enum pel__depth { PEL__DEPTH_LENGTH, PEL__DEPTH_STORED, PEL__DEPTH_READ };
@@ -194,6 +199,7 @@ struct pel__store {
     json_object *documents; /* text by key; NULL: none */
     int64_t document_bytes;
     atomic_uint temporaries; /* folder: names given out */
+    atomic_bool lost;        /* folder: a sync failed for a reason that passes */
     pel__keep *keep;         /* folder: while it is swept */
     void *keep_arg;
     pel__folders *folders;   /* folder: those with changed entries; NULL: opened for reading */

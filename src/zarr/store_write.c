@@ -5,7 +5,6 @@
 
 #include "core/bytes.h"
 #include "core/owner.h"
-#include "core/retry.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -103,6 +102,8 @@ static bool commit(pel__store_writer *w, pel_error *err)
         ok = false;
         reason = errno;
     }
+    if (!ok && pel__passes(reason))
+        atomic_store(&w->store->lost, true);
     if (ok && !move(w)) {
         ok = false;
         reason = errno;
@@ -133,7 +134,11 @@ static bool remove_file(pel__store *store, const char *key, pel_error *err)
 
 static bool sync_names(pel__store *store, pel_error *err)
 {
-    return !store->folders || pel__folders_sync(store->folders, err);
+    bool lost = false;
+    const bool ok = !store->folders || pel__folders_sync(store->folders, &lost, err);
+    if (lost)
+        atomic_store(&store->lost, true);
+    return ok;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------- */
