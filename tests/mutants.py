@@ -264,6 +264,8 @@ MUTANTS = [
     Mutant("ScanImage: one channel", "src/source/tiff_scanimage.c", "s->size[1] = channels;", "s->size[1] = 1;", f"{DIALECTS}scanimage_that_stopped_between_channels"),
     Mutant("OME: names lead out of the folder", "src/source/tiff_ome.c", "if (strncmp(p, \"..\", 2) == 0 &&", "if (false &&",
            f"{DIALECTS}ome_companion_never_leaves_its_folder[../s.tif]"),
+    Mutant("packed samples: the lowest bit comes first", "src/source/tiff_meta.c", "held = held << 8 | *row++;", "held |= (uint32_t)*row++ << bits;",
+           f"{TIFF}samples_of_few_bits[None-layout0-<-12]"),
     Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
            f"{DIALECTS}imagej_calibration[minutes]"),
     # ---- what lasts through a power cut

@@ -397,16 +397,75 @@ def test_the_axis_of_pages_can_be_said(tmp_path, letter):
     assert done.returncode != 0 and "tyx" in done.stderr
 
 
+def bits_said(path, page, bits):
+    with tifffile.TiffFile(path) as f:
+        at = f.pages[page].tags[258].valueoffset
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, at, bits)
+    path.write_bytes(data)
+
+
 def test_a_page_of_a_bit_depth_that_is_not_read(tmp_path):
-    a = values((20, 30), "u2")
+    a = values((2, 20, 30), "u4")
     with tifffile.TiffWriter(tmp_path / "a.tif") as w:
-        w.write(a, metadata=None)
-        w.write(a > 30000, metadata=None)
-    check(tmp_path / "a.tif", a[None, None, None])
-    assert any("1 bits" in n["text"] for n in info(tmp_path / "a.tif")["images"][0]["notes"])
-    tifffile.imwrite(tmp_path / "b.tif", a > 30000, metadata=None)
-    done = tool("read", tmp_path / "b.tif", 0)
-    assert done.returncode == 10 + 5 and b"samples of 1 bits" in done.stderr
+        for page in a:
+            w.write(page, metadata=None, contiguous=False)
+    bits_said(tmp_path / "a.tif", 1, 24)
+    check(tmp_path / "a.tif", a[None, None, :1])
+    assert any("24 bits" in n["text"] for n in info(tmp_path / "a.tif")["images"][0]["notes"])
+    bits_said(tmp_path / "a.tif", 0, 24)
+    done = tool("read", tmp_path / "a.tif", 0)
+    assert done.returncode == 10 + 5 and b"samples of 24 bits" in done.stderr
+
+
+def packed(a, bits):
+    """Bits from the highest on, each row to a whole byte."""
+    each = (a[..., None].astype("u4") >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(each.reshape(*a.shape[:-1], -1).astype("u1"), axis=-1)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 7, 10, 12, 14, 15])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 7}])
+@pytest.mark.parametrize("codec", [None, "zlib", "packbits"])
+def test_samples_of_few_bits(tmp_path, bits, order, layout, codec):
+    """As bytes they are what tifffile writes; then the width and the depth are said."""
+    width = 8 * 11 if bits == 1 else 80
+    a = RNG.integers(0, 1 << bits, (3, 61, width)).astype("u1" if bits <= 8 else "u2")
+    tifffile.imwrite(tmp_path / "a.tif", packed(a, bits), photometric="minisblack", metadata=None, byteorder=order, compression=codec, **layout)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as f:
+        for page in f.pages:
+            for code, value in ((256, width), (258, bits)):
+                tag = page.tags[code]
+                struct.pack_into(order + ("I" if tag.dtype == 4 else "H"), data, tag.valueoffset, value)
+    (tmp_path / "a.tif").write_bytes(data)
+    try:
+        read = tifffile.imread(tmp_path / "a.tif")
+        assert (read == a).all()
+    except (ValueError, NotImplementedError):  # of some depths tifffile says that it does not read them
+        pass
+    check(tmp_path / "a.tif", a[None, None])
+    assert info(tmp_path / "a.tif")["images"][0]["significant_bits"] == bits
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_bits_of_colour_and_masks(tmp_path, planar):
+    tifffile.imwrite(tmp_path / "b.tif", values((61, 83), "u1") > 100, metadata=None)
+    check(tmp_path / "b.tif", tifffile.imread(tmp_path / "b.tif").astype("u1")[None, None, None])
+    a = values((20, 30, 3), "f2")
+    tifffile.imwrite(tmp_path / "a.tif", a if planar == "contig" else np.moveaxis(a, -1, 0), photometric="rgb", planarconfig=planar, metadata=None)
+    check(tmp_path / "a.tif", np.moveaxis(a, -1, 0)[None, :, None].astype("f4"))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("how", [{}, {"compression": "zlib"}, {"compression": "lzw", "predictor": 3}, {"tile": (32, 48)}])
+def test_float16_becomes_float32(tmp_path, order, how):
+    a = values((3, 61, 83), "f2")
+    a[0, 0, :6] = [0, -0.0, 6e-8, 65504, np.inf, -np.inf]
+    tifffile.imwrite(tmp_path / "a.tif", a, photometric="minisblack", metadata=None, byteorder=order, **how)
+    assert tifffile.imread(tmp_path / "a.tif").tobytes() == a.tobytes()
+    check(tmp_path / "a.tif", a[None, None].astype("f4"))
 
 
 def test_sparse_tiles_are_zero(tmp_path):
@@ -464,6 +523,8 @@ SEEDS = {
     "jpeg": lambda p: tifffile.imwrite(p, smooth((40, 50, 3), "u1"), metadata=None, compression="jpeg", photometric="rgb"),
     "ome": lambda p: tifffile.imwrite(p, smooth((2, 2, 40, 50), "u2"), ome=True, metadata={"axes": "CZYX"}),
     "imagej": lambda p: tifffile.imwrite(p, smooth((2, 2, 40, 50), "u2"), imagej=True, metadata={"axes": "ZCYX"}),
+    "half": lambda p: tifffile.imwrite(p, smooth((2, 40, 50), "f2"), metadata=None, compression="lzw", rowsperstrip=9),
+    "bits": lambda p: tifffile.imwrite(p, smooth((2, 40, 50), "u1") > 100, metadata=None, compression="packbits"),
     "planar": lambda p: tifffile.imwrite(p, smooth((3, 40, 50), "u1"), metadata=None, photometric="rgb", planarconfig="separate", compression="packbits"),
 }
 

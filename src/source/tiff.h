@@ -22,6 +22,7 @@ typedef struct pel__tiff_geometry {
     int32_t bits, format;  /* as the file has them */
     int32_t compression, predictor, photometric, fill_order;
     bool tiled, planar, left_out; /* left_out: reduced resolution or a mask */
+    bool packed;           /* samples that are no type of ours: fewer bits, float16 */
     bool raw;              /* no directory: uncompressed rows from the page's offset on */
     pel_dtype dtype;
     char refusal[112];     /* "" or why pellucid does not read such pages */
@@ -106,8 +107,11 @@ double pel__tiff_number(const char *text); /* C locale; 0 where there is none, o
 double pel__tiff_micrometres(const char *unit); /* of one unit of length; 0 = unknown */
 bool pel__tiff_same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b); /* may one take the place of the other? */
 
+/* A row of n samples of a packed geometry as those of its dtype; `to` has room for them. */
+void pel__tiff_unpack(const pel__tiff_geometry *g, const uint8_t *row, int64_t n, void *to);
+
 /* Pixels that lie in the file as they are, but for their byte order. */
-static inline bool pel__tiff_plain(const pel__tiff_geometry *g) { return g->compression == 1 && g->fill_order == 1; }
+static inline bool pel__tiff_plain(const pel__tiff_geometry *g) { return g->compression == 1 && g->fill_order == 1 && !g->packed; }
 
 bool pel__tiff_codec_known(int32_t compression); /* by this libtiff */
 bool pel__tiff_codec_predicts(int32_t compression); /* libtiff undoes its predictors, or it has no use for any */

@@ -37,7 +37,18 @@ static bool choose_dtype(pel__tiff_geometry *g)
             g->dtype = known[i].dtype;
             return true;
         }
-    return false;
+    const bool half = g->bits == 16 && format == 3, few = g->bits >= 1 && g->bits < 16 && format == 1;
+    g->packed = half || few;
+    g->dtype = half ? PEL_F32 : g->bits <= 8 ? PEL_U8 : PEL_U16;
+    return g->packed;
+}
+
+/* Rows of bits end at a byte. */
+static bool count_tile_bytes(pel__tiff_geometry *g)
+{
+    const int64_t factors[] = {g->tile_width, g->planar ? 1 : g->samples, g->bits};
+    int64_t bits = 0;
+    return pel__product(factors, 3, &bits) && pel__mul(pel__ceil_div(bits, 8), g->tile_height, &g->tile_bytes) && g->tile_bytes >= 1;
 }
 
 #define REFUSE(g, ...) (void)snprintf((g)->refusal, sizeof(g)->refusal, __VA_ARGS__)
@@ -45,7 +56,6 @@ static bool choose_dtype(pel__tiff_geometry *g)
 /* Why such a page cannot be read, in the order in which a person would ask. */
 static void judge(pel__tiff_geometry *g, int64_t depth)
 {
-    const int64_t factors[] = {g->tile_width, g->tile_height, g->planar ? 1 : g->samples, g->bits / 8};
     const bool jpeg = g->compression == 7;
     if (depth != 1)
         REFUSE(g, "pages with a depth of %" PRId64 " are not read", depth);
@@ -55,12 +65,14 @@ static void judge(pel__tiff_geometry *g, int64_t depth)
         REFUSE(g, "samples of %d bits with sample format %d are not read", g->bits, g->format);
     else if (!pel__tiff_codec_known(g->compression))
         REFUSE(g, "compression %d (%s) is not read", g->compression, pel__tiff_codec_name(g->compression));
+    else if (g->packed && (jpeg || (g->predictor != 1 && g->bits != 16)))
+        REFUSE(g, "samples of %d bits with %s are not read", g->bits, jpeg ? "JPEG" : "a predictor");
     else if (g->predictor != 1 && !pel__tiff_codec_predicts(g->compression))
         REFUSE(g, "predictor %d with compression %d (%s) is not read; save it without predictor", g->predictor, g->compression,
                pel__tiff_codec_name(g->compression));
     else if (g->photometric == 6 && !jpeg)
         REFUSE(g, "YCbCr colour without JPEG compression is not read");
-    else if (!pel__product(factors, 4, &g->tile_bytes) || g->tile_bytes < 1 || (!pel__tiff_plain(g) && g->tile_bytes > MOST_TILE_BYTES))
+    else if (!count_tile_bytes(g) || (!pel__tiff_plain(g) && g->tile_bytes > MOST_TILE_BYTES))
         REFUSE(g, "a compressed strip or tile of %" PRId64 " x %" PRId64 " pixels is not read: larger than 2 GiB", g->tile_width, g->tile_height);
 }
 

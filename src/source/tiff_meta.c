@@ -3,6 +3,7 @@
 #include "source/tiff_dialect.h"
 
 #include "core/bytes.h"
+#include "zarr/dtype.h"
 #include "core/number.h"
 
 #include <inttypes.h>
@@ -102,6 +103,28 @@ void pel__tiff_take_resolution(pel_image *im, const pel__tiff_head *head, double
         im->pixel_size[PEL_X] = pel__rounded(um_x / head->resolution[0]);
     if (head->resolution[1] > 0.0 && um_y > 0.0)
         im->pixel_size[PEL_Y] = pel__rounded(um_y / head->resolution[1]);
+}
+
+void pel__tiff_unpack(const pel__tiff_geometry *g, const uint8_t *row, int64_t n, void *to)
+{
+    if (g->dtype == PEL_F32) {
+        memcpy(to, row, (size_t)n * 2);
+        pel__zarr_widen(to, n);
+        return;
+    }
+    const uint32_t mask = (1U << g->bits) - 1;
+    uint32_t held = 0;
+    int bits = 0;
+    for (int64_t i = 0; i < n; i++) { /* the highest bit comes first */
+        for (; bits < g->bits; bits += 8)
+            held = held << 8 | *row++;
+        bits -= g->bits;
+        const uint32_t v = held >> bits & mask;
+        if (g->dtype == PEL_U8)
+            ((uint8_t *)to)[i] = (uint8_t)v;
+        else
+            pel__store_u16((uint8_t *)to + 2 * i, (uint16_t)v);
+    }
 }
 
 bool pel__tiff_same_pixels(const pel__tiff_geometry *a, const pel__tiff_geometry *b)

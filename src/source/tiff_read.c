@@ -27,8 +27,9 @@ struct pel__tiff_handle {
     int64_t page;        /* the directory that libtiff is at; -1 = none */
     int64_t cursor;
     void *pixels;        /* a decoded strip or tile, or rows of the file */
+    void *unpacked;      /* a row of packed samples as their type */
     void *coded;         /* the compressed strip or tile */
-    int64_t room, coded_room;
+    int64_t room, coded_room, unpacked_room;
     int64_t kept_page, kept_tile; /* what `pixels` holds, -1 = nothing */
     char complaint[300]; /* libtiff's first */
 };
@@ -132,6 +133,7 @@ void pel__tiff_handles_destroy(pel__tiff_handle *first)
         close_handle(first);
         free(first->pixels);
         free(first->coded);
+        free(first->unpacked);
         free(first);
         first = next;
     }
@@ -210,7 +212,7 @@ static bool open_library(pel__tiff *t, pel__tiff_handle *h, pel_error *err)
     TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, h);
     h->cursor = 0;
     h->complaint[0] = '\0';
-    h->tiff = TIFFClientOpenExt(pel__file_path(h->file), "rmh", h, on_read, on_write, on_seek, on_close, on_size, NULL, NULL, o);
+    h->tiff = TIFFClientOpenExt(pel__file_path(h->file), "rmhc", h, on_read, on_write, on_seek, on_close, on_size, NULL, NULL, o);
     TIFFOpenOptionsFree(o);
     return h->tiff || pel__fail(err, PEL_FORMAT, "%s: %s", pel__file_path(h->file), h->complaint);
 }
@@ -249,7 +251,7 @@ static bool use_page(pel__tiff *t, pel__tiff_handle *h, int64_t page, pel_error 
     h->page = page;
     if (!TIFFSetSubDirectory(h->tiff, (uint64_t)p->offset) || !check_page(h, &t->set.geometries[p->geometry], err)) {
         h->page = -1;
-        return (err && err->code) || complain(h, PEL_FORMAT, "unreadable, at byte", p->offset, err);
+        return err && err->code ? false : complain(h, PEL_FORMAT, "unreadable, at byte", p->offset, err);
     }
     return true;
 }
@@ -410,10 +412,27 @@ static bool decode(pel__tiff_handle *h, const pel__tiff_geometry *g, const tile 
 
 static int64_t piece_number(int64_t page, int64_t number) { return page << 32 | number; }
 
+/* Rows y0 to y1 of the decoded strip or tile, columns x0 to x1. */
+static bool place_tile(pel__tiff_handle *h, const pel__tiff_geometry *g, const target *w, const tile *k, const int64_t yx[4], pel_error *err)
+{
+    const int64_t size = (int64_t)pel_dtype_size(w->dst->dtype), n = g->tile_width * k->samples, row_bytes = g->tile_bytes / g->tile_height;
+    const int64_t skip = (yx[2] - k->x) * k->samples * size;
+    if (g->packed && !need_room(&h->unpacked, &h->unpacked_room, n * size, err))
+        return false;
+    for (int64_t y = yx[0]; y < yx[1]; y++) {
+        const uint8_t *row = (const uint8_t *)h->pixels + (y - k->y) * row_bytes;
+        if (g->packed) {
+            pel__tiff_unpack(g, row, n, h->unpacked);
+            row = h->unpacked;
+        }
+        place_row(w, row + skip, y, yx[2], yx[3] - yx[2], k->first, k->samples);
+    }
+    return true;
+}
+
 static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometry *g, const target *w, tile *k, pel_error *err)
 {
     const int64_t y0 = pel__max(w->y0, k->y), y1 = pel__min(w->y1, k->y + g->tile_height), x0 = pel__max(w->x0, k->x), x1 = pel__min(w->x1, k->x + g->tile_width);
-    const int64_t size = (int64_t)pel_dtype_size(w->dst->dtype), row_bytes = g->tile_width * k->samples * size;
     int failed = 0;
     const uint64_t at = TIFFGetStrileOffsetWithErr(h->tiff, (uint32_t)k->number, &failed);
     const uint64_t bytes = failed ? 0 : TIFFGetStrileByteCountWithErr(h->tiff, (uint32_t)k->number, &failed);
@@ -427,17 +446,13 @@ static bool read_tile(pel__tiff *t, pel__tiff_handle *h, const pel__tiff_geometr
     k->at = (int64_t)at;
     k->bytes = (int64_t)bytes;
     if (pel__tiff_plain(g)) {
-        const plain_part p = {.at = k->at, .row_bytes = row_bytes, .top = k->y, .left = k->x, .y0 = y0, .y1 = y1, .x0 = x0, .x1 = x1,
+        const plain_part p = {.at = k->at, .row_bytes = g->tile_bytes / g->tile_height, .top = k->y, .left = k->x, .y0 = y0, .y1 = y1, .x0 = x0, .x1 = x1,
                               .first = k->first, .samples = k->samples, .swap = t->set.files[h->file_index].swap};
         return read_plain(h, w, &p, piece_number(h->page, k->number), err);
     }
     if (t->long_counts)
         k->bytes = pel__min(k->bytes, pel__max(1, pel__file_size(h->file) - k->at));
-    if (!decode(h, g, k, err))
-        return false;
-    for (int64_t y = y0; y < y1; y++)
-        place_row(w, (const uint8_t *)h->pixels + (y - k->y) * row_bytes + (x0 - k->x) * k->samples * size, y, x0, x1 - x0, k->first, k->samples);
-    return true;
+    return decode(h, g, k, err) && place_tile(h, g, w, k, (const int64_t[]){y0, y1, x0, x1}, err);
 }
 
 /* Does a strip or tile that failed read as zero? */
@@ -546,7 +561,8 @@ int64_t pel__tiff_thread_bytes(const pel__tiff *t)
          * as much again for the window of the decoder. */
         const int64_t row = k->tile_bytes / k->tile_height;
         const int64_t pixels = pel__tiff_plain(k) ? pel__max(CHUNK_BYTES, row) : 2 * k->tile_bytes + coded_limit(k);
-        most = pel__max(most, pixels + 16 * striles);
+        const int64_t unpacked = k->packed ? 8 * row / k->bits * (int64_t)pel_dtype_size(k->dtype) : 0;
+        most = pel__max(most, pixels + unpacked + 16 * striles);
     }
     return most + (1 << 20);
 }
