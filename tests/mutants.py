@@ -266,6 +266,7 @@ MUTANTS = [
            f"{DIALECTS}ome_companion_never_leaves_its_folder[../s.tif]"),
     Mutant("packed samples: the lowest bit comes first", "src/source/tiff_meta.c", "held = held << 8 | *row++;", "held |= (uint32_t)*row++ << bits;",
            f"{TIFF}samples_of_few_bits[None-layout0-<-12]"),
+    Mutant("QPTIFF: channels are planes", "src/source/tiff_qptiff.c", "s.size[1] = s.count;", "s.size[2] = s.count;", f"{DIALECTS}qptiff_pages_are_channels"),
     Mutant("ImageJ: minutes are seconds", "src/source/tiff_imagej.c", "every > 0.0 ? every * seconds :", "every > 0.0 ? every :",
            f"{DIALECTS}imagej_calibration[minutes]"),
     # ---- what lasts through a power cut

@@ -301,6 +301,43 @@ def test_scanimage_nonsense(tmp_path, words):
     assert survives(tmp_path / "a.tif").returncode == 0
 
 
+# ---- slides ----
+
+def test_svs_is_the_slide_with_its_pixel_size(tmp_path):
+    a = smooth((96, 128, 3), "u1")
+    how = {"photometric": "rgb", "metadata": None, "contiguous": False, "compression": "lzw"}
+    with tifffile.TiffWriter(tmp_path / "a.svs") as w:
+        w.write(a, tile=(32, 32), description="Aperio Image Library v11\r\n128x96 [0,0 128x96] (32x32)|AppMag = 20|MPP = 0.4990|Filename = x", **how)
+        w.write(a[::4, ::4], description="Aperio thumbnail", **how)
+        w.write(a[::2, ::2], tile=(32, 32), **how)
+        w.write(a[:30, :50], description="Aperio label", subfiletype=1, **how)
+    with tifffile.TiffFile(tmp_path / "a.svs") as f:
+        assert f.series[0].kind == "svs" and (f.series[0].asarray() == a).all()
+    check(tmp_path / "a.svs", np.moveaxis(a, -1, 0)[None, :, None])
+    image = image_of(tmp_path / "a.svs")
+    assert size_of(tmp_path / "a.svs") == pytest.approx({"y_um": 0.499, "x_um": 0.499}) and image["magnification"] == 20
+    assert len(info(tmp_path / "a.svs")["images"]) == 1 and len(image["notes"]) == 3
+
+
+def test_qptiff_pages_are_channels(tmp_path):
+    a = smooth((3, 96, 128), "u2")
+    a[1] += 100
+    how = {"metadata": None, "contiguous": False, "compression": "lzw", "software": "PerkinElmer-QPI", "resolution": (20000, 20000), "resolutionunit": 3}
+    xml = "<?xml version='1.0'?><PerkinElmer-QPI-ImageDescription><Name>{}</Name><Color>{}</Color></PerkinElmer-QPI-ImageDescription>"
+    with tifffile.TiffWriter(tmp_path / "a.qptiff") as w:
+        for page, name, colour in zip(a, ("DAPI", "Opal 520", "Opal 690"), ("0,0,255", "0,255,0", "300,0,0")):
+            w.write(page, photometric="minisblack", tile=(32, 32), description=xml.format(name, colour), **how)
+        w.write(smooth((24, 32, 3), "u1"), photometric="rgb", **how)
+        for page in a[:, ::2, ::2]:
+            w.write(page, photometric="minisblack", tile=(32, 32), **how)
+    with tifffile.TiffFile(tmp_path / "a.qptiff") as f:
+        assert f.series[0].kind == "qpi" and f.series[0].axes == "CYX" and (f.series[0].asarray() == a).all()
+    check(tmp_path / "a.qptiff", a[None, :, None])
+    image = image_of(tmp_path / "a.qptiff")
+    assert [c["name"] for c in image["channels"]] == ["DAPI", "Opal 520", "Opal 690"] and image["channels"][0]["colour"].upper() == "#0000FF"
+    assert size_of(tmp_path / "a.qptiff") == pytest.approx({"y_um": 0.5, "x_um": 0.5}) and len(info(tmp_path / "a.qptiff")["images"]) == 1
+
+
 # ---- axes that the user says ----
 
 def sized(path, axes, option="--input-axes"):

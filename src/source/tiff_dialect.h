@@ -15,7 +15,7 @@ typedef struct pel__tiff_dialect {
     bool (*describe)(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
 } pel__tiff_dialect;
 
-extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage;
+extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage, pel__tiff_svs, pel__tiff_qptiff;
 
 /* OME-XML, as far as its first n bytes tell. */
 bool pel__tiff_is_ome_xml(const char *text, size_t n);
@@ -51,8 +51,8 @@ bool pel__tiff_run(pel__tiff *t, int32_t like, int64_t at, int64_t n, int32_t **
  * did not name them; NULL: nobody did. */
 bool pel__tiff_add_rest(pel__tiff *t, const pel__tiff_head *head, const char *words, pel_error *err);
 
-/* Pages of this kind are copies, labels or overviews. */
-void pel__tiff_leave_out(pel__tiff *t, int32_t geometry);
+/* Pages of other kinds than that of `page` are copies, labels or overviews. */
+void pel__tiff_leave_others(pel__tiff *t, int32_t page);
 
 /* Value of a line "key = value" (blanks as you like) up to the line's end or one of `ends`; false where there is none. */
 bool pel__tiff_word(const char *text, const char *key, const char *ends, char *out, size_t size);

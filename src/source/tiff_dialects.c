@@ -9,6 +9,8 @@ static const pel__tiff_dialect *const dialects[] = {
     &pel__tiff_imagej,
     &pel__tiff_shaped,
     &pel__tiff_scanimage,
+    &pel__tiff_svs,
+    &pel__tiff_qptiff,
 };
 
 const pel__tiff_dialect *pel__tiff_dialect_of(const pel__tiff *t, const pel__tiff_head *head)

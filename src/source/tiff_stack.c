@@ -48,7 +48,12 @@ bool pel__tiff_pages(const pel__tiff *t, int64_t first, int64_t n, int32_t **pag
     return true;
 }
 
-void pel__tiff_leave_out(pel__tiff *t, int32_t geometry) { t->set.geometries[geometry].left_out = true; }
+void pel__tiff_leave_others(pel__tiff *t, int32_t page)
+{
+    for (int64_t g = 0; g < t->set.geometry_count; g++)
+        if (!alike(geometry_of(t, page), &t->set.geometries[g]))
+            t->set.geometries[g].left_out = true;
+}
 
 bool pel__tiff_run(pel__tiff *t, int32_t like, int64_t at, int64_t n, int32_t **pages, int64_t *count, pel_error *err)
 {
@@ -224,7 +229,7 @@ static void note_left_out(pel__tiff *t)
         if (k->refusal[0])
             pel__tiff_note(t, 0, PEL__NOTE_LEFT_OUT, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: %s.", pages_of(&t->set, g), k->width, k->height, k->refusal);
         else if (k->left_out)
-            pel__tiff_note(t, 0, PEL__NOTE_REDUCED, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: marked as reduced copies or masks.", pages_of(&t->set, g), k->width,
+            pel__tiff_note(t, 0, PEL__NOTE_REDUCED, pages_of(&t->set, g), "%" PRId64 " pages of %" PRId64 " x %" PRId64 " pixels are left out: reduced copies, masks, labels or overviews.", pages_of(&t->set, g), k->width,
                            k->height);
     }
 }
