@@ -101,7 +101,7 @@ MUTANTS = [
     Mutant("the translation is forgotten", "src/core/image.c", "place[a] = image->place[a] +", "place[a] = 0 * image->place[a] +",
            "tests/test_zarr_space.py::test_a_lower_level_lies_where_the_file_says"),
     Mutant("a scale without a unit is 1", "src/core/image.c", "image->scale[a] > 0 ? image->scale[a] : 1", "1", "tests/test_zarr_space.py::test_a_time_axis_too"),
-    Mutant("an absent scale is 1 micrometre", "src/source/zarr_space.c", "!p.scaled && could_tell(multiscale)", "false",
+    Mutant("an absent scale is 1 micrometre", "src/source/zarr_space.c", "!p.scaled && could_tell(pel__zarr_axes(multiscale, dataset))", "false",
            "tests/test_zarr_space.py::test_what_is_not_understood_is_unknown"),
     Mutant("the translation comes after the scale above", "src/source/zarr_space.c", "scale ? p->shift[i] * v[i] :", "scale ? p->shift[i] :",
            "tests/test_zarr_space.py::test_scale_and_place_are_kept"),

@@ -171,6 +171,56 @@ def test_a_lower_level_lies_where_the_file_says(cli, tmp_path):
     assert levels[0][0].tolist() == [1, 4, 1, 1] and levels[0][1].tolist() == [0, 2, 2.25, 3.25]
 
 
+@pytest.mark.parametrize("version", ["0.6", "0.6.dev3"])
+@pytest.mark.parametrize("place", [{}, {"z": 1.0, "y": 2.0, "x": 3.0}], ids=["scale", "sequence"])
+def test_drafts_of_0_6(cli, tmp_path, version, place):
+    """Axes in coordinate systems, transformations in sequences: as ngff-zarr writes and reads them."""
+    ngff_zarr = pytest.importorskip("ngff_zarr")
+    path, out = str(tmp_path / "a.zarr"), str(tmp_path / "o.zarr")
+    data = np.arange(2 * 3 * 40 * 50, dtype="u2").reshape(2, 3, 40, 50)
+    image = ngff_zarr.to_ngff_image(data, dims=["c", "z", "y", "x"], scale={"z": 2.0, "y": 0.5, "x": 0.25}, translation={"z": 0.0, "y": 0.0, "x": 0.0, **place},
+                                    axes_units={a: "micrometer" for a in "zyx"})
+    ngff_zarr.to_ngff_zarr(path, ngff_zarr.to_multiscales(image, scale_factors=[2]), version="0.6")
+    want = [(i.scale, i.translation) for i in ngff_zarr.from_ngff_zarr(path, version="0.6").images]
+    with open(f"{path}/zarr.json", encoding="utf-8") as f:
+        document = json.load(f)
+    document["attributes"]["ome"]["version"] = version
+    document["attributes"]["ome"]["multiscales"][0]["coordinateTransformations"] = [{"type": "affine", "input": "intrinsic", "output": "world"}]
+    save(f"{path}/zarr.json", document)
+    for level, (size, shift) in enumerate(want):
+        cli.ok("convert", path, out, "--quiet", "--level", level, "--fresh")
+        first = read(out)[0]
+        assert np.allclose(first[0][1:], [size[a] for a in "zyx"]) and np.allclose(first[1][1:], [shift[a] for a in "zyx"])
+        assert cli.json("info", path, "--level", level)["images"][0]["notes"] == []
+    assert np.array_equal(zarr.open_array(f"{path}/scale1/image", mode="r")[...], zarr.open_array(f"{out}/0", mode="r")[0])
+
+
+@pytest.mark.parametrize("deep", [1, 6, 400])
+def test_sequences_in_sequences(cli, tmp_path, deep):
+    one = scale(2, 0.5, 0.25)
+    for _ in range(deep):
+        one = {"type": "sequence", "transformations": [one]}
+    path = make(str(tmp_path / "a.zarr"), [one])
+    if deep == 400:
+        cli.fails(3, "info", path)
+        return
+    size = cli.json("info", path)["images"][0]["pixel_size"]
+    assert size["x_um"] == (0.25 if deep == 1 else None)
+
+
+def test_other_stores_tell_the_way_out(cli, tmp_path):
+    """Zip files, N5, versions to come."""
+    import zipfile
+    path = make(str(tmp_path / "a.zarr"), [scale(2, 0.5, 0.25)], version="0.7")
+    assert "by its path" in cli.fails(3, "info", path)
+    cli.ok("info", f"{path}/0", "--input-axes", "zyx")
+    with zipfile.ZipFile(tmp_path / "a.ozx", "w") as z:
+        z.writestr("zarr.json", "{}")
+    assert "unpack" in cli.fails(3, "info", tmp_path / "a.ozx")
+    save(str(tmp_path / "b.n5" / "attributes.json"), {"n5": "2.0.0"})
+    assert "N5" in cli.fails(3, "info", tmp_path / "b.n5") and "tensorstore" in cli.fails(3, "info", tmp_path / "b.n5")
+
+
 def test_given_sizes_go_before_the_scale(cli, tmp_path):
     path = make(str(tmp_path / "a.zarr"), [scale(2, 4, 0.5), translation(1, 8, 3)], units=(None, None, None))
     cli.ok("convert", path, str(tmp_path / "o.zarr"), "--quiet", "--pixel-size", "y=0.2,x=0.1")

@@ -65,7 +65,7 @@ static const char *known_stranger(const uint8_t *head, size_t n)
     } strangers[] = {
         {"\x89PNG", 4, "a PNG picture"},      {"\xFF\xD8\xFF", 3, "a JPEG picture"},
         {"\x89HDF", 4, "an HDF5 file (.h5, .ims)"}, {"\xDA\xCE\xBE\x0A", 4, "a Nikon ND2 file"},
-        {"\x70\0\0\0", 4, "a Leica LIF file"}, {"PK\x03\x04", 4, "a zip archive"},
+        {"\x70\0\0\0", 4, "a Leica LIF file"}, {"PK\x03\x04", 4, "a zip archive: unpack it (.zip, .ozx of Zarr) and name the folder"},
         {"\x1F\x8B", 2, "a gzip archive"},
         {"\xD0\xCF\x11\xE0", 4, "an OLE document (.zvi, .oib)"}, {"DCIM", 4, "a DICOM file"},
     };

@@ -184,6 +184,20 @@ static bool open_group(pel__zarr_source *s, const pel__zarr_node *root, int32_t 
     return pel__fail(err, PEL_UNSUPPORTED, "a Zarr group without OME-Zarr metadata (no \"multiscales\"): give the path of an array in it");
 }
 
+/* A folder without Zarr's documents: what else it may be. */
+static bool no_store(pel__zarr_source *s, pel_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    if (!pel__store_text(s->store, "attributes.json", 1 << 24, &text, &size, err))
+        return false;
+    const bool n5 = text != NULL;
+    free(text);
+    if (n5)
+        return pel__fail(err, PEL_UNSUPPORTED, "an N5 store (attributes.json): copy it into Zarr, for example with n5-zarr in Fiji or tensorstore's driver n5 in Python");
+    return pel__fail(err, PEL_FORMAT, "a folder without zarr.json, .zarray, .zgroup or .zattrs: no Zarr store");
+}
+
 static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_error *err)
 {
     pel__zarr_node root = {0};
@@ -199,7 +213,7 @@ static bool open_root(pel__zarr_source *s, const pel_open_options *options, pel_
     else if (root.kind == PEL__NODE_NONE && pel__store_is_remote(s->base.path))
         ok = pel__fail(err, PEL_NOT_FOUND, "no zarr.json, .zarray, .zgroup or .zattrs there: no Zarr store");
     else if (root.kind == PEL__NODE_NONE)
-        ok = pel__fail(err, PEL_FORMAT, "a folder without zarr.json, .zarray, .zgroup or .zattrs: no Zarr store");
+        ok = no_store(s, err);
     else if (root.kind == PEL__NODE_GROUP)
         ok = open_group(s, &root, options->level, err);
     else if (options->level != 0)

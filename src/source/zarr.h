@@ -61,6 +61,10 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err);
 bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *group, int32_t level,
                          pel_error *err);
 
+/* The list of axes that a level is told in: of the multiscale, or (0.6) of the coordinate system that its transformation leads to.
+ * NULL: there is none. */
+json_object *pel__zarr_axes(json_object *multiscale, json_object *dataset);
+
 /* Pixel sizes and place from the coordinateTransformations of a level and of all levels. Its array's axes are known. */
 void pel__zarr_keep_space(pel__zarr_source *s, int32_t number, json_object *multiscale, json_object *dataset,
                           const pel__zarr_axis *axes);

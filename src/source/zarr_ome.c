@@ -17,8 +17,8 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err)
     if (!ome)
         return node->attributes;
     const char *const version = pel__json_string(ome, "version");
-    if (version && strcmp(version, "0.5") != 0) {
-        (void)pel__fail(err, PEL_UNSUPPORTED, "OME-Zarr version \"%s\": pellucid reads up to 0.5", version);
+    if (version && strcmp(version, "0.5") != 0 && strncmp(version, "0.6", 3) != 0) {
+        (void)pel__fail(err, PEL_UNSUPPORTED, "OME-Zarr version \"%s\": pellucid reads up to 0.6; an array in it can be opened by its path", version);
         return NULL;
     }
     return ome;
@@ -30,10 +30,9 @@ json_object *pel__zarr_ome(const pel__zarr_node *node, pel_error *err)
 #define NO_AXES {NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS, NO_AXIS}
 
 /* Without axes (0.1, 0.2): t c z y x. Strings (0.3) or objects (since 0.4). */
-static bool parse_axes(json_object *multiscale, int32_t ndim, pel__zarr_axis *out, pel_error *err)
+static bool parse_axes(json_object *list, int32_t ndim, pel__zarr_axis *out, pel_error *err)
 {
     static const char *const five[PEL_AXES] = {"t", "c", "z", "y", "x"};
-    json_object *const list = pel__json_get(multiscale, "axes", json_type_array);
     const size_t n = list ? json_object_array_length(list) : PEL_AXES;
     if (n != (size_t)ndim)
         return pel__fail(err, PEL_FORMAT, "multiscales: %zu axes, the array has %d", n, (int)ndim);
@@ -213,7 +212,7 @@ static bool check_version(const pel__zarr_node *group, json_object *multiscale, 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(version, known[i]) == 0)
             return true;
-    return pel__fail(err, PEL_UNSUPPORTED, "OME-Zarr version \"%s\": pellucid reads up to 0.5", version);
+    return pel__fail(err, PEL_UNSUPPORTED, "OME-Zarr version \"%s\": pellucid reads up to 0.5 on Zarr v2; an array in it can be opened by its path", version);
 }
 
 bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, const pel__zarr_node *group, int32_t level,
@@ -237,7 +236,7 @@ bool pel__zarr_ome_image(pel__zarr_source *s, int32_t number, const char *path, 
     if (!check_version(group, multiscale, err) || !level_path(full, sizeof full, path, dataset, err)
         || !open_level(s, number, full, err))
         return false;
-    if (!parse_axes(multiscale, s->list[number].array->ndim, axes, err) || !map_axes(&s->list[number], axes, err)
+    if (!parse_axes(pel__zarr_axes(multiscale, dataset), s->list[number].array->ndim, axes, err) || !map_axes(&s->list[number], axes, err)
         || !keep_array(s, number, err))
         return pel__where(err, "%s: ", full);
     pel__zarr_keep_space(s, number, multiscale, dataset, axes);

@@ -82,13 +82,21 @@ static bool vector(json_object *o, const char *type, placing *p, double *out)
     return !p->trouble[0];
 }
 
-static void apply_one(json_object *o, placing *p)
+#define DEEPEST 4 /* sequences in sequences */
+
+static void apply_list(json_object *list, placing *p, int depth);
+
+static void apply_one(json_object *o, placing *p, int depth)
 {
     double v[PEL_MAX_NDIM];
     const char *const type = pel__json_string(o, "type");
     const bool scale = type && strcmp(type, "scale") == 0, shift = type && strcmp(type, "translation") == 0;
     if (type && strcmp(type, "identity") == 0)
         return;
+    if (type && strcmp(type, "sequence") == 0 && depth < DEEPEST) {
+        apply_list(pel__json_get(o, "transformations", json_type_array), p, depth + 1);
+        return;
+    }
     if (!scale && !shift) {
         (void)snprintf(p->trouble, sizeof p->trouble, "a transformation \"%.60s\" is not understood", type ? type : "");
         return;
@@ -102,17 +110,42 @@ static void apply_one(json_object *o, placing *p)
     p->scaled = p->scaled || scale;
 }
 
+static void apply_list(json_object *list, placing *p, int depth)
+{
+    for (size_t k = 0; list && !p->trouble[0] && k < json_object_array_length(list); k++)
+        apply_one(json_object_array_get_idx(list, k), p, depth);
+}
+
 static void apply(json_object *owner, placing *p)
 {
-    json_object *const list = pel__json_get(owner, "coordinateTransformations", json_type_array);
-    for (size_t k = 0; list && !p->trouble[0] && k < json_object_array_length(list); k++)
-        apply_one(json_object_array_get_idx(list, k), p);
+    apply_list(pel__json_get(owner, "coordinateTransformations", json_type_array), p, 0);
+}
+
+/* The name of the coordinate system that the first transformation leads to. */
+static const char *output_name(json_object *dataset)
+{
+    json_object *const list = pel__json_get(dataset, "coordinateTransformations", json_type_array);
+    json_object *const first = list ? json_object_array_get_idx(list, 0) : NULL;
+    const char *const name = pel__json_string(pel__json_get(first, "output", json_type_object), "name");
+    return name ? name : pel__json_string(first, "output");
+}
+
+json_object *pel__zarr_axes(json_object *multiscale, json_object *dataset)
+{
+    json_object *const systems = pel__json_get(multiscale, "coordinateSystems", json_type_array);
+    const char *const output = output_name(dataset);
+    for (size_t i = 0; systems && i < json_object_array_length(systems); i++) {
+        json_object *const system = json_object_array_get_idx(systems, i);
+        const char *const name = pel__json_string(system, "name");
+        if (!output || (name && strcmp(name, output) == 0))
+            return pel__json_get(system, "axes", json_type_array);
+    }
+    return pel__json_get(multiscale, "axes", json_type_array);
 }
 
 /* Before 0.4 axes were names, and nothing told a scale. */
-static bool could_tell(json_object *multiscale)
+static bool could_tell(json_object *axes)
 {
-    json_object *const axes = pel__json_get(multiscale, "axes", json_type_array);
     return axes && json_object_array_length(axes) > 0 && json_object_is_type(json_object_array_get_idx(axes, 0), json_type_object);
 }
 
@@ -144,8 +177,9 @@ void pel__zarr_keep_space(pel__zarr_source *s, int32_t number, json_object *mult
     placing p = {.ndim = own->array->ndim, .scale = {1, 1, 1, 1, 1, 1, 1, 1}};
     char bare[200] = "", backwards[200] = "";
     apply(dataset, &p);
-    apply(multiscale, &p);
-    if (!p.trouble[0] && !p.scaled && could_tell(multiscale))
+    if (!pel__json_get(multiscale, "coordinateSystems", json_type_array)) /* else they lead on to other systems */
+        apply(multiscale, &p);
+    if (!p.trouble[0] && !p.scaled && could_tell(pel__zarr_axes(multiscale, dataset)))
         (void)snprintf(p.trouble, sizeof p.trouble, "no scale is given");
     if (p.trouble[0])
         pel__zarr_note(s, number, PEL__NOTE_METADATA, "Size and place of the voxels are unknown: %s.", p.trouble);
