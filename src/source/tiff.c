@@ -73,10 +73,10 @@ static void add_up(pel__tiff *t)
                              im->shape[PEL_C] * (int64_t)sizeof(pel_channel) + (int64_t)(sizeof *im + sizeof t->images[i] + 1024);
         pel__notes_give(&s->images[i], &t->images[i].notes);
     }
-    s->thread_bytes = pel__tiff_thread_bytes(t);
     s->identity_crc32c = t->set.crc32c;
     for (int64_t i = 0; i < t->set.file_count; i++)
         keep_other(s, t->set.files[i].path);
+    s->thread_bytes = pel__tiff_thread_bytes(t);
 }
 
 /* "t=4,c=3,z=5", the slowest axis first; those that are not said are 1. */

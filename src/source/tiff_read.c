@@ -558,9 +558,11 @@ int64_t pel__tiff_thread_bytes(const pel__tiff *t)
             continue;
         const int64_t striles = pel__ceil_div(k->width, k->tile_width) * pel__ceil_div(k->height, k->tile_height) * (k->planar ? k->samples : 1);
         /* Offsets and counts of the page (16 bytes each), a chunk of rows; or the decoded tile, the compressed one, and
-         * as much again for the window of the decoder. */
-        const int64_t row = k->tile_bytes / k->tile_height;
-        const int64_t pixels = pel__tiff_plain(k) ? pel__max(CHUNK_BYTES, row) : 2 * k->tile_bytes + coded_limit(k);
+         * as much again for the window of the decoder. A tile that claims more than all bytes of the files can hold is
+         * refused before memory is asked for. */
+        const int64_t row = k->tile_bytes / k->tile_height, bytes = t->base.identity_size + t->base.others_size;
+        const int64_t decoded = pel__min(k->tile_bytes, pel__expand_most(codec_of(k->compression)->packing, bytes));
+        const int64_t pixels = pel__tiff_plain(k) ? pel__max(CHUNK_BYTES, row) : 2 * decoded + pel__min(coded_limit(k), bytes);
         const int64_t unpacked = k->packed ? 8 * row / k->bits * (int64_t)pel_dtype_size(k->dtype) : 0;
         most = pel__max(most, pixels + unpacked + 16 * striles);
     }
