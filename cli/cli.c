@@ -77,7 +77,12 @@ json_object *json_axes(const int64_t values[PEL_AXES])
 void json_print(json_object *document)
 {
     const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
-    (void)puts(json_object_to_json_string_ext(document, flags));
+    char *const text = strdup(json_object_to_json_string_ext(document, flags));
+    if (text) {
+        pel_text_to_utf8(text);
+        (void)puts(text);
+    }
+    free(text);
     json_object_put(document);
 }
 

@@ -60,6 +60,9 @@ typedef struct pel_error {
 /* The commit of its source, shortened; "-dirty" behind it where that was changed; "": built from no repository. */
 PEL_API const char *pel_commit(void);
 
+/* Names of files are bytes, JSON is UTF-8: '?' in place of each byte that is of no letter. */
+PEL_API void pel_text_to_utf8(char *text);
+
 /* ---- regions ----------------------------------------------------------------------------------------------- */
 
 #define PEL_MAX_NDIM 8 /* of any region: arrays in a Zarr store may have more axes than an image */

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import urllib.parse
 
 import pytest
 
@@ -229,3 +231,30 @@ def test_the_page_shows_the_members_of_today(cli, tmp_path):
     done = next(r for r in lines if r["job"] >= 0)
     example = "".join(line for line in ledger.splitlines() if line.startswith("    ")).split("}")[0]
     assert members(done) == set(re.findall(r'"(\w+)":', example)), example
+
+
+def latin(folder, name):
+    return os.path.join(os.fsencode(folder), name.encode("latin-1"))
+
+
+def test_plan_and_status_are_utf8_whatever_the_names_are(cli, tmp_path):
+    """Names are bytes: the files that describe the run are UTF-8 all the same, and the very files are found again, also a %."""
+    cli.ok("phantom", tmp_path / "a.czi", "--size", "z=4,y=64,x=64", "--quiet")
+    image, out = latin(tmp_path, "Kn\xf6tchen 100%41.czi"), latin(tmp_path, "ge\xe4ndert.ome.zarr")
+    os.rename(tmp_path / "a.czi", image)
+    os.mkdir(latin(tmp_path, "b\xfccher"))
+    run = latin(tmp_path, "b\xfccher/lauf.run")
+    subprocess.run([os.fsencode(cli.path), b"convert", image, out, b"--state", run, b"--quiet"], check=True)
+    plan = json.loads(open(run + b"/plan.json", "rb").read().decode("utf-8"))
+    status = json.loads(open(run + b"/status.json", "rb").read().decode("utf-8"))
+    assert urllib.parse.unquote_to_bytes(plan["input"]["path bytes"]) == os.path.realpath(image)
+    assert plan["input"]["path"].endswith("/Kn?tchen 100%41.czi") and status["input"] == plan["input"]["path"]
+    assert urllib.parse.unquote_to_bytes(plan["place"]["output bytes"]) == out
+    assert subprocess.run([os.fsencode(cli.path), b"verify", run]).returncode == 0, "input or output are not found again"
+    for words in ([b"status", run], [b"verify", run, b"--windows", b"1"], [b"info", image], [b"noise", image], [b"info", out]):
+        said = subprocess.run([os.fsencode(cli.path), *words, b"--json"], check=True, capture_output=True).stdout
+        assert json.loads(said.decode("utf-8")), words
+    os.rename(image, tmp_path / "a.czi")  # a name in UTF-8 leaves nothing of the other one
+    subprocess.run([os.fsencode(cli.path), b"convert", os.fsencode(tmp_path / "a.czi"), out, b"--state", run, b"--quiet"], check=True)
+    again = json.loads(open(run + b"/plan.json", "rb").read().decode("utf-8"))
+    assert again["input"]["path"] == str(tmp_path / "a.czi") and "path bytes" not in again["input"]

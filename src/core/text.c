@@ -2,6 +2,8 @@
  * See text.h. */
 #include "core/text.h"
 
+#include "pellucid.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,4 +28,9 @@ void pel__text_to_utf8(char *text)
             *text = '?';
         text += n > 0 ? n : 1;
     }
+}
+
+void pel_text_to_utf8(char *text)
+{
+    pel__text_to_utf8(text);
 }

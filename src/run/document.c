@@ -11,6 +11,7 @@
 #include "core/region.h"
 #include "core/retry.h"
 #include "core/text.h"
+#include "run/raw_text.h"
 #include "run/run.h"
 
 #include <errno.h>
@@ -312,21 +313,28 @@ void pel__document_set_input(json_object *document, const char *path)
     add_text(input, "path", path);
 }
 
-bool pel__document_save(const pel_run *run, pel_error *err)
+static bool save_text(const char *path, const char *text, pel_error *err)
 {
-    char path[PEL__PATH_MAX];
-    const char *text = json_object_to_json_string_ext(run->document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (!text)
-        return pel__fail(err, PEL_NO_MEMORY, "no memory to write the plan");
     const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
-    if (!pel__path_join(path, sizeof path, run->folder, "plan.json", err))
-        return false;
     pel__retry again = {0};
     bool ok = false, lost = false;
     do {
         lost = false;
         ok = pel__file_replace(path, piece, 2, err) && pel__parents_sync(path, 2, &lost, err); /* the run's folder may be new */
     } while (!ok && lost && pel__try_again(&again, EIO));
+    return ok;
+}
+
+bool pel__document_save(const pel_run *run, pel_error *err)
+{
+    char path[PEL__PATH_MAX];
+    json_object *copy = NULL;
+    const bool made = json_object_deep_copy(run->document, &copy, NULL) == 0 && pel__raw_text_add(copy);
+    const char *text = made ? json_object_to_json_string_ext(copy, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+    bool ok = text ? pel__path_join(path, sizeof path, run->folder, "plan.json", err) : pel__fail(err, PEL_NO_MEMORY, "no memory to write the plan");
+    if (ok)
+        ok = save_text(path, text, err);
+    json_object_put(copy);
     return ok;
 }
 
@@ -365,6 +373,7 @@ bool pel__document_load(json_object **out, const char *folder, pel_error *err)
         return pel__fail(err, PEL_FORMAT, "%s: member \"run\" is not the 32 hexadecimal digits that pellucid wrote there: put the file back as it was, "
                          "or begin anew with --fresh", path);
     }
+    pel__raw_text_take(o);
     *out = o;
     return true;
 }

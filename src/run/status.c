@@ -231,6 +231,16 @@ static void add_integer(json_object *o, const char *name, int64_t v)
     json_object_object_add(o, name, json_object_new_int64(v));
 }
 
+/* Names of files are bytes, and parts of errors. */
+static void add_shown(json_object *o, const char *name, const char *text)
+{
+    char *const copy = strdup(text);
+    if (copy)
+        pel__text_to_utf8(copy);
+    json_object_object_add(o, name, json_object_new_string(copy ? copy : ""));
+    free(copy);
+}
+
 static json_object *status_json(pel_run *run, const char *state)
 {
     const pel__ledger_totals t = pel__ledger_sums(run->ledger);
@@ -241,8 +251,8 @@ static json_object *status_json(pel_run *run, const char *state)
     json_object *o = json_object_new_object();
     json_object_object_add(o, "state", json_object_new_string(state));
     json_object_object_add(o, "filter", json_object_new_string(names));
-    json_object_object_add(o, "input", json_object_new_string(run->input));
-    json_object_object_add(o, "output", json_object_new_string(run->output));
+    add_shown(o, "input", run->input);
+    add_shown(o, "output", run->output);
     add_integer(o, "blocks_done", pel__ledger_count_done(run->ledger, 0, blocks));
     add_integer(o, "blocks_total", blocks);
     add_integer(o, "failed", pel__ledger_count_failed(run->ledger, 0, jobs));
@@ -257,8 +267,8 @@ static json_object *status_json(pel_run *run, const char *state)
     json_object_object_add(o, "memory_by", json_object_new_string(run->memory_by));
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
-    json_object_object_add(o, "last_error", json_object_new_string(last));
-    json_object_object_add(o, "reason", json_object_new_string(run->reason));
+    add_shown(o, "last_error", last);
+    add_shown(o, "reason", run->reason);
     char owner[256];
     pel__owner self;
     pel__owner_self(&self);

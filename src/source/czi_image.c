@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -317,6 +318,7 @@ static void name_image(pel_image *im, const pel__czi *czi, int32_t scene)
     const char *const slash = strrchr(czi->base.path, '/'), *const file = slash ? slash + 1 : czi->base.path;
     const size_t n = strlen(file), stem = n > 4 && strcasecmp(file + n - 4, ".czi") == 0 ? n - 4 : n;
     (void)snprintf(im->name, sizeof im->name, "%.*s", (int)stem, file);
+    pel__text_to_utf8(im->name);
 }
 
 static bool describe_geometry(pel__czi *czi, int32_t image, const survey *s, pel_error *err)
