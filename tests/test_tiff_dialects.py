@@ -338,6 +338,23 @@ def test_qptiff_pages_are_channels(tmp_path):
     assert size_of(tmp_path / "a.qptiff") == pytest.approx({"y_um": 0.5, "x_um": 0.5}) and len(info(tmp_path / "a.qptiff")["images"]) == 1
 
 
+# ---- Micro-Manager NDTiff ----
+
+def test_ndtiff_is_refused_by_name_with_a_way_out(tmp_path):
+    a = values((6, 20, 30), "u2")
+    with tifffile.TiffWriter(tmp_path / "a_NDTiffStack.tif") as w:
+        for page in a:
+            w.write(page, photometric="minisblack", metadata=None, contiguous=False, extratags=[(51123, 2, 0, "{}", True)])
+    check(tmp_path / "a_NDTiffStack.tif", a[None, None])  # copied without its index
+    (tmp_path / "NDTiff.index").write_bytes(b"")
+    done = tool("read", tmp_path / "a_NDTiffStack.tif", 0)
+    assert done.returncode == 15 and b"NDTiff" in done.stderr and b"--input-axes" in done.stderr
+    code, planes = sized(tmp_path / "a_NDTiffStack.tif", "t=2,c=3")
+    assert code == 0 and [int(p["crc32"], 16) for p in planes] == [zlib.crc32(page.tobytes()) for page in a]
+    code, planes = sized(tmp_path / "a_NDTiffStack.tif", "zyx")
+    assert code == 0 and len(planes) == 6
+
+
 # ---- axes that the user says ----
 
 def sized(path, axes, option="--input-axes"):

@@ -114,6 +114,7 @@ static bool parse_sizes(pel__tiff *t, const char *text)
 static bool choose_axis(pel__tiff *t, const char *axes, pel_error *err)
 {
     t->page_axis = 'z';
+    t->axes_said = axes != NULL;
     if (!axes || strcmp(axes, "yx") == 0 || (strchr(axes, '=') && parse_sizes(t, axes)))
         return true;
     if (strlen(axes) != 3 || !strchr("tcz", axes[0]) || strcmp(axes + 1, "yx") != 0)

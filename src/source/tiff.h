@@ -89,6 +89,7 @@ typedef struct pel__tiff {
     int64_t planes, channels; /* of all images so far: some hundred bytes of XML can claim any number */
     bool long_counts;    /* LSM: what a strip takes is said as it is decoded, which may lead beyond the end */
     char page_axis;      /* of plain stacks: 't', 'c' or 'z' */
+    bool axes_said;      /* by the user */
     int64_t given[3];    /* t, c, z as the user says them */
     char given_order[4]; /* "": nothing was said; else the axes from the fastest */
     pthread_mutex_t mutex;

@@ -15,7 +15,7 @@ typedef struct pel__tiff_dialect {
     bool (*describe)(pel__tiff *t, const pel__tiff_head *head, pel_error *err);
 } pel__tiff_dialect;
 
-extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage, pel__tiff_svs, pel__tiff_qptiff;
+extern const pel__tiff_dialect pel__tiff_ome, pel__tiff_stk, pel__tiff_lsm, pel__tiff_imagej, pel__tiff_shaped, pel__tiff_scanimage, pel__tiff_svs, pel__tiff_qptiff, pel__tiff_ndtiff;
 
 /* OME-XML, as far as its first n bytes tell. */
 bool pel__tiff_is_ome_xml(const char *text, size_t n);

@@ -4,6 +4,7 @@
 
 static const pel__tiff_dialect *const dialects[] = {
     &pel__tiff_ome,
+    &pel__tiff_ndtiff,
     &pel__tiff_stk,
     &pel__tiff_lsm,
     &pel__tiff_imagej,
