@@ -116,12 +116,10 @@ def test_v2_filters_of_big_numbers(cli, tmp_path, dtype):
 
 
 @pytest.mark.parametrize("layout", ["plain", "sharded", "zstd", "transposed"])
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", [n for n in FILTERS if n != "quantize narrower"])  # zarr-python does not read what it writes then
 def test_v3_filters(cli, tmp_path, name, layout):
     dtype, filters = FILTERS[name]
     path = str(tmp_path / "a.zarr")
-    if name == "quantize narrower":
-        pytest.skip("zarr-python does not read what it writes then")
     kinds = {"delta": "Delta", "fixedscaleoffset": "FixedScaleOffset", "bitround": "BitRound", "quantize": "Quantize", "astype": "AsType"}
     own = [getattr(more, kinds[f.get_config()["id"]])(**configuration(f)) for f in filters]
     codecs = [*([TransposeCodec(order=(2, 0, 1))] if layout == "transposed" else []), *own, BytesCodec(), *([ZstdCodec()] if layout == "zstd" else [])]
