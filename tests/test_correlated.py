@@ -34,6 +34,7 @@ def demosaiced(a):
 
 HARM = {
     "blur 0.45": lambda a: ndimage.gaussian_filter(a, 0.45),
+    "blur 0.6": lambda a: ndimage.gaussian_filter(a, 0.6),
     "blur 0.8": lambda a: ndimage.gaussian_filter(a, 0.8),
     "blur along y": lambda a: ndimage.gaussian_filter(a, (0.7, 0)),
     "resampled 1.1": lambda a: ndimage.zoom(a, 1.1, order=1),
@@ -80,6 +81,28 @@ def test_as_good_as_with_the_true_model(cli, tmp_path, name):
     middle = np.median(clean)
     assert noise["gain"] * middle + noise["offset"] == pytest.approx(gain * middle + offset, rel=0.4)
     assert "share their noise" in noise["remark"]
+
+
+def test_the_power_is_what_averages_go_by(cli, tmp_path):
+    photons, harm = scene(), HARM["blur 0.8"]
+    clean, noisy = harm(GAIN * photons + BACKGROUND), harm(camera(photons, np.random.default_rng(5)))
+    gain, offset, power = true_model(harm, photons, clean)
+    told, _ = denoise(cli, tmp_path, noisy, "--noise", f"{gain},{offset},low={power}", "--tune", "off")
+    white, _ = denoise(cli, tmp_path, noisy, "--noise", f"{gain},{offset}", "--tune", "off")
+    assert psnr(told, clean, np.ptp(clean)) > psnr(white, clean, np.ptp(clean)) + 2
+
+
+def test_structure_everywhere_is_not_taken_for_noise(cli, tmp_path):
+    """Texture as fine as a lens lets through, all over the image."""
+    rng = np.random.default_rng(4)
+    texture = ndimage.gaussian_filter(rng.normal(size=(384, 384)), 2.2)
+    photons, harm = 20 * (1 + 0.5 * texture / np.abs(texture).max()) + np.linspace(0, 30, 384), HARM["blur 0.6"]
+    clean, noisy = harm(GAIN * photons + BACKGROUND), harm(camera(photons, rng))
+    gain, offset, power = true_model(harm, photons, clean)
+    _, noise = denoise(cli, tmp_path, noisy, "--tune", "off")
+    middle = np.median(clean)
+    found, truth = (noise["gain"] * middle + noise["offset"]) * noise["low_frequency"], (gain * middle + offset) * power
+    assert 0.7 < found / truth < 1.5, (found, truth)
 
 
 def test_white_noise_is_left_as_it_is(cli, tmp_path):
