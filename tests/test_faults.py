@@ -98,7 +98,7 @@ CHANGES = {
     "level 0 less": (lambda f: f.pop(0), 1, 0),
     "level 1 less": (lambda f: f.pop(1), 1, 0),
     "none": (lambda f: f.clear(), 2, 0),
-    "one more": (lambda f: f.append(["0/c/0/0/0/9/9", -1, ""]), 0, 1),
+    "one more": (lambda f: f.append(["0/c/0/0/0/9/9", -1, ""]), 0, 2),
     "twice": (lambda f: f.append(f[0]), 0, 1),
     "another name": (lambda f: f.__setitem__(0, ["0/c/0/0/0/0/0", *f[0][1:]]), 1, 2),
     "a name that leads out": (lambda f: f.append(["../out.ome.zarr/0/c/0/0/0/0/1", -1, ""]), 0, 2),

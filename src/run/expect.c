@@ -50,7 +50,7 @@ bool pel__run_expects(const pel_run *run, const pel__ledger_record *record, pel_
     holding h = {.record = record, .out = out};
     pel__part part = {.image = job.image, .level = job.level, .region = job.region};
     hold_part(&h, run, &spec, &part);
-    out->hollow = job.level == 0 && h.written == 0 && (record->maximum >= 1 || record->minimum <= -1); /* fractions may have become zeros */
+    out->hollow = job.level == 0 && h.written == 0 && out->lacking == 0 && (record->maximum >= 1 || record->minimum <= -1); /* fractions may have become zeros */
     for (int32_t k = 1; job.level == 0 && k < p->owned_levels; k++) {
         part.level = k;
         part.region = pel__plan_level_part(&p->layout, k, &job.region);
