@@ -231,6 +231,6 @@ const char *stop_words(void)
     case SIGTERM:
         return "asked to end (SIGTERM), as by kill or by a scheduler that cancels the job";
     default:
-        return "stopped by the scheduler's early signal (SIGUSR1, SIGUSR2): the job's time was nearly up";
+        return "stopped by the scheduler's early signal (SIGUSR1, SIGUSR2): the job's time was nearly up; what is done stays: submit again";
     }
 }

@@ -5,6 +5,7 @@
 
 #include "jobs.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,68 @@ bool cluster_is_alive(const char *output)
     bool alive = false;
     json_object_put(load_manager(output, &alive));
     return alive;
+}
+
+/* ---- why it stands still -------------------------------------------------------------------------------------------------- */
+
+/* Schedulers' words for what ended a job, in capitals, and what to do about it. */
+static const struct {
+    const char *words[6], *next;
+} ends[] = {
+    {{"TIMEOUT", "WALLTIME", "RUNLIMIT", "DEADLINE", "H_RT", "WALL TIME"}, "its walltime was over; what is done stays: submit again, with a longer time or smaller blocks if no block was done"},
+    {{"OUT_OF_MEMORY", "MEMLIMIT", "MEMORY", "H_VMEM", " MEM ", NULL}, "its memory was too small; what is done stays: submit again with more memory for a job, or a smaller --memory for the program"},
+    {{"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUE", NULL}, "its host was lost or taken from it; what is done stays: submit again"},
+    {{"CANCELLED", "REMOVED", "TERM_OWNER", "TERM_ADMIN", NULL}, "it was cancelled; what is done stays: submit again"},
+};
+
+static const char *what_next(const char *verdict)
+{
+    char capitals[sizeof ((pel_status *)NULL)->reason];
+    size_t n = 0;
+    for (; verdict[n] && n + 1 < sizeof capitals; n++)
+        capitals[n] = (char)toupper((unsigned char)verdict[n]);
+    capitals[n] = '\0';
+    for (int i = 0; i < COUNT(ends); i++)
+        for (int k = 0; k < COUNT(ends[i].words) && ends[i].words[k]; k++)
+            if (strstr(capitals, ends[i].words[k]))
+                return ends[i].next;
+    return "what is done stays: submit again; `status --failures` tells more";
+}
+
+typedef struct {
+    char *text;
+    size_t size;
+    int64_t at, sign; /* sign: the last sign of life of a worker, in seconds; jobs that ended before are another story */
+} last_verdict;
+
+static void take_sign(void *arg, const pel_run_worker *w)
+{
+    last_verdict *const last = arg;
+    const int64_t sign = w->sign_us / 1000000 - FRESH_SECONDS;
+    last->sign = sign > last->sign ? sign : last->sign;
+}
+
+static void take_last(void *arg, const job_verdict *v)
+{
+    last_verdict *const last = arg;
+    if (v->good || v->at < last->at || (v->at > 0 && v->at < last->sign))
+        return;
+    last->at = v->at;
+    (void)snprintf(last->text, last->size, "job %s of %s ended%s%s, %s: %s", v->job, v->scheduler, v->host[0] ? " on " : "", v->host, v->text, what_next(v->text));
+}
+
+void cluster_settle_reason(pel_status *s, const char *output)
+{
+    char text[sizeof s->reason] = "";
+    last_verdict last = {.text = text, .size = sizeof text};
+    if (!s->silent || strcmp(s->state, "output gone") == 0)
+        return;
+    (void)pel_run_each_worker(output, take_sign, &last, NULL);
+    jobs_verdicts(output, &(asking){.seconds = ASK_SECONDS}, take_last, &last);
+    if (!text[0])
+        return;
+    (void)snprintf(s->reason, sizeof s->reason, "%s", text);
+    (void)pel_run_note_stop(output, text, NULL); /* for the page; whoever may not write there only hears it */
 }
 
 /* ---- tries ---------------------------------------------------------------------------------------------------------------- */

@@ -130,7 +130,12 @@ int scale_ask(const verb *self, const cluster_words *w)
     int64_t least = 0, most = 0;
     if (!parse_bounds(w->scale, &least, &most))
         return command_wrong(self, "--scale: found \"%s\", expected N or A..B", w->scale);
-    if (lstat(run_file(path, w->output, "manager.json"), &st) != 0 || !cluster_is_alive(w->output)) {
+    const bool there = lstat(run_file(path, w->output, "manager.json"), &st) == 0;
+    if (!there && errno == EACCES) {
+        say(self, "%s: permission denied: only the user of its manager may scale it", path);
+        return EXIT_USAGE;
+    }
+    if (!there || !cluster_is_alive(w->output)) {
         say(self, "%s: no manager is at work on it; `pellucid cluster %s --workers %s` starts one", w->output, w->output, w->scale);
         return EXIT_USAGE;
     }

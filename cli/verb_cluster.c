@@ -301,7 +301,7 @@ static void note_reason(const cluster *c, int status)
     else if (c->given_up)
         (void)snprintf(text, sizeof text, "%s", c->limit_said);
     else if (WIFSIGNALED(status))
-        (void)snprintf(text, sizeof text, "the manager was killed by signal %d", WTERMSIG(status));
+        (void)snprintf(text, sizeof text, "the manager was killed by signal %d; the same command goes on", WTERMSIG(status));
     else if (WEXITSTATUS(status) == EXIT_INTERRUPTED)
         (void)snprintf(text, sizeof text, "the manager's time was up (--seconds)");
     else if (pel_run_status(&s, c->output, NULL) && s.blocks_failed > 0)
@@ -349,6 +349,7 @@ static int run_cluster(cluster *c)
         say(c->self, "%s: did not begin", c->manager_program);
         return c->manager > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE ? EXIT_USAGE : EXIT_FAILED;
     }
+    (void)pel_run_note_stop(c->output, "", NULL); /* what ended it before */
     const bool begun = workers_begin(c, &err);
     if (!begun) { /* nobody would ever come to the manager */
         (void)kill(c->manager, SIGTERM);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * `report`: the page that a run keeps beside its output, made now, from any machine that sees the folder. */
+#include "cluster_status.h"
 #include "dashboard.h"
 #include "options.h"
 
@@ -20,6 +21,8 @@ static bool write_page(const char *output, const char *page, bool overwrite, pel
     pel_status s;
     if (!pel_run_status(&s, output, err))
         return false;
+    if (!cluster_is_alive(output))
+        cluster_settle_reason(&s, output);
     const char *const inputs[] = {s.input, s.output};
     const pel_file_rule rule = {.kind = "html", .inputs = inputs, .input_count = COUNT(inputs), .overwrite = overwrite};
     return dashboard_write(output, page, &rule, PELLUCID_VERSION, err);

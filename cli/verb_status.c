@@ -90,10 +90,12 @@ int verb_status(const verb *self, int argc, char **argv)
     for (;;) {
         if (!pel_run_status(&s, output, &err))
             return say_error(self, &err, true);
-        const bool managed = cluster_is_alive(output);
+        const bool managed = (s.silent || !s.reason[0]) && cluster_is_alive(output);
         if (managed) {
             (void)snprintf(s.state, sizeof s.state, "running");
             s.reason[0] = '\0';
+        } else {
+            cluster_settle_reason(&s, output);
         }
         if (json) {
             json_object *const o = status_json(&s);

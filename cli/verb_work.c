@@ -171,6 +171,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     stop_install();
     if (!w->report) /* a manager keeps the page itself */
         line.page = (dashboard){.output = w->output, .version = PELLUCID_VERSION};
+    if (share && !w->report) /* what ended it before */
+        (void)pel_run_note_stop(w->output, "", NULL);
     if (share) {
         char part[64];
         (void)snprintf(part, sizeof part, "%" PRId64 "/%" PRId64, share->part, share->parts);
@@ -191,8 +193,8 @@ static int work_on(const verb *self, const words *w, const pel_share *share)
     if (began && w->report)
         report_share(run, w, share);
     pel_run_destroy(run);
-    if (!ok && began && !w->report && stop_asked())
-        (void)pel_run_note_stop(w->output, stop_words(), NULL);
+    if (!ok && began && !w->report && (stop_asked() || share)) /* of a share the library notes nothing */
+        (void)pel_run_note_stop(w->output, stop_asked() ? stop_words() : err.text, NULL);
     if (began)
         dashboard_end(&line.page);
     if (!ok) {

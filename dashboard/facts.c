@@ -255,7 +255,8 @@ static void note_manager(facts *f)
     const int64_t at_us = at ? json_object_get_int64(at) : 0;
     if (at_us <= 0 || at_us > INT64_MAX / 1000000)
         return;
-    f->managed = (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && f->now_us / 1000000 - at_us < MANAGER_SECONDS;
+    const bool ended = f->status.reason[0] && !f->status.silent; /* its last sign of life outlives one whose end was seen */
+    f->managed = !ended && (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && f->now_us / 1000000 - at_us < MANAGER_SECONDS;
     f->sign_us = at_us * 1000000 > f->sign_us ? at_us * 1000000 : f->sign_us;
     if (f->managed)
         (void)snprintf(f->status.state, sizeof f->status.state, "running");

@@ -470,6 +470,7 @@ typedef struct pel_status {
     char worker[160];                 /* host and process id of one of them, "" = nobody */
     char last_error[512];
     char reason[512];                 /* why it stands still, where it does and is not done; "" = nobody said */
+    bool silent;                      /* it stands still, and nobody said why: reason is "" or tells what was left behind */
     char run[33];                     /* the number that this run alone has; "": begun by a version that gave none */
 } pel_status;
 

@@ -6,6 +6,7 @@
  *     SHIM_FAULT="pread:116:2:/0/c/;rename:5:1"     the first 2 calls of pread on a path that holds "/0/c/" fail with errno 116, …;
  *                                   "short" instead of a number: half of what was asked for is done; 1@2 instead of 2: one, after two
  *                                   that are let pass. A close that fails has closed. Errno 0: nothing fails, the calls are told.
+ *                                   mmap: of memory that belongs to no file
  *     SHIM_LOSE=1                   a file whose fdatasync fails is empty from then on, as if the disk never had it
  *     SHIM_TOLD=FILE                a line a fault that was made */
 #define _GNU_SOURCE
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -90,6 +92,20 @@ static int fails_fd(const char *call, int fd)
         errno = (reason);                                                                                          \
         return -1;                                                                                                 \
     }
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+
+/* Of files it is left alone; libc's own calls do not come by. */
+void *mmap(void *at, size_t n, int how, int flags, int fd, off_t from)
+{
+    const int reason = flags & MAP_ANONYMOUS ? fails("mmap", "") : 0;
+    if (reason > 0) {
+        errno = reason;
+        return MAP_FAILED;
+    }
+    return REAL("mmap", void *(*)(void *, size_t, int, int, int, off_t))(at, n, how, flags, fd, from);
+}
+void *mmap64(void *at, size_t n, int how, int flags, int fd, off64_t from) { return mmap(at, n, how, flags, fd, from); }
 
 /* ---- reading and writing -------------------------------------------------------------------------------------------- */
 

@@ -227,6 +227,12 @@ MUTANTS = [
            f"{MOVED}the_same_command_records_where_the_input_is_now"),
     Mutant("a plan without its input is believed", "src/run/setup.c", "if (!pel__plan_is_sound(&run->plan.images[i]))", "if (i < 0)",
            f"{MOVED}a_plan_that_cannot_be_checked_against_the_input_must_be_sound[factor1]"),
+    Mutant("on a full disk nothing is said", "src/run/status.c", " || write_in_place(folder, text, piece[0].n)", " || false", "tests/test_stops.py::test_a_disk_without_one_byte_left"),
+    Mutant("a manager that was killed is no reason", "src/run/status.c", "settle_manager(s, folder);", "s->reason[0] = 0;", "tests/test_stops.py::test_a_manager_that_was_killed"),
+    Mutant("an old verdict ends a new job", "cli/cluster_status.c", " || (v->at > 0 && v->at < last->sign)", " || false",
+           "tests/test_stops.py::test_a_part_that_its_scheduler_ended[TIMEOUT]"),
+    Mutant("what ended a run is never taken back", "cli/verb_work.c", "(void)pel_run_note_stop(w->output, \"\", NULL);", "(void)pel_run_note_stop(w->output, \"before\", NULL);",
+           "tests/test_stops.py::test_a_part_that_its_scheduler_ended[TIMEOUT]"),
     Mutant("an output that is gone is done", "src/run/status.c", "s->blocks_done > 0 && is_gone(s->output)", "s->blocks_done < 0",
            f"{MOVED}status_says_that_the_output_is_gone"),
     # ---- seams, types, resuming

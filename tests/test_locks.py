@@ -165,7 +165,7 @@ def test_temporary_files_of_the_living_stay(cli, image, wanted, out):
     """Whoever finishes a shared run clears up; one who works on a block once more still writes."""
     cli.ok("denoise", image, out, *WORDS, "--prepare")
     first = begin(cli, "work", out, "--part", "1/2", "--quiet")
-    (worker,) = os.listdir(out + ".run/workers")
+    (worker,) = (name for name in os.listdir(out + ".run/workers") if not name.startswith("."))  # not one that is about to be renamed
     host, pid, token = worker[:-len(".json")].split(",")
     living, dead, old = (f"{out}/0/.tmp-{n}" for n in (f"{host}-{pid}-{token}-99-0", f"{host}-{pid}-0123456789abcdef-99-0", f"{host}-{pid}-99-0"))
     for path in (living, dead, old):

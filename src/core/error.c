@@ -91,12 +91,20 @@ bool pel__fail(pel_error *err, int32_t code, const char *fmt, ...)
     return false;
 }
 
+static const char *way_out(int number)
+{
+    return number == ENOSPC   ? "; make room there, then give the same command again"
+           : number == ENOMEM ? "; end other programs, or take fewer threads (--threads) or less memory (--memory)"
+           : number == EDQUOT ? "; make room there or have the quota raised, then give the same command again"
+                              : "";
+}
+
 bool pel__fail_errno(pel_error *err, int number, const char *fmt, ...)
 {
-    char buffer[128] = "", reason[160];
+    char buffer[128] = "", reason[256];
     if (!err)
         return false;
-    (void)snprintf(reason, sizeof reason, ": %s", strerror_r(number, buffer, sizeof buffer));
+    (void)snprintf(reason, sizeof reason, ": %s%s", strerror_r(number, buffer, sizeof buffer), way_out(number));
     va_list args;
     va_start(args, fmt);
     err->code = number == ENOENT || number == ENOTDIR ? PEL_NOT_FOUND : number == ENOMEM ? PEL_NO_MEMORY : PEL_IO;

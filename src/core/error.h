@@ -11,7 +11,7 @@
 bool pel__fail(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
 
 /* The same with the operating system's reason for errno value `number` appended. Code PEL_IO, or PEL_NOT_FOUND for
- * ENOENT and ENOTDIR, PEL_NO_MEMORY for ENOMEM. */
+ * ENOENT and ENOTDIR, PEL_NO_MEMORY for ENOMEM. Of a full disk, quota or memory the text says what to do. */
 bool pel__fail_errno(pel_error *err, int number, const char *fmt, ...) PEL_PRINTF(3, 4);
 
 /* Prepends context ("file.czi: tile 41: ") to an error that is set. Returns false, for the same idiom. */

@@ -3,11 +3,14 @@
  * by anybody who sees the folder. */
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/own_file.h"
+#include "core/owner.h"
 #include "core/region.h"
 #include "core/text.h"
 #include "run/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,12 +62,12 @@ bool pel__books_open(pel__books *b, const char *output, pel_error *err)
     return ok;
 }
 
-static json_object *load_status(const char *folder)
+static json_object *load_json(const char *folder, const char *name)
 {
     char path[PEL__PATH_MAX];
     char *text = NULL;
     size_t n = 0;
-    if (!pel__path_join(path, sizeof path, folder, "status.json", NULL) || !pel__file_slurp(&text, &n, path, 1 << 20, NULL))
+    if (!pel__path_join(path, sizeof path, folder, name, NULL) || !pel__file_slurp(&text, &n, path, 1 << 20, NULL))
         return NULL;
     json_object *o = json_tokener_parse(text);
     free(text);
@@ -105,20 +108,42 @@ static void settle_state(pel_status *s, const json_object *file, int64_t jobs)
         (void)snprintf(s->state, sizeof s->state, "interrupted");
 }
 
-/* Who was killed could not say why: what is left of it does. */
-static void settle_reason(pel_status *s, const json_object *file)
+#define WITHOUT_A_WORD "ended without a word: killed, out of memory, or its host went down; the same command goes on"
+#define PROCESS "process %lld on %.200s"
+
+/* What a manager that still works keeps in its file; one that ends says so there. */
+static void settle_manager(pel_status *s, const char *folder)
 {
-    char told[sizeof s->reason], state[16], owner[160];
+    char state[16], host[200];
+    json_object *const o = load_json(folder, "manager.json");
+    copy_member(state, sizeof state, o, "state");
+    copy_member(host, sizeof host, o, "host");
+    if (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0)
+        (void)snprintf(s->reason, sizeof s->reason, "the manager, " PROCESS ", " WITHOUT_A_WORD, (long long)member_integer(o, "pid"), host);
+    json_object_put(o);
+}
+
+/* Who was killed could not say why: what is left of it does. Whoever begins takes back what was told before. */
+static void settle_reason(pel_status *s, const json_object *file, const char *folder)
+{
+    char told[sizeof s->reason], state[16], text[256];
+    pel__owner owner;
     copy_member(told, sizeof told, file, "reason");
     copy_member(state, sizeof state, file, "state");
-    copy_member(owner, sizeof owner, file, "owner");
-    const bool killed = strcmp(state, "running") == 0;
-    if (strcmp(s->state, "running") == 0 || strcmp(s->state, "done") == 0)
+    copy_member(text, sizeof text, file, "owner");
+    if (strcmp(s->state, "running") == 0 || strcmp(s->state, "done") == 0) {
         s->reason[0] = '\0';
-    else if (!killed && told[0])
+        return;
+    }
+    s->silent = !told[0];
+    if (told[0])
         (void)snprintf(s->reason, sizeof s->reason, "%s", told);
-    else if (killed && !s->reason[0])
-        (void)snprintf(s->reason, sizeof s->reason, "%s ended without a word: killed, out of memory, or its host went down", owner[0] ? owner : "its process");
+    else if (strcmp(state, "running") == 0 && !s->reason[0] && pel__owner_parse(&owner, text))
+        (void)snprintf(s->reason, sizeof s->reason, PROCESS " " WITHOUT_A_WORD, (long long)owner.pid, owner.host);
+    else if (strcmp(state, "running") == 0 && !s->reason[0])
+        (void)snprintf(s->reason, sizeof s->reason, "its process " WITHOUT_A_WORD);
+    else if (!s->reason[0])
+        settle_manager(s, folder);
 }
 
 /* Of those that share a run each may have limits of its own: the most that one of them promised. */
@@ -126,7 +151,7 @@ static void add_worker(void *arg, const pel_run_worker *w)
 {
     pel_status *s = arg;
     if (!w->alive) {
-        (void)snprintf(s->reason, sizeof s->reason, "process %lld on %.200s ended without a word: killed, out of memory, or its host went down", (long long)w->pid, w->host);
+        (void)snprintf(s->reason, sizeof s->reason, PROCESS " " WITHOUT_A_WORD, (long long)w->pid, w->host);
         return;
     }
     s->memory_promised = pel__max(s->memory_promised, w->memory_promised);
@@ -140,7 +165,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     if (!pel__books_open(&b, output, err))
         return false;
     *out = (pel_status){0};
-    json_object *file = load_status(b.folder);
+    json_object *file = load_json(b.folder, "status.json");
     const pel__ledger_totals t = pel__ledger_sums(b.ledger);
     (void)snprintf(out->input, sizeof out->input, "%s", pel__document_text(b.document, "input", "path"));
     if (!pel__run_output(out->output, sizeof out->output, output, b.folder, b.document, NULL))
@@ -165,7 +190,7 @@ bool pel_run_status(pel_status *out, const char *output, pel_error *err)
     out->workers = pel__workers_alive(out->worker, sizeof out->worker, b.folder);
     (void)pel_run_each_worker(output, add_worker, out, NULL);
     settle_state(out, file, b.jobs);
-    settle_reason(out, file);
+    settle_reason(out, file, b.folder);
     json_object_put(file);
     pel__books_close(&b);
     return true;
@@ -284,28 +309,39 @@ static const char *text_of(json_object *o)
     return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
-static bool write_whole(const pel_run *run, json_object *o, pel_error *err)
+/* Over what is there: on a full disk only the old file has room. A reader who comes meanwhile may find nothing to read. */
+static bool write_in_place(const char *folder, const char *text, size_t n)
+{
+    const int fd = pel__open_own(folder, "status.json", O_WRONLY, NULL);
+    if (fd < 0)
+        return false;
+    const bool ok = pwrite(fd, text, n, 0) == (ssize_t)n && ftruncate(fd, (off_t)n) == 0;
+    return close(fd) == 0 && ok;
+}
+
+static bool write_whole(const char *folder, json_object *o, pel_error *err)
 {
     char path[PEL__PATH_MAX];
-    const char *text = text_of(o);
-    const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
-    return text && pel__path_join(path, sizeof path, run->folder, "status.json", err) && pel__file_replace(path, piece, 2, err);
+    const char *const text = text_of(o);
+    if (!text)
+        return pel__fail(err, PEL_NO_MEMORY, "%s: no memory", folder);
+    const pel__piece piece[] = {{text, strlen(text)}, {"\n", 1}};
+    return pel__path_join(path, sizeof path, folder, "status.json", err) &&
+           (pel__file_replace(path, piece, 2, err) || write_in_place(folder, text, piece[0].n));
 }
 
 bool pel_run_note_stop(const char *run, const char *reason, pel_error *err)
 {
-    char folder[PEL__PATH_MAX], path[PEL__PATH_MAX];
-    if (!pel_run_folder(folder, sizeof folder, run, err) || !pel__path_join(path, sizeof path, folder, "status.json", err))
+    char folder[PEL__PATH_MAX];
+    if (!pel_run_folder(folder, sizeof folder, run, err))
         return false;
-    json_object *const o = load_status(folder);
+    json_object *const o = load_json(folder, "status.json");
     if (!json_object_is_type(o, json_type_object)) {
         json_object_put(o);
         return true; /* nobody has begun */
     }
     json_object_object_add(o, "reason", json_object_new_string(reason));
-    const char *const text = text_of(o);
-    const pel__piece piece[] = {{text, text ? strlen(text) : 0}, {"\n", 1}};
-    const bool ok = text ? pel__file_replace(path, piece, 2, err) : pel__fail(err, PEL_NO_MEMORY, "%s: no memory", path);
+    const bool ok = write_whole(folder, o, err);
     json_object_put(o);
     return ok;
 }
@@ -316,7 +352,7 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
     const char *text = text_of(o);
     bool ok = text && pel__worker_write(run->folder, text, err);
     if (run->finishing) /* of many that share a run, none speaks for the whole */
-        ok = ok && write_whole(run, o, err);
+        ok = write_whole(run->folder, o, err) && ok;
     json_object_put(o);
     return ok;
 }
@@ -324,7 +360,7 @@ bool pel__status_write(pel_run *run, const char *state, pel_error *err)
 bool pel__status_begin(pel_run *run, pel_error *err)
 {
     json_object *o = status_json(run, "planned");
-    const bool ok = write_whole(run, o, err);
+    const bool ok = write_whole(run->folder, o, err);
     json_object_put(o);
     return ok;
 }

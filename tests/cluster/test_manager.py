@@ -137,6 +137,8 @@ def test_manager_is_killed_and_the_same_command_again(run, gate):
         run.wait_for_records(n, p)
         os.kill(manager_of(p), signal.SIGKILL)
         assert "the same command" in finish(p, 1)
+        said = ": interrupted: the manager was killed by signal 9; the same command goes on"
+        assert said in run.cli("status", run.out).stdout, "though its last sign of life is fresh"
     done = {r["job"] for r in records(run.out) if r["ok"]}
     assert len(done) >= 40
     finish(run.start(*words))
