@@ -18,7 +18,8 @@ SECONDS ?= 60
 # The Python tests that run with the address sanitizer; the others measure memory or numbers, tune for minutes, or start
 # the manager, whose Work Queue leaks.
 SANITIZED_TESTS := $(addprefix tests/test_,cli.py run.py tiff.py czi_convert.py zarr_readers.py zarr_kinds.py remote.py tls.py \
-	remote_write.py select.py dashboard.py jobs.py submit.py quoting.py config.py channels.py pipeline.py phantom_files.py noise_plot.py hostile_images.py)
+	remote_write.py select.py dashboard.py jobs.py submit.py quoting.py config.py channels.py pipeline.py phantom_files.py noise_plot.py hostile_images.py \
+	audit.py documents.py moved.py places.py notes.py damaged.py)
 VENV   := $(BUILD)/venv
 PYTHON := $(VENV)/bin/python
 
