@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +14,22 @@
 
 const char axis_letters[PEL_AXES + 1] = "tczyx";
 
+void say_args(const verb *self, const char *fmt, va_list args)
+{
+    char *text = NULL;
+    const int n = vasprintf(&text, fmt, args);
+    (void)fprintf(stderr, "pellucid %s: ", self->name);
+    (void)put_one_line(stderr, n < 0 ? "no memory for the message" : text);
+    (void)fputc('\n', stderr);
+    if (n >= 0)
+        free(text);
+}
+
 void say(const verb *self, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    (void)fprintf(stderr, "pellucid %s: ", self->name);
-    (void)vfprintf(stderr, fmt, args);
-    (void)fputc('\n', stderr);
+    say_args(self, fmt, args);
     va_end(args);
 }
 
@@ -102,6 +110,16 @@ const char *member_text(const json_object *o, const char *name)
 int64_t member_integer(const json_object *o, const char *name)
 {
     return json_object_get_int64(member(o, name));
+}
+
+int put_one_line(FILE *to, const char *text)
+{
+    int written = 0;
+    for (const char *end = strchr(text, '\n'); end; end = strchr(text, '\n')) {
+        written += fprintf(to, "%.*s\\u000a", (int)(end - text), text);
+        text = end + 1;
+    }
+    return written + fprintf(to, "%s", text);
 }
 
 const char *text_bytes(char *out, size_t size, double bytes)

@@ -7,6 +7,7 @@
 #include "pellucid.h"
 
 #include <json.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 enum exit_code {
@@ -44,6 +45,7 @@ int verb_picture(const verb *self, int argc, char **argv);
 /* ---- messages: to standard error, "pellucid VERB: …" ------------------------------------------------------- */
 
 void say(const verb *self, const char *fmt, ...) PEL_PRINTF(2, 3);
+void say_args(const verb *self, const char *fmt, va_list args) PEL_PRINTF(2, 0);
 
 /* Says err's text and returns the exit code that goes with it: `while_reading` when only the input was touched. */
 int say_error(const verb *self, const pel_error *err, bool while_reading);
@@ -62,6 +64,10 @@ void json_print(json_object *document);                  /* takes it */
 
 const char *member_text(const json_object *o, const char *name); /* borrowed; "" where there is none */
 int64_t member_integer(const json_object *o, const char *name);  /* 0 where there is none */
+
+/* Text from a file or a path, for a person: a line feed becomes \u000a, so that a name cannot pass for a line of ours; for
+ * other control characters see terminal.h. Returns the bytes written. */
+int put_one_line(FILE *to, const char *text);
 
 /* ---- quantities as a person reads them; the text is returned -------------------------------------------------- */
 

@@ -77,8 +77,10 @@ static void print_given_up(json_object *manager)
     }
     for (size_t i = 0; blocks && i < json_object_array_length(blocks) && i < 20; i++) {
         json_object *const b = json_object_array_get_idx(blocks, i);
-        (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: %s\n", member_integer(b, "block"), member_integer(b, "failures"),
-                     member_text(b, "host"), member_text(b, "error"));
+        (void)printf("  given up  block %" PRId64 " after %" PRId64 " failures, the last on %s: ", member_integer(b, "block"), member_integer(b, "failures"),
+                     member_text(b, "host"));
+        (void)put_one_line(stdout, member_text(b, "error"));
+        (void)putchar('\n');
     }
 }
 

@@ -25,7 +25,8 @@ static json_object *run_note_json(const pel_note *n)
 
 static void print_note(FILE *to, const char *label, const pel_note *n)
 {
-    (void)fprintf(to, "%s%s", label, n->text);
+    (void)fputs(label, to);
+    (void)put_one_line(to, n->text);
     if (n->images > 1)
         (void)fprintf(to, " (image %" PRId32 " and %" PRId32 " more)", n->image, n->images - 1);
     else if (n->image > 0)

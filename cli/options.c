@@ -15,9 +15,8 @@ int command_wrong(const verb *self, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    (void)fprintf(stderr, "pellucid %s: ", self->name);
-    (void)vfprintf(stderr, fmt, args);
-    (void)fprintf(stderr, "\n`pellucid %s --help` lists what it takes\n", self->name);
+    say_args(self, fmt, args);
+    (void)fprintf(stderr, "`pellucid %s --help` lists what it takes\n", self->name);
     va_end(args);
     return EXIT_USAGE;
 }

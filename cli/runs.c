@@ -184,7 +184,9 @@ static void print_noise(FILE *to, const pel_run *run)
     for (int32_t c = 0; c < pel_run_noise_count(run, 0); c++) {
         const pel_noise *n = pel_run_noise(run, 0, c);
         const char *name = pel_source_image(source, 0)->channels[c].name;
-        (void)fprintf(to, "  noise    channel %" PRId32 " %s: ", c, name);
+        (void)fprintf(to, "  noise    channel %" PRId32 " ", c);
+        (void)put_one_line(to, name);
+        (void)fprintf(to, ": ");
         if (n->gain > 0)
             (void)fprintf(to, "variance = %.4g x mean %+.4g", n->gain, n->offset);
         else
@@ -213,7 +215,9 @@ static void print_tuning(FILE *to, const pel_run *run)
         }
         if (!best.chosen)
             continue;
-        (void)fprintf(to, "  tuned    channel %" PRId64 " %s: %s", c, image->channels[c].name, best.settings[0] ? best.settings : "the default");
+        (void)fprintf(to, "  tuned    channel %" PRId64 " ", c);
+        (void)put_one_line(to, image->channels[c].name);
+        (void)fprintf(to, ": %s", best.settings[0] ? best.settings : "the default");
         if (best.risk > 0 && best.risk < plain.risk)
             (void)fprintf(to, " (estimated %.2f dB better than the default)", 10 * log10(plain.risk / best.risk));
         (void)fputc('\n', to);
@@ -251,7 +255,10 @@ void print_plan(FILE *to, const pel_run *run, const char *input, const char *out
     pel_plan_summary s;
     char a[32], b[32], threads[PEL_LIMIT_TEXT + 32];
     pel_run_summary(run, &s);
-    (void)fprintf(to, "%s -> %s%s\n", input, output, s.resumed ? " (a run is there: its plan is kept)" : "");
+    (void)put_one_line(to, input);
+    (void)fprintf(to, " -> ");
+    (void)put_one_line(to, output);
+    (void)fprintf(to, "%s\n", s.resumed ? " (a run is there: its plan is kept)" : "");
     (void)fprintf(to, "  images   %" PRId32 ": %s voxels, %s of pixels, %d resolution levels\n", s.image_count,
                   text_count(a, sizeof a, s.voxels), text_bytes(b, sizeof b, (double)s.bytes_in), (int)s.levels);
     print_shape(to, "  blocks   ", s.block);
@@ -381,8 +388,11 @@ typedef struct {
 static void print_failure(void *arg, int64_t block, int32_t attempt, const char *host, const char *text)
 {
     failure_arg *f = arg;
-    if (f->left-- > 0)
-        (void)fprintf(f->to, "  failed    attempt %d on %s: %s\n", (int)attempt, host, text);
+    if (f->left-- <= 0)
+        return;
+    (void)fprintf(f->to, "  failed    attempt %d on %s: ", (int)attempt, host);
+    (void)put_one_line(f->to, text);
+    (void)fputc('\n', f->to);
 }
 
 void print_failures(FILE *to, const char *output, int64_t most)

@@ -66,8 +66,11 @@ static bool one_image(job *j, pel_source *source, json_object *images, pel_error
     uint32_t crc = 0;
     const bool ok = pel_checksum(&crc, source, j->image, &scan, err);
     progress_end(&j->line);
-    if (ok && !j->json)
-        (void)printf("%08" PRIx32 "  image %" PRId32 "%s%s\n", crc, j->image, im->name[0] ? " " : "", im->name);
+    if (ok && !j->json) {
+        (void)printf("%08" PRIx32 "  image %" PRId32 "%s", crc, j->image, im->name[0] ? " " : "");
+        (void)put_one_line(stdout, im->name);
+        (void)putchar('\n');
+    }
     json_object_object_add(o, "crc32", crc_json(crc));
     if (!j->planes)
         json_object_put(j->plane_list);

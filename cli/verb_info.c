@@ -197,7 +197,9 @@ static void print_channels(const pel_image *im, bool all)
             (void)printf("… and %" PRId64 " more (--all shows them)\n", im->shape[PEL_C] - c);
             return;
         }
-        (void)printf("%2" PRId64 "  %-20s #%06" PRIx32, c, ch->name[0] ? ch->name : "(no name)", ch->rgb & 0xFFFFFF);
+        (void)printf("%2" PRId64 "  ", c);
+        const int width = put_one_line(stdout, ch->name[0] ? ch->name : "(no name)");
+        (void)printf("%*s #%06" PRIx32, width < 20 ? 20 - width : 0, "", ch->rgb & 0xFFFFFF);
         if (ch->excitation_nm > 0)
             (void)printf("  excitation %.4g nm", ch->excitation_nm);
         if (ch->emission_nm > 0)
@@ -213,7 +215,9 @@ static void print_storage(const pel_image *im)
     for (int a = PEL_T; a <= PEL_Z; a++)
         if (im->tile[a] > (a == PEL_C ? im->samples : 1)) /* colour samples go together anyway */
             (void)printf(", %c %" PRId64, axis_letters[a], im->tile[a]);
-    (void)printf("; compression %s\n", im->compression[0] ? im->compression : "unknown");
+    (void)printf("; compression ");
+    (void)put_one_line(stdout, im->compression[0] ? im->compression : "unknown");
+    (void)putchar('\n');
     print_label("planes");
     (void)printf("%" PRId64, im->planes);
     if (im->planes_missing > 0)
@@ -225,7 +229,7 @@ static void print_microscope(const pel_image *im)
 {
     if (im->objective[0] || im->magnification > 0 || im->aperture > 0) {
         print_label("objective");
-        (void)printf("%s", im->objective[0] ? im->objective : "(no name)");
+        (void)put_one_line(stdout, im->objective[0] ? im->objective : "(no name)");
         if (im->magnification > 0)
             (void)printf(", %gx", im->magnification);
         if (im->aperture > 0)
@@ -234,13 +238,23 @@ static void print_microscope(const pel_image *im)
     }
     if (im->acquired[0]) {
         print_label("acquired");
-        (void)printf("%s\n", im->acquired);
+        (void)put_one_line(stdout, im->acquired);
+        (void)putchar('\n');
     }
+}
+
+static void print_name(const pel_image *im, int32_t index)
+{
+    (void)printf("image %" PRId32 "%s", index, im->name[0] ? " \"" : "");
+    (void)put_one_line(stdout, im->name);
+    (void)printf("%s", im->name[0] ? "\"" : "");
 }
 
 static void print_image(const pel_image *im, int32_t index, bool all)
 {
-    (void)printf("\nimage %" PRId32 "%s%s%s\n", index, im->name[0] ? " \"" : "", im->name, im->name[0] ? "\"" : "");
+    (void)putchar('\n');
+    print_name(im, index);
+    (void)putchar('\n');
     print_shape(im);
     print_pixel_size(im);
     print_place(im);
@@ -249,7 +263,8 @@ static void print_image(const pel_image *im, int32_t index, bool all)
     print_microscope(im);
     for (int32_t i = 0; i < im->note_count; i++) {
         print_label(i == 0 ? "note" : "");
-        (void)printf("%s\n", im->notes[i].text);
+        (void)put_one_line(stdout, im->notes[i].text);
+        (void)putchar('\n');
     }
 }
 
@@ -271,14 +286,15 @@ static void print_text(const settings *s, const pel_source *source, int32_t firs
     double total = 0;
     for (int32_t i = 0; i < count; i++)
         total += image_bytes(pel_source_image(source, i));
-    (void)printf("%s: %s, %" PRId32 " image%s, %s of pixels\n", s->path, pel_source_format(source), count,
+    (void)put_one_line(stdout, s->path);
+    (void)printf(": %s, %" PRId32 " image%s, %s of pixels\n", pel_source_format(source), count,
                  count == 1 ? "" : "s", text_bytes(size, sizeof size, total));
     const pel_image *shown = NULL;
     for (int32_t i = first; i < last; i++) {
         const pel_image *const im = pel_source_image(source, i);
         if (shown && !s->all && same_kind(shown, im)) {
-            (void)printf("image %" PRId32 "%s%s%s: as the one before\n", i, im->name[0] ? " \"" : "", im->name,
-                         im->name[0] ? "\"" : "");
+            print_name(im, i);
+            (void)printf(": as the one before\n");
         } else {
             print_image(im, i, s->all);
             shown = im;

@@ -46,9 +46,24 @@ static json_object *noise_json(const pel_noise *n, int64_t channel)
     return o;
 }
 
+static void print_name(int64_t channel, const char *name)
+{
+    (void)printf("  channel %" PRId64 "%s", channel, name[0] ? " " : "");
+    (void)put_one_line(stdout, name);
+    (void)printf(": ");
+}
+
+static void print_refusal(int64_t channel, const char *name, const char *reason)
+{
+    print_name(channel, name);
+    (void)printf("refused: ");
+    (void)put_one_line(stdout, reason);
+    (void)putchar('\n');
+}
+
 static void print_noise(const pel_noise *n, const char *name, int64_t channel)
 {
-    (void)printf("  channel %" PRId64 "%s%s: ", channel, name[0] ? " " : "", name);
+    print_name(channel, name);
     if (n->gain == 0)
         (void)printf("Gaussian noise, sigma %.5g\n", sqrt(n->offset > 0 ? n->offset : 0));
     else
@@ -69,7 +84,7 @@ static void take_refusal(job *j, json_object *list, const char *name, int64_t ch
     json_object_object_add(o, "refused", json_object_new_string(end ? end + 2 : err->text));
     json_object_array_add(list, o);
     if (!j->json)
-        (void)printf("  channel %" PRId64 "%s%s: refused: %s\n", channel, name[0] ? " " : "", name, end ? end + 2 : err->text);
+        print_refusal(channel, name, end ? end + 2 : err->text);
     if (j->refused.code == PEL_OK)
         j->refused = *err;
 }
@@ -131,8 +146,11 @@ static bool one_image(job *j, pel_source *source, int32_t image, json_object *im
     json_object_object_add(o, "name", json_object_new_string(im->name));
     json_object_object_add(o, "channels", list);
     json_object_array_add(images, o);
-    if (!j->json)
-        (void)printf("image %" PRId32 "%s%s\n", image, im->name[0] ? " " : "", im->name);
+    if (!j->json) {
+        (void)printf("image %" PRId32 "%s", image, im->name[0] ? " " : "");
+        (void)put_one_line(stdout, im->name);
+        (void)putchar('\n');
+    }
     static pel_noise values[CHANNELS_AT_MOST];
     bool complete = im->shape[PEL_C] <= CHANNELS_AT_MOST;
     for (int64_t c = 0; c < im->shape[PEL_C]; c++) {

@@ -18,10 +18,17 @@
 static void print_status(const pel_status *s, const char *output)
 {
     char a[32], b[32], c[32];
-    (void)printf("%s: %s%s%s\n", output, s->state, s->reason[0] ? ": " : "", s->reason);
-    (void)printf("  input     %s, filter %s\n", s->input, s->filter);
-    if (s->output[0] && strcmp(s->output, output) != 0) // NOLINT(clang-analyzer-core.NonNullParamChecker): an operand that must be there
-        (void)printf("  output    %s\n", s->output);
+    (void)put_one_line(stdout, output);
+    (void)printf(": %s%s", s->state, s->reason[0] ? ": " : "");
+    (void)put_one_line(stdout, s->reason);
+    (void)printf("\n  input     ");
+    (void)put_one_line(stdout, s->input);
+    (void)printf(", filter %s\n", s->filter);
+    if (s->output[0] && strcmp(s->output, output) != 0) { // NOLINT(clang-analyzer-core.NonNullParamChecker): an operand that must be there
+        (void)printf("  output    ");
+        (void)put_one_line(stdout, s->output);
+        (void)putchar('\n');
+    }
     if (strcmp(s->state, "output gone") == 0)
         (void)printf("            is not there: moved or deleted; move it back beside the folder of its state, or begin anew with --fresh\n");
     (void)printf("  blocks    %s of %s done, %s failed\n", text_count(a, sizeof a, s->blocks_done),
@@ -163,11 +170,17 @@ static void print_verified(const pel_verify_result *r)
 {
     print_audit(r);
     (void)printf("seams:   %" PRId64 " windows, %" PRId64 " voxels recomputed, %" PRId64 " differ\n", r->windows, r->voxels, r->level_different[0]);
-    if (r->no_windows[0])
-        (void)printf("         not recomputed from the input: %s\n", r->no_windows);
+    if (r->no_windows[0]) {
+        (void)printf("         not recomputed from the input: ");
+        (void)put_one_line(stdout, r->no_windows);
+        (void)putchar('\n');
+    }
     print_levels(r);
-    if (r->first[0])
-        (void)printf("first:   %s\n", r->first);
+    if (r->first[0]) {
+        (void)printf("first:   ");
+        (void)put_one_line(stdout, r->first);
+        (void)putchar('\n');
+    }
 }
 
 int verb_verify(const verb *self, int argc, char **argv)

@@ -17,7 +17,9 @@ static void print_channel(const pel_run *run, int64_t channel, const char *name)
 {
     pel_candidate plain, c;
     const int32_t count = pel_run_candidate_count(run, channel);
-    (void)printf("channel %" PRId64 " %s\n", channel, name);
+    (void)printf("channel %" PRId64 " ", channel);
+    (void)put_one_line(stdout, name);
+    (void)putchar('\n');
     if (count == 0) {
         (void)printf("  too small to judge by, or neighbours share their noise: the default\n");
         return;

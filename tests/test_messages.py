@@ -5,6 +5,9 @@ import os
 import re
 import subprocess
 
+import numpy as np
+import tifffile
+
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\rall is well\x08\u202etxt.\u2066\u00e9\u2013\u2080"  # a title, a cleared screen, the same by one byte, a line begun again, text turned around
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -16,14 +19,14 @@ def says(cli, *words, **options):
     return done
 
 
-def evil_zarr(folder, dtype="uint16"):
+def evil_zarr(folder, evil=EVIL, dtype="uint16"):
     """An OME-Zarr whose names hold control characters, as JSON can."""
-    path = folder / f"evil{EVIL}.zarr"
+    path = folder / f"evil{evil}.zarr"
     os.makedirs(path / "0" / "c" / "0" / "0")
     scales = [{"type": "scale", "scale": [1, 1]}]
     axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
-    ome = {"version": "0.5", "multiscales": [{"name": EVIL, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scales}]}],
-           "omero": {"channels": [{"label": EVIL, "color": "FFFFFF", "window": {"start": 0, "end": 9, "min": 0, "max": 9}}]}}
+    ome = {"version": "0.5", "multiscales": [{"name": evil, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scales}]}],
+           "omero": {"channels": [{"label": evil, "color": "FFFFFF", "window": {"start": 0, "end": 9, "min": 0, "max": 9}}]}}
     (path / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}))
     array = {"zarr_format": 3, "node_type": "array", "shape": [64, 64], "data_type": dtype, "fill_value": 0,
              "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [64, 64]}},
@@ -49,6 +52,28 @@ def test_names_of_files_command_no_terminal(cli, tmp_path):
             if done.returncode == 0:
                 json.loads(done.stdout)
     assert json.loads(says(cli, "info", path, "--json").stdout)["path"] == str(path)
+
+
+LINE = "\n  channel 1 fake"
+OME = ('<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" Name="{name}">'
+       '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="64" SizeY="64" SizeZ="1" SizeC="1" SizeT="1">'
+       '<Channel ID="Channel:0:0" Name="{name}" SamplesPerPixel="1"/><TiffData/></Pixels></Image></OME>')
+
+
+def test_names_of_files_begin_no_line(cli, tmp_path):
+    """A name with a line feed does not pass for a line of ours, on whichever verb's output."""
+    path, out, noise = evil_zarr(tmp_path, LINE), tmp_path / f"out{LINE}.zarr", ("--noise", "3", "--tune", "off")
+    image, name = tmp_path / "evil.ome.tif", LINE.replace("\n", "&#10;")
+    tifffile.imwrite(image, np.random.default_rng(1).normal(100, 9, (64, 64)).astype("u2"), metadata=None, description=OME.format(name=name))
+    shown = r"\u000a" + LINE[1:]
+    for words in (["info", image], ["info", path], ["checksum", image], ["checksum", path], ["noise", image], ["noise", path], ["plan", "denoise", image, out, *noise],
+                  ["denoise", path, out, *noise], ["status", out], ["verify", out], ["work", out], ["compare", path, out], ["info", str(path) + "2"],
+                  ["tune", image], ["convert", path, path], ["denoise", path, out, "--noise", "4"], ["convert", path, "x" + LINE + ".tif"], ["info", "--" + LINE]):
+        done = says(cli, *words)
+        for text in (done.stdout.decode(), done.stderr.decode()):
+            assert not re.search("^" + LINE[1:], text, re.M), (words, text)
+        if words[0] in ("info", "checksum", "noise", "status"):
+            assert shown in (done.stdout + done.stderr).decode(), words
 
 
 def test_letters_pass(cli, tmp_path):
