@@ -193,6 +193,21 @@ def test_no_room_for_files_is_told_first(cli, place):
     assert "more files can be made" in cli.ok("plan", "convert", f"phantom:y={side},x={side}", "new.zarr", *tiny, "--no-timing", cwd=place)
 
 
+@pytest.mark.parametrize("limit, part", [("size=64k", "64 KiB are free there"), ("nr_inodes=4", "more files can be made there")])
+def test_no_room_for_the_state_is_told_first(cli, place, limit, part):
+    """Its folder may lie on another disk than the output: here a small one, mounted for the one process."""
+    (place / "small").mkdir()
+    mounted = ("unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o {limit} none small && exec \"$@\"", "sh")
+    if shutil.which("unshare") is None or subprocess.run([*mounted, "true"], cwd=place, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    tiny = ("--block", "z=1,y=64,x=64", "--chunk", "z=1,y=64,x=64", "--levels", "1", "--quiet")
+    words = (*mounted, cli.path, "convert", "phantom:z=8,y=512,x=512", "new.zarr", *tiny)  # 512 blocks, a record each
+    done = subprocess.run([*words, "--state", "small/state"], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 2 and "small/state" in done.stderr and "no room" in done.stderr and part in done.stderr, done.stderr
+    assert not (place / "new.zarr").exists()
+    assert subprocess.run(words, cwd=place).returncode == 0
+
+
 def test_no_permission_is_told_first(cli, place, tmp_path_factory):
     """As somebody who may not write: where we are root, as nobody."""
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}

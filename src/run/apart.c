@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What a run reads and what it writes must not be the same: input, output and the folder of its state are compared by where
  * they lead, before anything is touched. Names that promise something else than an OME-Zarr are refused here, too. */
+#include "core/bytes.h"
 #include "core/error.h"
 #include "core/inside.h"
 #include "core/location.h"
@@ -198,6 +199,21 @@ bool pel__run_check_names(const pel_run *run, pel_error *err)
 /* ---- room on the disk ---------------------------------------------------------------------------------------------- */
 
 #define PRESSED 20 /* times: better than images of any camera are compressed */
+#define RECORD 256 /* bytes of a ledger record, at least */
+#define BOOKS 10   /* files and folders among the books of a run, at least */
+
+/* The folder of the state may lie on another disk than the output. */
+static bool check_room_of_books(const pel_run *run, const pel__plan *plan, pel_error *err)
+{
+    int64_t bytes_free = 0, files_free = 0;
+    pel__free_at(run->folder, &bytes_free, &files_free);
+    if (bytes_free >= 0 && bytes_free / RECORD < plan->job_count)
+        return pel__fail(err, PEL_REFUSED, "%s: no room: %lld KiB are free there, the run keeps at least %lld KiB there: make room, name another folder (--state), or take larger blocks (--block)",
+                         run->folder, (long long)(bytes_free >> 10), (long long)pel__ceil_div(plan->job_count, 1024 / RECORD));
+    return files_free < 0 || files_free >= BOOKS ||
+           pel__fail(err, PEL_REFUSED, "%s: no room: %lld more files can be made there, the run keeps at least %d: make room, or name another folder (--state)", run->folder,
+                     (long long)files_free, BOOKS);
+}
 
 bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *err)
 {
@@ -207,9 +223,10 @@ bool pel__run_check_room(const pel_run *run, const pel__plan *plan, pel_error *e
     if (bytes_free >= 0 && bytes / PRESSED > bytes_free)
         return pel__fail(err, PEL_REFUSED, "%s: no room: %lld MiB are free there, the output has %lld MiB before compression", run->output,
                          (long long)(bytes_free >> 20), (long long)(bytes >> 20));
-    return files_free < 0 || files / PRESSED <= files_free ||
-           pel__fail(err, PEL_REFUSED, "%s: no room: %lld more files can be made there, the output has %lld: take larger blocks (--block)",
-                     run->output, (long long)files_free, (long long)files);
+    if (files_free >= 0 && files / PRESSED > files_free)
+        return pel__fail(err, PEL_REFUSED, "%s: no room: %lld more files can be made there, the output has %lld: take larger blocks (--block)",
+                         run->output, (long long)files_free, (long long)files);
+    return check_room_of_books(run, plan, err);
 }
 
 /* ---- beginning anew ------------------------------------------------------------------------------------------------ */

@@ -140,6 +140,7 @@ bool pel__run_check_ours(const pel_run *run, pel_error *err);  /* before --fresh
 /* summary.c: the whole output, uncompressed; and what is free where it lies, -1: not known */
 void pel__run_needs(const pel_run *run, const pel__plan *plan, int64_t *bytes, int64_t *files);
 void pel__run_free(const pel_run *run, int64_t *bytes, int64_t *files);
+void pel__free_at(const char *path, int64_t *bytes, int64_t *files); /* on the disk where it lies or will lie; -1: not known */
 
 /* place.c */
 bool pel__run_folder_of(char *out, size_t size, const char *output, pel_error *err); /* where the books of an output lie */

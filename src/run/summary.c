@@ -31,20 +31,26 @@ void pel__run_needs(const pel_run *run, const pel__plan *plan, int64_t *bytes, i
     }
 }
 
-void pel__run_free(const pel_run *run, int64_t *bytes, int64_t *files)
+void pel__free_at(const char *path, int64_t *bytes, int64_t *files)
 {
-    char url[PEL__PATH_MAX] = "";
     pel__location l;
     struct statvfs room;
     int64_t free_bytes = 0;
     *bytes = *files = -1;
-    if (!run->output[0] || !run->sink_type->address(run->output, run->remote, url, sizeof url, NULL) || url[0] ||
-        !pel__location_find(&l, run->output, NULL) || statvfs(l.there, &room) != 0)
+    if (!path[0] || !pel__location_find(&l, path, NULL) || statvfs(l.there, &room) != 0)
         return;
     if (pel__mul((int64_t)room.f_bavail, (int64_t)room.f_frsize, &free_bytes))
         *bytes = free_bytes;
     if (room.f_files > 0 && room.f_favail <= INT64_MAX) /* 0: made as they are needed */
         *files = (int64_t)room.f_favail;
+}
+
+void pel__run_free(const pel_run *run, int64_t *bytes, int64_t *files)
+{
+    char url[PEL__PATH_MAX] = "";
+    *bytes = *files = -1;
+    if (run->output[0] && run->sink_type->address(run->output, run->remote, url, sizeof url, NULL) && !url[0])
+        pel__free_at(run->output, bytes, files);
 }
 
 void pel_run_summary(const pel_run *run, pel_plan_summary *out)
