@@ -82,16 +82,27 @@ json_object *json_axes(const int64_t values[PEL_AXES])
     return o;
 }
 
-void json_print(json_object *document)
+char *json_text(json_object *document, int flags)
 {
-    const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
-    char *const text = strdup(json_object_to_json_string_ext(document, flags));
-    if (text) {
+    const char *const made = json_object_to_json_string_ext(document, flags);
+    char *const text = made ? strdup(made) : NULL;
+    if (text)
         pel_text_to_utf8(text);
-        (void)puts(text);
-    }
+    return text;
+}
+
+void json_write(FILE *to, json_object *document, int flags)
+{
+    char *const text = json_text(document, flags);
+    if (text)
+        (void)fprintf(to, "%s\n", text);
     free(text);
     json_object_put(document);
+}
+
+void json_print(json_object *document)
+{
+    json_write(stdout, document, JSON_PRETTY);
 }
 
 static json_object *member(const json_object *o, const char *name)

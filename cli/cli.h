@@ -53,12 +53,15 @@ int say_error(const verb *self, const pel_error *err, bool while_reading);
 /* Sets code and text and returns false, as the library's functions do. */
 bool set_error(pel_error *err, int32_t code, const char *fmt, ...) PEL_PRINTF(3, 4);
 
-/* ---- JSON to standard output ------------------------------------------------------------------------------- */
+/* ---- JSON, in UTF-8 whatever the names in it are ------------------------------------------------------------------------------- */
 
 /* The shortest text that reads back as the same number; null where it is no finite number. */
 json_object *json_number(double value);
 json_object *json_axes(const int64_t values[PEL_AXES]); /* {"t": …, "c": …, "z": …, "y": …, "x": …} */
-void json_print(json_object *document);                  /* takes it */
+#define JSON_PRETTY (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+char *json_text(json_object *document, int flags);       /* to be freed; NULL: no memory */
+void json_write(FILE *to, json_object *document, int flags); /* takes it; a line end behind */
+void json_print(json_object *document);                  /* takes it; to standard output */
 
 /* ---- members of JSON that others wrote; of an object that is not there, too ------------------------------------------ */
 

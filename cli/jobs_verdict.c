@@ -442,8 +442,7 @@ static void save(const verdicts *v, const char *output)
         json_object_object_add(o, "text", json_object_new_string(v->list[i].text));
         json_object_object_add(o, "good", json_object_new_int(v->list[i].good));
         json_object_object_add(o, "at", json_object_new_int64(v->list[i].at));
-        (void)fprintf(f, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-        json_object_put(o);
+        json_write(f, o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     }
     if (f)
         (void)fclose(f);

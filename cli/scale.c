@@ -35,12 +35,13 @@ static bool write_file(const char *output, const char *name, json_object *o, pel
 {
     char path[RUN_PATH], aside[RUN_PATH + 32], why[128];
     (void)snprintf(aside, sizeof aside, "%s.%ld.new", run_file(path, output, name), (long)getpid());
-    const char *const text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
-    const size_t n = strlen(text);
+    char *const text = json_text(o, JSON_C_TO_STRING_PLAIN);
+    const size_t n = text ? strlen(text) : 0;
     (void)unlink(aside);
     const int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && write(fd, text, n) == (ssize_t)n;
+    bool ok = fd >= 0 && n > 0 && write(fd, text, n) == (ssize_t)n;
     const int number = errno;
+    free(text);
     ok = fd >= 0 && close(fd) == 0 && ok && rename(aside, path) == 0;
     json_object_put(o);
     return ok || set_error(err, PEL_IO, "%s: cannot write: %s", path, strerror_r(fd < 0 ? number : errno, why, sizeof why));

@@ -78,9 +78,7 @@ static bool set_directives(const job_script *j, json_object *document, json_obje
 
 static void print_document(FILE *to, json_object *document)
 {
-    const int flags = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
-    (void)fprintf(to, "%s\n", json_object_to_json_string_ext(document, flags));
-    json_object_put(document);
+    json_write(to, document, JSON_PRETTY);
 }
 
 /* Kubernetes replaces $(NAME) in commands, and two dollars by one. */
@@ -345,12 +343,22 @@ void script_print_aws(FILE *to, const job_script *j)
         print_document(to, d);
 }
 
+/* A path with other bytes in their place would be another path. */
+static bool check_utf8(const job_script *j, json_object *d, pel_error *err)
+{
+    char *const text = json_text(d, JSON_PRETTY);
+    const bool same = text && strcmp(text, json_object_to_json_string_ext(d, JSON_PRETTY)) == 0;
+    free(text);
+    return same || set_error(err, PEL_ARGUMENT, "%s: its job is described in JSON, which cannot hold names that are not UTF-8: rename the output and its folders", scheduler_name(j->scheduler));
+}
+
 bool script_check_json(const verb *self, const job_script *j, pel_error *err)
 {
     const bool kubernetes = strcmp(scheduler_name(j->scheduler), "kubernetes") == 0;
     json_object *const d = kubernetes ? kubernetes_job(self, j, err) : aws_job(j, err);
     if (self && kubernetes && j->named && d)
         say(self, "--name %s: Kubernetes takes no second Job of this name before the first is deleted, %" PRId64 " s after its end", j->name, j->ttl);
+    const bool ok = d && check_utf8(j, d, err);
     json_object_put(d);
-    return d != NULL;
+    return ok;
 }

@@ -157,8 +157,7 @@ static void report_share(const pel_run *run, const words *w, const pel_share *sh
     json_object_object_add(o, "done", done);
     json_object_object_add(o, "failed", r.failed);
     json_object_object_add(o, "memory_peak", json_object_new_int64(((int64_t)self.ru_maxrss + children.ru_maxrss) * 1024));
-    (void)puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
-    json_object_put(o);
+    json_write(stdout, o, JSON_C_TO_STRING_PLAIN);
 }
 
 static int work_on(const verb *self, const words *w, const pel_share *share)

@@ -170,6 +170,7 @@ MUTANTS = [
     Mutant("a run lies in another's folder", "src/run/apart.c", "return pel__location_relation(&a, &b) == PEL__SAME ||", "return true ||",
            "tests/test_places.py::test_nothing_lies_in_the_folder_of_another_run"),
     Mutant("a name begins a line", "cli/cli.c", "end; end = strchr(text, '\\n')", "false; end = strchr(text, '\\n')", "tests/test_messages.py::test_names_of_files_begin_no_line"),
+    Mutant("a job in JSON goes to another output", "cli/script_json.c", "ok = d && check_utf8(j, d, err)", "ok = d != NULL && (check_utf8(j, d, err) || true)", "tests/test_documents.py::test_a_job_in_json_refuses_names_in_no_utf_8[aws-batch]"),
     Mutant("the state's disk is not looked at", "src/run/apart.c", "bytes_free / RECORD < plan->job_count", "false", "tests/test_places.py::test_no_room_for_the_state_is_told_first[size=64k-64 KiB are free there]"),
     Mutant("marks of direction pass", "cli/terminal.c", "if (g->count == 3 && h[0] == 0xE2", "if (g->count == 4 && h[0] == 0xE2",
            "tests/test_messages.py::test_names_of_files_command_no_terminal"),

@@ -258,3 +258,30 @@ def test_plan_and_status_are_utf8_whatever_the_names_are(cli, tmp_path):
     subprocess.run([os.fsencode(cli.path), b"convert", os.fsencode(tmp_path / "a.czi"), out, b"--state", run, b"--quiet"], check=True)
     again = json.loads(open(run + b"/plan.json", "rb").read().decode("utf-8"))
     assert again["input"]["path"] == str(tmp_path / "a.czi") and "path bytes" not in again["input"]
+
+
+@pytest.mark.parametrize("scheduler", ["kubernetes", "aws-batch"])
+def test_a_job_in_json_refuses_names_in_no_utf_8(cli, tmp_path, scheduler):
+    """With other bytes in their place the job would look for another output."""
+    out = latin(tmp_path, "ge\xe4ndert.ome.zarr")
+    subprocess.run([os.fsencode(cli.path), b"convert", b"phantom:y=64,x=64", out, b"--prepare", b"--quiet"], check=True)
+    words = ("--scheduler", scheduler, "--image", "registry/pellucid", "--queue", "short", "--parts", "1")
+    done = subprocess.run([os.fsencode(cli.path), b"submit", out, *map(os.fsencode, words)], capture_output=True)
+    assert done.returncode == 2 and not done.stdout and b"not UTF-8: rename" in done.stderr, done.stderr
+    os.rename(out, tmp_path / "größer.ome.zarr")
+    os.rename(out + b".run", tmp_path / "größer.ome.zarr.run")
+    assert "größer.ome.zarr" in json.dumps(json.loads(cli.ok("submit", tmp_path / "größer.ome.zarr", *words)), ensure_ascii=False)
+
+
+def test_the_report_of_a_share_is_utf8(cli, tmp_path):
+    """It has the reasons of failures, which name files."""
+    image, out = latin(tmp_path, "Kn\xf6tchen.czi"), latin(tmp_path, "ge\xe4ndert.ome.zarr")
+    cli.ok("phantom", tmp_path / "a.czi", "--size", "z=1,y=256,x=256", "--compression", "zstd1", "--quiet")
+    data = bytearray((tmp_path / "a.czi").read_bytes())
+    at = data.find(b"\x28\xb5\x2f\xfd")
+    data[at + 60:at + 400] = bytes(b ^ 0xFF for b in data[at + 60:at + 400])
+    with open(image, "wb") as f:
+        f.write(data)
+    subprocess.run([os.fsencode(cli.path), b"convert", image, out, b"--prepare", b"--quiet"], check=True)
+    said = subprocess.run([os.fsencode(cli.path), b"block", out, b"--blocks", b"0", b"--report", b"--quiet"], capture_output=True).stdout
+    assert "Kn?tchen.czi" in json.loads(said.decode("utf-8"))["failed"]["0"]
