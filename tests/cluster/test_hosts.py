@@ -155,7 +155,7 @@ def test_lists_that_are_none(run, site, tmp_path, kind):  # noqa: F811
         path.write_text(text)
     done = run.cli("cluster", run.out, "--runner", "--interface", "lo", env=site("n1", **{variable: str(path) if variable.endswith("FILE") else text}))
     assert done.returncode != 0 and variable in done.stderr and why in done.stderr, done.stderr
-    assert started(tmp_path) == set() and not os.path.exists(f"/proc/{run.manager()['pid']}")
+    assert started(tmp_path) == set() and not os.path.exists(run.file("manager.json"))
 
 
 def test_hosts_that_are_named(run, site, tmp_path):  # noqa: F811
@@ -177,13 +177,13 @@ def test_a_host_that_lets_nobody_in_is_named(run, site, tmp_path):  # noqa: F811
 
 
 def test_no_command_for_other_hosts_is_an_end_with_a_reason(run, site, tmp_path):  # noqa: F811
-    """Nobody could ever come to the manager: it is ended, too, nothing is started, and once the folder may be made the same command does it all."""
+    """Nobody could ever come to the manager: it is ended, too, nothing is started, and once the folder may be written the same command does it all."""
     with open(run.file("submit"), "w") as f:
         f.write("not a folder")
     p = runner(run, site("n1"), "--hosts", "n1")
     said = finish(p, 2)
     assert "submit: found a file, expected a folder of the run" in said, said
-    assert started(tmp_path) == set() and not os.path.exists(run.file("manager.json"))
+    assert started(tmp_path) == set() and not os.path.exists(f"/proc/{run.manager()['pid']}")
     os.unlink(run.file("submit"))
     finish(runner(run, site("n1"), "--hosts", "n1"))
     run.is_done()
