@@ -208,6 +208,15 @@ FILE *run_read(const char *run, const char *name)
     return f;
 }
 
+json_object *run_document(const char *run, const char *name)
+{
+    FILE *const f = run_read(run, name);
+    json_object *const o = f ? json_object_from_fd(fileno(f)) : NULL;
+    if (f)
+        (void)fclose(f);
+    return o;
+}
+
 static FILE *run_stream(const char *run, const char *name, int flags, pel_error *err)
 {
     const int fd = run_open(run, name, O_WRONLY | O_CREAT | flags, err);

@@ -90,6 +90,7 @@ const char *run_file(char out[RUN_PATH], const char *run, const char *name);
 int run_open(const char *run, const char *name, int flags, pel_error *err);
 /* To read; NULL where there is no such regular file. */
 FILE *run_read(const char *run, const char *name);
+json_object *run_document(const char *run, const char *name); /* the same as JSON; NULL also where it is none */
 
 FILE *run_append(const char *run, const char *name, pel_error *err);
 FILE *run_write(const char *run, const char *name, pel_error *err);

@@ -25,8 +25,7 @@ static json_object *member(json_object *o, const char *name)
 /* NULL: no manager is at work. */
 static json_object *load_manager(const char *output, bool *alive)
 {
-    char path[RUN_PATH];
-    json_object *const o = json_object_from_file(run_file(path, output, "manager.json"));
+    json_object *const o = run_document(output, "manager.json");
     const char *const state = member_text(o, "state");
     *alive = (strcmp(state, "running") == 0 || strcmp(state, "draining") == 0 || strcmp(state, "finishing") == 0) && (int64_t)time(NULL) - member_integer(o, "at") < FRESH_SECONDS;
     return o;

@@ -186,12 +186,6 @@ static bool make_password(cluster *c)
     return ok;
 }
 
-static json_object *read_manager_file(const cluster *c)
-{
-    char path[RUN_PATH];
-    return json_object_from_file(run_file(path, c->output, "manager.json"));
-}
-
 /* "host address port", and whether it is encrypted, of the manager that the file tells of. */
 static void describe_manager(char *out, size_t size, json_object *o)
 {
@@ -256,7 +250,7 @@ static bool wait_for_port(cluster *c, int *status)
 {
     for (;;) {
         char now[sizeof c->last];
-        json_object *const o = read_manager_file(c);
+        json_object *const o = run_document(c->output, "manager.json");
         const bool ready = member_integer(o, "pid") == c->manager && member_integer(o, "port") > 0;
         c->port = ready ? member_integer(o, "port") : c->port;
         describe_manager(now, sizeof now, o);
@@ -321,7 +315,7 @@ static int watch(cluster *c)
             (void)kill(c->manager, SIGTERM);
         }
         if (k % 10 == 0 && !c->told) {
-            json_object *const o = read_manager_file(c);
+            json_object *const o = run_document(c->output, "manager.json");
             workers_keep(c, member_integer(o, "blocks_waiting") + member_integer(o, "blocks_out") + 1, member_integer(o, "workers"));
             show_progress(c, o, false);
             json_object_put(o);
@@ -329,7 +323,7 @@ static int watch(cluster *c)
         }
         (void)usleep(100000);
     }
-    json_object *const o = read_manager_file(c);
+    json_object *const o = run_document(c->output, "manager.json");
     show_progress(c, o, true);
     json_object_put(o);
     note_reason(c, status);
@@ -459,7 +453,7 @@ static int prepare(cluster *c, cluster_words *w)
         (void)snprintf(c->program, sizeof c->program, "%s", w->job.program);
     else if (!own_program(c->program, sizeof c->program))
         return EXIT_FAILED;
-    json_object *const o = read_manager_file(c);
+    json_object *const o = run_document(c->output, "manager.json");
     c->port = w->port > 0 ? w->port : member_integer(o, "port");
     describe_manager(c->last, sizeof c->last, o);
     json_object_put(o);

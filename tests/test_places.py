@@ -468,8 +468,10 @@ def test_a_pipe_or_device_in_the_ledger_makes_nobody_wait(cli, place):
             done = cli(*words, cwd=place, timeout=20)
             assert done.returncode != 0 and "no regular file" in done.stderr, done.stderr
         os.remove(ledger / "x.jsonl")
-    os.mkfifo(place / "a.zarr.run" / "jobs.jsonl")
+    for name in ("jobs.jsonl", "verdicts.jsonl", "manager.json", "manager.jsonl"):
+        os.mkfifo(place / "a.zarr.run" / name)
     cli.ok("status", "a.zarr", cwd=place, timeout=20)
+    cli.ok("report", "a.zarr", cwd=place, timeout=20)
     cli.ok("verify", "a.zarr", cwd=place)
 
 
