@@ -228,7 +228,7 @@ int verb_noise(const verb *self, int argc, char **argv)
                                "image, the one that denoise takes when no --noise is given. R² says how well the line fits. "
                                "Where neighbouring pixels share their noise (images that were demosaiced, resampled, filtered or compressed) "
                                "it also tells how much more of it averages keep, and `low=` in the setting hands that on. "
-                               "Refused, with the reason, where the data cannot tell: saturated or constant; the other channels are told all the same.",
+                               "Refused, with the reason, where the data cannot tell: saturated, or no plane of 20 x 20 pixels; the other channels are told all the same.",
                        .examples = "  pellucid noise embryo.czi --plot cloud.png"};
     int code = EXIT_DONE;
     pel_source *source = NULL;

@@ -39,7 +39,7 @@ void pel__noise_estimator_destroy(pel__noise_estimator *e);
 /* A dense stack of planes (nz, ny, nx) of neighbouring pixels. */
 bool pel__noise_estimator_add(pel__noise_estimator *e, const float *pixels, int64_t nz, int64_t ny, int64_t nx, pel_error *err);
 
-/* PEL_REFUSED with a reason where the data cannot tell: saturated, constant. The cloud of *out is there nevertheless,
+/* PEL_REFUSED with a reason where the data cannot tell: saturated, no plane of 20 x 20 pixels. The cloud of *out is there nevertheless,
  * but for data without any pair. */
 bool pel__noise_estimator_fit(const pel__noise_estimator *e, pel__noise_fit *out, pel_error *err);
 

@@ -185,6 +185,7 @@ static int by_value(const void *a, const void *b)
 
 static double frequency(int u) { return PI * u / SIDE; }
 
+/* The logarithm of the power is t[0] - t[1] w_y^2 - t[2] w_x^2 - t[3] w_y^4 - t[4] w_x^4 - t[5] w_y^2 w_x^2. */
 static void terms_at(double w_y, double w_x, double out[TERMS])
 {
     const double y = w_y * w_y, x = w_x * w_x;
@@ -297,12 +298,8 @@ static void end_power(pel__spectrum *s)
     fit_terms(s, TERMS, bent);
     for (int i = 0; i < TERMS; i++)
         t[i] = 0.5 * (straight[i] + bent[i]);
-    fit->level = t[0];
-    for (int a = 0; a < 2; a++) {
-        fit->falls[a] = t[1 + a];
-        fit->bends[a] = t[3 + a];
+    for (int a = 0; a < 2; a++)
         fit->rho[a] = next_correlation(t[1 + a], t[3 + a]);
-    }
     fit->variance = mean_power(s, t);
     fit->low_frequency = exp(t[0]) / fit->variance;
 }

@@ -16,10 +16,7 @@
 
 #define PEL__SPECTRUM_PASSES 2
 
-/* log of the power at (w_y, w_x), radians a pixel, over the power that a white line says:
- * level - falls[0] w_y^2 - falls[1] w_x^2 - bends[0] w_y^4 - bends[1] w_x^4. */
 typedef struct pel__spectrum_fit {
-    double level, falls[2], bends[2];
     double variance;      /* of a pixel, over what the white line says */
     double low_frequency; /* power at frequency 0 over the variance: the sum of the autocorrelation; 1 for white noise */
     double rho[2];        /* correlation with the next pixel along y, along x */
