@@ -33,16 +33,6 @@ static void add_text(json_object *o, const char *name, const char *text)
     json_object_object_add(o, name, json_object_new_string(text ? text : ""));
 }
 
-/* Names of files are bytes; what goes to the output's documents must be UTF-8, or nobody can read them. */
-static void add_shown(json_object *o, const char *name, const char *text)
-{
-    char *const copy = strdup(text ? text : "");
-    if (copy)
-        pel__text_to_utf8(copy);
-    add_text(o, name, copy);
-    free(copy);
-}
-
 static void add_integer(json_object *o, const char *name, int64_t v)
 {
     json_object_object_add(o, name, json_object_new_int64(v));
@@ -213,7 +203,7 @@ static json_object *request_json(const pel_run_options *options)
     add_text(o, "chunk", options->chunk ? options->chunk : "auto");
     add_text(o, "block", options->block ? options->block : "auto");
     add_integer(o, "levels", options->levels);
-    add_shown(o, "command", options->command);
+    pel__raw_text_show(o, "command", options->command);
     add_text(o, "then", options->then);
     add_text(o, "tune", options->tune ? options->tune : "off");
     return o;

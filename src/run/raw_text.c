@@ -21,6 +21,13 @@ static char *shown(const char *text)
     return copy;
 }
 
+void pel__raw_text_show(json_object *o, const char *name, const char *text)
+{
+    char *const copy = shown(pel__text_or(text, ""));
+    json_object_object_add(o, name, json_object_new_string(pel__text_or(copy, "")));
+    free(copy);
+}
+
 static char *encode(const char *text)
 {
     char *const out = malloc(3 * strlen(text) + 1);

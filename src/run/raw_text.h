@@ -7,6 +7,9 @@
 #include <json.h>
 #include <stdbool.h>
 
+/* A member for reading only: '?' for what is of no letter, nothing beside. NULL is "". */
+void pel__raw_text_show(json_object *o, const char *name, const char *text);
+
 /* Of all texts in the sections (members that are objects) of a document. add: before it is written. False: no memory. take: after it
  * was read; the members beside are gone, the texts are what they were. */
 bool pel__raw_text_add(json_object *document);

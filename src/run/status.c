@@ -7,6 +7,7 @@
 #include "core/owner.h"
 #include "core/region.h"
 #include "core/text.h"
+#include "run/raw_text.h"
 #include "run/run.h"
 
 #include <errno.h>
@@ -256,16 +257,6 @@ static void add_integer(json_object *o, const char *name, int64_t v)
     json_object_object_add(o, name, json_object_new_int64(v));
 }
 
-/* Names of files are bytes, and parts of errors. */
-static void add_shown(json_object *o, const char *name, const char *text)
-{
-    char *const copy = strdup(text);
-    if (copy)
-        pel__text_to_utf8(copy);
-    json_object_object_add(o, name, json_object_new_string(copy ? copy : ""));
-    free(copy);
-}
-
 static json_object *status_json(pel_run *run, const char *state)
 {
     const pel__ledger_totals t = pel__ledger_sums(run->ledger);
@@ -276,8 +267,8 @@ static json_object *status_json(pel_run *run, const char *state)
     json_object *o = json_object_new_object();
     json_object_object_add(o, "state", json_object_new_string(state));
     json_object_object_add(o, "filter", json_object_new_string(names));
-    add_shown(o, "input", run->input);
-    add_shown(o, "output", run->output);
+    pel__raw_text_show(o, "input", run->input);
+    pel__raw_text_show(o, "output", run->output);
     add_integer(o, "blocks_done", pel__ledger_count_done(run->ledger, 0, blocks));
     add_integer(o, "blocks_total", blocks);
     add_integer(o, "failed", pel__ledger_count_failed(run->ledger, 0, jobs));
@@ -292,8 +283,8 @@ static json_object *status_json(pel_run *run, const char *state)
     json_object_object_add(o, "memory_by", json_object_new_string(run->memory_by));
     add_integer(o, "memory_peak", pel__max(t.rss_peak_bytes, resident));
     add_integer(o, "memory_now", resident);
-    add_shown(o, "last_error", last);
-    add_shown(o, "reason", run->reason);
+    pel__raw_text_show(o, "last_error", last);
+    pel__raw_text_show(o, "reason", run->reason);
     char owner[256];
     pel__owner self;
     pel__owner_self(&self);
