@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Prints the tables of docs/performance.md and docs/denoising.md, pellucid side by side with the tools that it replaces, one table after the
 # other; without names all of them, which takes some hours.
-#   bench/bench.sh [speed|denoisers|io|noise|quality|tune|dog|zarr|convert …]
+#   bench/bench.sh [speed|denoisers|io|noise|shared|quality|tune|dog|zarr|convert …]
 set -eu
 cd "$(dirname "$0")/.."
-all="speed denoisers io noise quality tune dog zarr convert"
+all="speed denoisers io noise shared quality tune dog zarr convert"
 
 run() {
     echo "== bench/$*"
@@ -23,6 +23,7 @@ table() {
         run compare_denoisers.py table ;;
     io) run io_share.py ;;         # a run beside its filter's own time
     noise) run noise.py --peaks 20,100 ;;
+    shared) run shared_noise.py ;; # noise that neighbours share, beside the true model given
     quality) run quality.py ;;     # PSNR beside the package
     tune) run tune.py --seed 31 ;; # what is chosen beside the best of the grid
     dog) run dog.py ;;
