@@ -113,4 +113,7 @@ def test_a_size_without_a_unit_is_told_as_it_was_typed(cli, tmp_path):
     """Schedulers count in MiB."""
     stderr = cli.fails(2, "convert", "phantom:z=2,y=64,x=64", tmp_path / "o.zarr", "--memory", "501760")
     assert "501760 bytes" in stderr and "write 501760M" in stderr and "0 MiB" not in stderr
+    for verb in ("checksum", "noise"):
+        stderr = cli.fails(2, verb, "phantom:z=2,y=64,x=64", "--memory", "501760")
+        assert "501760 bytes" in stderr and "write 501760M" in stderr and "is 0 MiB" not in stderr
     assert os.listdir(tmp_path) == []

@@ -301,3 +301,11 @@ int64_t pel__limits_memory(char by[PEL_LIMIT_TEXT], const pel_limits *l, int64_t
     (void)snprintf(by, PEL_LIMIT_TEXT, "half of %.80s", text);
     return l->memory_bytes > 0 ? l->memory_bytes / 2 : UNKNOWN_BYTES;
 }
+
+void pel__limits_say(char out[PEL__LIMIT_SAID], int64_t bytes)
+{
+    if (bytes < 1 << 20)
+        (void)snprintf(out, PEL__LIMIT_SAID, "%lld bytes (a number without a unit is in bytes; for MiB write %lldM)", (long long)bytes, (long long)bytes);
+    else
+        (void)snprintf(out, PEL__LIMIT_SAID, "%lld MiB", (long long)(bytes >> 20));
+}

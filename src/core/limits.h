@@ -16,4 +16,8 @@ void pel__limits_text(char *out, size_t size, const pel_limits *l);
 /* Memory to keep below: what was asked for (then `by` is ""), or for 0 half of the limits, which `by` names. */
 int64_t pel__limits_memory(char by[PEL_LIMIT_TEXT], const pel_limits *l, int64_t asked_bytes);
 
+/* A limit as a message says it; a number that was typed as schedulers count, in MiB or KiB, with how to write it. */
+#define PEL__LIMIT_SAID 128
+void pel__limits_say(char out[PEL__LIMIT_SAID], int64_t bytes);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "core/region.h"
 
 #include <math.h>
@@ -161,11 +162,8 @@ static bool choose_block(choice *best, const pel__plan *plan, const pel__plan_re
 static bool refuse_memory(const pel__plan_request *q, const pel_image *image, int64_t least, pel_error *err)
 {
     const char *const by = q->memory_by ? q->memory_by : "";
-    char cure[64], limit[128];
-    if (q->memory_bytes < MIB) /* typed as schedulers count, in MiB or KiB */
-        (void)snprintf(limit, sizeof limit, "%lld bytes (a number without a unit is in bytes; for MiB write %lldM)", (long long)q->memory_bytes, (long long)q->memory_bytes);
-    else
-        (void)snprintf(limit, sizeof limit, "%lld MiB", (long long)(q->memory_bytes / MIB));
+    char cure[64], limit[PEL__LIMIT_SAID];
+    pel__limits_say(limit, q->memory_bytes);
     (void)snprintf(cure, sizeof cure, q->memory_bound ? "work where there are %lld MiB" : "give --memory %lldM", (long long)pel__ceil_div(least, MIB) + 1);
     return pel__fail(err, PEL_NO_MEMORY, "memory: image %s needs at least %lld MiB with %d threads, the limit is %s%s%s: %s%s",
                      image->name, (long long)pel__ceil_div(least, MIB), (int)q->threads, limit,

@@ -19,7 +19,7 @@ static int64_t limit_of(char by[PEL_LIMIT_TEXT], const pel_scan *scan)
 
 bool pel_room(int64_t *out, pel_source *const *sources, int32_t count, const pel_scan *scan, int64_t least, pel_error *err)
 {
-    char by[PEL_LIMIT_TEXT];
+    char by[PEL_LIMIT_TEXT], said[PEL__LIMIT_SAID];
     const int32_t threads = scan->threads > 0 ? scan->threads : 1;
     const int64_t limit = limit_of(by, scan);
     int64_t open = 0, input = 0, one = 0, all = 0;
@@ -34,9 +34,10 @@ bool pel_room(int64_t *out, pel_source *const *sources, int32_t count, const pel
     if (*out >= least)
         return true;
     all += least;
+    pel__limits_say(said, limit);
     return pel__fail(err, PEL_NO_MEMORY,
-                     "memory: needs at least %lld MiB (pixels %lld, reading the input %lld, the rest for the program), the limit is %lld MiB%s%s: "
+                     "memory: needs at least %lld MiB (pixels %lld, reading the input %lld, the rest for the program), the limit is %s%s%s: "
                      "give --memory %lldM",
-                     (long long)pel__ceil_div(all, MIB), (long long)pel__ceil_div(least, MIB), (long long)pel__ceil_div(input, MIB), (long long)(limit / MIB),
+                     (long long)pel__ceil_div(all, MIB), (long long)pel__ceil_div(least, MIB), (long long)pel__ceil_div(input, MIB), said,
                      by[0] ? ", " : "", by, (long long)pel__ceil_div(all, MIB) + 1);
 }
