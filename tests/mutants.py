@@ -53,7 +53,7 @@ MUTANTS = [
     Mutant("types of the other images do not count", "src/plan/memory.c", "if (q->images[i]->dtype != q->dtype)", "if (q->images[0]->dtype != q->dtype)",
            "tests/test_mixed_types.py::test_every_image_is_read_by_its_own_type[uint16-uint8-float32]"),
     Mutant("every image is read by the first one's type", "src/run/job.c", "job.level == 0 ? run->images[job.image]->dtype", "job.level == 0 ? run->images[0]->dtype",
-           "tests/test_mixed_types.py::test_every_image_is_filtered_as_if_it_were_alone[median-uint16-uint8-float32]"),
+           "tests/test_mixed_types.py::test_every_image_is_filtered_as_if_it_were_alone[uint16-uint8-float32-median]"),
     Mutant("a halo one voxel short", "src/run/buffers.c", "before, after);\n    return pel__region_grow(block", "before, after);\n    before[PEL_Y] -= before[PEL_Y] > 0;\n    return pel__region_grow(block",
            "tests/test_pipeline.py::test_a_block_is_read_with_all_of_its_halo[median]"),
     Mutant("what the host program holds does not count", "src/plan/memory.c", "pel__max(BASE_BYTES, held_bytes)", "BASE_BYTES + 0 * held_bytes",
@@ -330,6 +330,10 @@ def test_exists(root, test):
     return f"CASE({case})" in read(root, f"tests/{program}.c")
 
 
+# What Python tests start beside pellucid itself.
+HELPERS = ("src/codec/pellucid-jxr", "src/pellucid-manager", "src/pellucid-tls", "tests/tool_phantom")
+
+
 class Yard:
     """A copy of the source with a build of its own, in which one file at a time is changed and put back."""
 
@@ -347,8 +351,7 @@ class Yard:
 
     def make(self, test):
         program = test.partition(":")[0]
-        helpers = [t for t in ("src/codec/pellucid-jxr", "src/pellucid-manager", "src/pellucid-tls") if self.knows(t)]
-        targets = ["pellucid", *helpers] if test.startswith("tests/") else [f"tests/{program}"]
+        targets = ["pellucid", *filter(self.knows, HELPERS)] if test.startswith("tests/") else [f"tests/{program}"]
         return subprocess.run(["ninja", "-C", self.build, *targets], capture_output=True, text=True)
 
     def knows(self, target):

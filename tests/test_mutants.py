@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The list of mutants fits the source as it is now (to run them takes minutes: `make mutants`)."""
+import subprocess
+import sys
+
 import mutants
 import pytest
 
@@ -10,6 +13,13 @@ def test_the_list_fits_the_source():
     found = mutants.stale(mutants.ROOT)
     assert not found, "\n" + "\n".join(found)
     assert len(mutants.MUTANTS) == len({(m.file, m.old, m.new) for m in mutants.MUTANTS})
+
+
+def test_the_tests_that_must_fail_are_there():
+    """With their parameters: an entry whose test is not found stops all others."""
+    names = sorted({m.test for m in mutants.MUTANTS if m.test.startswith("tests/")})
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *names], cwd=mutants.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("change, word", [
